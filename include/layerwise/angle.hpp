@@ -1,0 +1,133 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/rows.hpp>
+#include <layerwise/embedding.hpp>
+#include <layerwise/error.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace layerwise {
+namespace detail {
+
+/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the
+/// squared distance of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
+struct row_angle {
+  double
+      chord;  ///< ||u^ - v^||^2 = 4 sin^2(theta/2) if acute, else ||u^ + v^||^2 = 4 cos^2(theta/2); in [0, 2]
+  bool acute;  ///< theta <= pi/2
+
+  /// sin^2(theta/2), in [0, 1]
+  double displacement() const { return acute ? chord / 4 : 1 - chord / 4; }
+  /// in [-1, 1]
+  double cosine() const { return acute ? 1 - chord / 2 : chord / 2 - 1; }
+  /// theta, in [0, pi]
+  double radians() const {
+    const double smaller = 2 * std::atan2(std::sqrt(chord), std::sqrt(4 - chord));
+    return acute ? smaller : std::numbers::pi - smaller;
+  }
+  /// theta / pi, in [0, 1]
+  double angular_distance() const { return radians() / std::numbers::pi; }
+};
+
+/// rescale_row(), for rows that must have a direction: throws degenerate_input_error for a row of zeros.
+[[gnu::cold]] inline int rescale_direction(double* x, index d, const place& at) {
+  const int exponent = rescale_row(x, d, at);
+  if (std::all_of(x, x + d, [](double entry) { return entry == 0; }))
+    fail<degenerate_input_error>("a row other than zero, where an angle is asked for", "a row of zeros", at);
+  return exponent;
+}
+
+row_angle measure_angle(const double* u, const double* v, index d, const place& u_at, const place& v_at);
+
+/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of
+/// two.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const double* u, const double* v,
+                                                                     index d, const place& u_at,
+                                                                     const place& v_at) {
+  Eigen::VectorXd u_copy = Eigen::VectorXd::Map(u, d), v_copy = Eigen::VectorXd::Map(v, d);
+  rescale_direction(u_copy.data(), d, u_at);
+  rescale_direction(v_copy.data(), d, v_at);
+  return measure_angle(u_copy.data(), v_copy.data(), d, u_at, v_at);
+}
+
+/// The angle between u and v, with uu and vv their sums of squares.
+///
+/// u - (||u||/||v||) v is formed with one rounding per entry where the processor has fused multiply-add, and
+/// the chord is then accurate in relative terms, however small; without, it has an absolute error of about
+/// 1e-16 in ||u^ - v^||. Throws degenerate_input_error for a row of zeros and non_finite_error with the
+/// column, at the place given.
+inline row_angle measure_angle(const double* u, double uu, const double* v, double vv, index d,
+                               const place& u_at, const place& v_at) {
+  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
+  const bool acute = dot_product(u, v, d) >= 0;
+  const double length = std::sqrt(uu / vv);
+  const double factor = acute ? length : -length;
+  const double chord = lane_sum(d, [=](index j) {
+    const double difference = u[j] - factor * v[j];
+    return difference * difference;
+  });
+  return {std::min(chord / uu, 2.), acute};
+}
+
+inline row_angle measure_angle(const double* u, const double* v, index d, const place& u_at,
+                               const place& v_at) {
+  return measure_angle(u, sum_of_squares(u, d), v, sum_of_squares(v, d), d, u_at, v_at);
+}
+
+/// quantity(row_angle) of every token.
+template <embedding_matrix X, embedding_matrix Y, class Quantity>
+Eigen::VectorXd angles_per_token(const X& before, const Y& after, const Quantity& quantity) {
+  const row_reader<X> from(before);
+  Eigen::VectorXd result(from.rows());
+  for_each_row_pair(from, row_reader<Y>(after), [&](index token, index d, const double* u, const double* v) {
+    result[token] = quantity(
+        measure_angle(u, v, d, {.operand = "before", .row = token}, {.operand = "after", .row = token}));
+  });
+  return result;
+}
+
+}  // namespace detail
+
+/// c_t = <u, v> / (||u|| ||v||) for each token t, with u and v its rows in `before` and `after`.
+///
+/// before, after: n_tokens x d, of any two scalar types and layouts. Returns n_tokens values in [-1, 1],
+/// exactly 1 for equal rows. 1 - c loses its digits when the rows are nearly parallel: use displacement() or
+/// angular_distance() for that. Throws shape_error for different shapes, degenerate_input_error for an empty
+/// matrix or a row of zeros, non_finite_error for NaN or infinity. Reads each element once; rows of any
+/// finite size are safe.
+template <embedding_matrix X, embedding_matrix Y>
+Eigen::VectorXd cosine_similarity(const X& before, const Y& after) {
+  return detail::angles_per_token(before, after, [](const detail::row_angle& a) { return a.cosine(); });
+}
+
+/// theta_t / pi = arccos(c_t) / pi for each token t: the angular distance of arXiv 2403.17887, between any
+/// two layers l and l + k (which uses the final token of each sequence: pick it with
+/// token_mask::last_of_each).
+///
+/// before, after: n_tokens x d. Returns n_tokens values in [0, 1]: 0 for equal directions, 1/2 for
+/// orthogonal, 1 for opposite. Computed as 2 atan2(||u^ - v^||, ||u^ + v^||) on unit vectors in double, so
+/// accurate near 0 and 1 where arccos is not. Throws and costs as cosine_similarity().
+template <embedding_matrix X, embedding_matrix Y>
+Eigen::VectorXd angular_distance(const X& before, const Y& after) {
+  return detail::angles_per_token(before, after,
+                                  [](const detail::row_angle& a) { return a.angular_distance(); });
+}
+
+/// Psi_t = 1 - (1 + c_t)/2 = (1 - c_t)/2 = sin^2(theta_t / 2) for each token t: the displacement of arXiv
+/// 2601.18302. A layer's displacement is the mean over tokens.
+///
+/// before, after: n_tokens x d. Returns n_tokens values in [0, 1]: 0 for equal directions, 1/2 for
+/// orthogonal, 1 for opposite. Computed as ||u^ - v^||^2 / 4 on unit vectors in double. Throws and costs as
+/// cosine_similarity().
+template <embedding_matrix X, embedding_matrix Y>
+Eigen::VectorXd displacement(const X& before, const Y& after) {
+  return detail::angles_per_token(before, after, [](const detail::row_angle& a) { return a.displacement(); });
+}
+
+}  // namespace layerwise

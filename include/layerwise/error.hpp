@@ -1,0 +1,84 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Eigen/Core>
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace layerwise {
+
+/// The index type of rows, columns and layers, signed as in Eigen.
+using index = Eigen::Index;
+
+/// Base of everything the library throws for bad input. The message says what was expected, what came, and where.
+class error : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+/// Sizes that do not fit together, an index outside its range, an option without meaning.
+class shape_error : public error {
+ public:
+  using error::error;
+};
+
+/// NaN or infinity in the data or in an option.
+class non_finite_error : public error {
+ public:
+  using error::error;
+};
+
+/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked for.
+class degenerate_input_error : public error {
+ public:
+  using error::error;
+};
+
+/// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count from 0
+/// (h_0 is the embedding output), rows and columns from 0.
+struct place {
+  std::string_view operand = {};
+  index layer = -1;
+  index row = -1;
+  index column = -1;
+};
+
+namespace detail {
+
+inline std::ostream& operator<<(std::ostream& out, const place& at) {
+  const char* separator = "";
+  if (!at.operand.empty()) out << at.operand, separator = ", ";
+  if (at.layer >= 0) out << separator << "layer " << at.layer, separator = ", ";
+  if (at.row >= 0) out << separator << "row " << at.row, separator = ", ";
+  if (at.column >= 0) out << separator << "column " << at.column;
+  return out;
+}
+
+/// "12 x 768", for messages.
+struct shape {
+  index rows, cols;
+  bool operator==(const shape&) const = default;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const shape& s) { return out << s.rows << " x " << s.cols; }
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Throws out of line, so that the checks in hot functions stay a compare and a jump.
+template <class Error>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(const std::string& expected, const std::string& got,
+                                                 const place& at) {
+  throw Error(text("layerwise: expected ", expected, ", got ", got, " (", at, ")"));
+}
+
+}  // namespace detail
+}  // namespace layerwise

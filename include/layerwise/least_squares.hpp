@@ -1,0 +1,443 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/moments.hpp>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
+#include <Eigen/QR>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+// The least-squares core: min_A ||X A - T||_F^2, its solution, and how far rounding can have moved it.
+//
+// Everything below is in scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal), b a column
+// of X^T T, t^2 = t^T t, and the residual energy f = min_a (t^2 - 2 a^T b + a^T G a) = t^2 - b^T G^-1 b.
+//
+// Certificate from moments. The computed moments are G + E, b + e, t^2 + eps. Sums of n products round to
+//     |E_ij| <= gamma p_i p_j,   |e_i| <= gamma p_i q,   |eps| <= gamma q^2,    gamma = u (2 sqrt n + 2 sqrt d + 8)
+// where p_i is the norm of column i as it was summed (about the provisional shift) over its norm about the mean, q the
+// norm of t as summed, u = 2^-53; the errors of the factorization, |dG_ij| <~ sqrt(d) u, are part of gamma because
+// p_i >= 1. (sqrt n, sqrt d instead of n, d: rounding errors are taken as independent. Blocked sums stay far below.)
+// f is a minimum over a, so any a bounds it from above. With a~ the computed solution, |a|_p = sum_i p_i |a_i|:
+//     f   <= f~ + gamma (|a~|_p + q)^2                              since a~ is feasible for the exact problem
+//     f~  <= f  + gamma (|a*|_p + q)^2                              since the exact solution a* is for the computed one
+// and a* is near a~: G~ (a* - a~) = E a* - e gives, with theta = ||p||^2 gamma / lambda_min(G~) >= ||G~^-1|| ||E||,
+//     ||a* - a~|| <= [ theta ||a~|| + gamma ||p|| q / lambda_min ] / (1 - theta),     |a*|_p <= |a~|_p + ||p|| ||a* - a~||.
+// So |f - f~| <= gamma (|a~|_p + ||p|| ||a* - a~|| + q)^2, valid while theta < 1; beyond 1/2 the moments cannot tell, and
+// another method is used. lambda_min is a Lanczos estimate, halved for safety.
+//
+// Certificate from data. Householder factorization solves the problem of X + dX, T + dT exactly, with
+// ||dx_j|| <= gamma' ||x_j||, gamma' = u (2 sqrt n + 8 sqrt d + 8). By the same two feasibility arguments
+//     |f - f~| <= 2 gamma' (|a|_1 + t) sqrt f + gamma'^2 (|a|_1 + t)^2,   |a|_1 the larger of a~'s and a*'s.
+// Linear in the condition number where the moments are quadratic, and with no cancellation: f is a sum of squares.
+namespace layerwise {
+
+/// How a regression is solved.
+enum class solver {
+  automatic,       ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand, else
+                   ///< rank_revealing
+  cholesky,        ///< Cholesky factorization of the scaled second moments
+  orthogonal,      ///< Householder QR of the data, block by block, then a column-pivoted QR of R; needs the data
+  rank_revealing,  ///< pivoted Cholesky (LDL^T) of the scaled second moments, cut off at their rounding level
+};
+
+namespace detail {
+
+inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
+
+/// Relative rounding of a sum of products over n tokens that then goes through a factorization of size d.
+inline double rounding_of(index n, index d, double per_dimension) {
+  return unit_roundoff *
+         (2.0 * std::sqrt(static_cast<double>(n)) + per_dimension * std::sqrt(static_cast<double>(d)) + 8.0);
+}
+
+using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;
+
+inline indices first_indices(index count) { return indices::LinSpaced(count, 0, count - 1); }
+
+/// The regression of a target on x, and its certificate. Energies are in units of the target.
+struct regression {
+  solver method = solver::cholesky;
+  index rank = 0;
+  double condition = 1.0;        ///< ratio of the extreme singular values of X's scaled columns that were kept
+  double discarded_energy = 0.0; ///< share of the scaled columns' energy in the directions that were not
+  double residual_energy = 0.0;  ///< min ||X A - T||_F^2
+  double residual_error = 0.0;   ///< bound on the rounding error of residual_energy
+  Eigen::MatrixXd coefficients;  ///< A, d_x x d_t, for x * x_scale and t * target_scale
+};
+
+/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full reorthogonalization:
+/// a lower estimate, to a few per cent or better after 40 products. Deterministic.
+template <class Operator>
+double largest_eigenvalue(index size, const Operator& apply) {
+  const index steps = std::min<index>(size, 40);
+  Eigen::MatrixXd basis(size, steps);
+  Eigen::VectorXd diagonal(steps), offdiagonal(steps);
+  Eigen::VectorXd v(size);
+  for (index i = 0; i < size; ++i) v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
+  v.normalize();
+  index built = 0;
+  for (; built < steps; ++built) {
+    basis.col(built) = v;
+    v = apply(v);
+    diagonal[built] = basis.col(built).dot(v);
+    for (int pass = 0; pass < 2; ++pass) {
+      const Eigen::VectorXd along = basis.leftCols(built + 1).transpose() * v;
+      v.noalias() -= basis.leftCols(built + 1) * along;
+    }
+    const double norm = v.norm();
+    offdiagonal[built] = norm;
+    if (!(norm > 1e-12 * std::abs(diagonal[0]))) {
+      ++built;
+      break;
+    }
+    v /= norm;
+  }
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
+  ritz.computeFromTridiagonal(diagonal.head(built), offdiagonal.head(std::max<index>(built - 1, 0)),
+                              Eigen::EigenvaluesOnly);
+  return ritz.eigenvalues().maxCoeff();
+}
+
+/// The scaled problem: unit columns of X with any variance, and what the certificate needs.
+class scaled_problem {
+ public:
+  explicit scaled_problem(const pair_moments& moments) : moments_(moments) {
+    const Eigen::VectorXd energy = moments_.second.diagonal();
+    live_.resize((energy.array() > 0.0).count());
+    for (index j = 0, found = 0; j < energy.size(); ++j)
+      if (energy[j] > 0.0) live_[found++] = j;
+    norm_ = energy(live_).cwiseSqrt();
+    inflation_ = (moments_.x_noise(live_).transpose().array().sqrt() / norm_.array()).max(1.0).matrix();
+  }
+
+  const pair_moments& moments() const { return moments_; }
+  index size() const { return live_.size(); }
+  const indices& live() const { return live_; }
+  const Eigen::VectorXd& norm() const { return norm_; }
+
+  /// Rank cannot exceed it: n rows, one degree of freedom less when they are centred.
+  index degrees_of_freedom() const {
+    return moments_.tokens - (moments_.centering == centering::columns ? 1 : 0);
+  }
+
+  /// G, full, with unit diagonal.
+  Eigen::MatrixXd gram() const {
+    const Eigen::VectorXd inverse = norm_.cwiseInverse();
+    Eigen::MatrixXd g = moments_.second(live_, live_);
+    g = inverse.asDiagonal() * g * inverse.asDiagonal();
+    g.triangularView<Eigen::StrictlyUpper>() = g.transpose();
+    g.diagonal().setOnes();
+    return g;
+  }
+
+  /// X^T T for the live columns, rows scaled.
+  Eigen::MatrixXd right_side() const {
+    return norm_.cwiseInverse().asDiagonal() * Eigen::MatrixXd(moments_.cross(live_, Eigen::all));
+  }
+
+  double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
+  double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
+
+  /// The bound on |f - f~| summed over the columns of T, for a solution `a` in the coordinates `kept` of the scaled
+  /// problem; empty if the moments cannot tell (theta >= 1/2).
+  std::optional<double> moment_error(const Eigen::MatrixXd& a, const indices& kept, double smallest_eigenvalue) const {
+    const Eigen::VectorXd p = inflation_(kept);
+    const double lambda = 0.5 * smallest_eigenvalue;
+    const double theta = p.squaredNorm() * gamma() / lambda;
+    if (!(theta < 0.5)) return std::nullopt;
+    double error = 0.0;
+    for (index c = 0; c < a.cols(); ++c) {
+      const double q = std::sqrt(moments_.target_noise[c]);
+      const double drift = (theta * a.col(c).norm() + gamma() * p.norm() * q / lambda) / (1.0 - theta);
+      const double reach = p.dot(a.col(c).cwiseAbs()) + p.norm() * drift + q;
+      error += gamma() * reach * reach;
+    }
+    return error;
+  }
+
+  /// Coefficients for all columns of X, in the units of the moments, from those of the kept scaled columns.
+  Eigen::MatrixXd coefficients(const Eigen::MatrixXd& a, const indices& kept) const {
+    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(moments_.x_dimensions(), a.cols());
+    for (index i = 0; i < a.rows(); ++i) all.row(live_[kept[i]]) = a.row(i) / norm_[kept[i]];
+    return all;
+  }
+
+ private:
+  const pair_moments& moments_;
+  indices live_;
+  Eigen::VectorXd norm_;
+  Eigen::VectorXd inflation_;
+};
+
+/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of threads.
+template <class Body>
+void for_column_tiles(Eigen::MatrixXd& m, const Body& body) {
+  parallel_chunks(m.cols(), 64, [&](index first, index count) { body(m.middleCols(first, count)); });
+}
+
+/// Empty if the factorization breaks down or the certificate does not hold.
+inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
+  const Eigen::MatrixXd gram = problem.gram();
+  const Eigen::LLT<Eigen::MatrixXd> llt(gram);
+  if (llt.info() != Eigen::Success) return std::nullopt;
+  const auto lower = llt.matrixL();
+
+  regression out;
+  out.method = solver::cholesky;
+  out.rank = problem.size();
+  const double largest =
+      largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return gram * v; });
+  const double smallest =
+      1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return llt.solve(v); });
+  out.condition = std::sqrt(std::max(1.0, largest / smallest));
+
+  Eigen::MatrixXd a = problem.right_side();
+  for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
+  const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
+  out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
+  for_column_tiles(a, [&](auto columns) { llt.matrixU().solveInPlace(columns); });
+
+  const indices kept = first_indices(problem.size());
+  const auto error = problem.moment_error(a, kept, smallest);
+  if (!error) return std::nullopt;
+  out.residual_error = *error;
+  out.coefficients = problem.coefficients(a, kept);
+  return out;
+}
+
+/// G(order, order) ~ L L^T with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete pivoting,
+/// stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's LDLT does not update the diagonal it pivots
+/// on, and so does not reveal the rank.)
+struct pivoted_cholesky {
+  Eigen::MatrixXd l;
+  indices order;
+  Eigen::VectorXd pivots;      ///< of the columns kept
+  double discarded = 0.0;      ///< trace of what is left of G
+
+  pivoted_cholesky(const Eigen::MatrixXd& g, index limit, double cutoff) : order(first_indices(g.rows())) {
+    const index d = g.rows();
+    l.setZero(d, std::min(d, limit));
+    pivots.resize(l.cols());
+    Eigen::VectorXd left = g.diagonal();
+    index k = 0;
+    for (; k < l.cols(); ++k) {
+      index best;
+      pivots[k] = left.tail(d - k).maxCoeff(&best);
+      if (!(pivots[k] > cutoff)) break;
+      best += k;
+      std::swap(order[k], order[best]);
+      std::swap(left[k], left[best]);
+      l.row(k).swap(l.row(best));
+      const index below = d - k - 1;
+      auto column = l.col(k).tail(below);
+      column = g.col(order[k])(order.tail(below));
+      column.noalias() -= l.bottomLeftCorner(below, k) * l.row(k).head(k).transpose();
+      l(k, k) = std::sqrt(pivots[k]);
+      column /= l(k, k);
+      left.tail(below) -= column.cwiseAbs2();
+    }
+    l.conservativeResize(Eigen::NoChange, k);
+    pivots.conservativeResize(k);
+    discarded = left.tail(d - k).cwiseMax(0.0).sum();
+  }
+
+  index rank() const { return pivots.size(); }
+};
+
+/// Pivoted Cholesky of the second moments, cut off where the pivots can no longer be told from rounding. What the
+/// directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in the whole
+/// residual energy, unless the rank that was found is already all that the rows allow.
+inline regression solve_rank_revealing(const scaled_problem& problem) {
+  const Eigen::MatrixXd gram = problem.gram();
+  const double d = static_cast<double>(problem.size());
+  regression out;
+  out.method = solver::rank_revealing;
+  for (double cutoff = 4.0 * d * problem.gamma();; cutoff = std::min(10.0 * cutoff, 0.5)) {
+    const pivoted_cholesky factor(gram, problem.degrees_of_freedom(), cutoff);
+    const index rank = factor.rank();
+    const indices kept = factor.order.head(rank);
+    const auto lower = factor.l.topRows(rank).triangularView<Eigen::Lower>();
+    const auto inverse = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+      return lower.transpose().solve(Eigen::VectorXd(lower.solve(v)));
+    };
+    const auto product = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+      return lower * Eigen::VectorXd(lower.transpose() * v);
+    };
+    const double largest = largest_eigenvalue(rank, product);
+    const double smallest = 1.0 / largest_eigenvalue(rank, inverse);
+
+    Eigen::MatrixXd a = problem.right_side()(kept, Eigen::all);
+    for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
+    const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
+    for_column_tiles(a, [&](auto columns) { lower.transpose().solveInPlace(columns); });
+    const auto error = problem.moment_error(a, kept, smallest);
+    if (!error && cutoff < 0.5) continue;  // what was kept is still too close to rounding
+
+    out.rank = rank;
+    out.condition = std::sqrt(std::max(1.0, largest / smallest));
+    out.discarded_energy = factor.discarded / d;
+    out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
+    out.residual_error = error.value_or(problem.moments().target_energy.sum());
+    if (rank == problem.degrees_of_freedom())
+      out.residual_energy = out.residual_error = 0.0;  // X spans every direction there is
+    else if (rank < problem.size())
+      out.residual_error += out.residual_energy;
+    out.coefficients = problem.coefficients(a, kept);
+    return out;
+  }
+}
+
+/// Householder QR of [X T] block by block: keeps R (d x d), Q^T T (d x d_t) and the energy of what is left of T.
+class block_qr {
+ public:
+  block_qr(index x_dimensions, index target_dimensions)
+      : r_(0, x_dimensions), z_(0, target_dimensions), left_(Eigen::RowVectorXd::Zero(target_dimensions)) {}
+
+  void add(const Eigen::MatrixXd& x, const Eigen::MatrixXd& t) {
+    Eigen::MatrixXd stacked(r_.rows() + x.rows(), x.cols());
+    stacked << r_, x;
+    Eigen::MatrixXd target(z_.rows() + t.rows(), t.cols());
+    target << z_, t;
+    const Eigen::HouseholderQR<Eigen::Ref<Eigen::MatrixXd>> qr(stacked);
+    for_column_tiles(target, [&](auto columns) { columns.applyOnTheLeft(qr.householderQ().adjoint()); });
+    const index kept = std::min(stacked.rows(), stacked.cols());
+    r_ = stacked.topRows(kept).triangularView<Eigen::Upper>();
+    z_ = target.topRows(kept);
+    left_ += target.bottomRows(target.rows() - kept).colwise().squaredNorm();
+  }
+
+  const Eigen::MatrixXd& r() const { return r_; }
+  const Eigen::MatrixXd& z() const { return z_; }
+  const Eigen::RowVectorXd& left() const { return left_; }
+
+ private:
+  Eigen::MatrixXd r_, z_;
+  Eigen::RowVectorXd left_;
+};
+
+/// Solves from the data: read(0, row, out) reads a row of x, read(1, row, out) one of y. Directions whose singular
+/// value is below 16 sqrt(d) u of the largest are the data's own rounding, and are left out.
+template <class Read>
+regression solve_orthogonal(const scaled_problem& problem, const Read& read, const std::vector<index>& rows) {
+  const pair_moments& m = problem.moments();
+  const index d = problem.size(), n = static_cast<index>(rows.size());
+  const index rows_at_once = std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
+
+  block_qr qr(d, m.y_dimensions());
+  for (index done = 0; done < n; done += rows_at_once) {
+    const index count = std::min(rows_at_once, n - done);
+    Eigen::MatrixXd x(count, d), t(count, m.y_dimensions());
+    parallel_chunks(count, 64, [&](index first, index length) {
+      Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
+      for (index i = first; i < first + length; ++i) {
+        const index row = rows[static_cast<std::size_t>(done + i)];
+        read(0, row, in.data());
+        read(1, row, out.data());
+        out *= m.target_scale;
+        if (m.target_is_update) out -= in * m.target_scale;
+        t.row(i) = (out - m.target_shift) - m.target_drift;
+        in *= m.x_scale;
+        in = (in - m.x_shift) - m.x_drift;
+        x.row(i) = in(problem.live()).cwiseQuotient(problem.norm().transpose());
+      }
+    });
+    qr.add(x, t);
+  }
+
+  const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> pivoted(qr.r());
+  const Eigen::VectorXd pivots = pivoted.matrixQR().diagonal().cwiseAbs();
+  const double cutoff = 16.0 * std::sqrt(static_cast<double>(d)) * unit_roundoff * pivots[0];
+  const index limit = std::min<index>(pivots.size(), problem.degrees_of_freedom());
+  index rank = 0;
+  while (rank < limit && pivots[rank] > cutoff) ++rank;
+
+  Eigen::MatrixXd z = qr.z();
+  for_column_tiles(z, [&](auto columns) { columns.applyOnTheLeft(pivoted.householderQ().adjoint()); });
+  const auto upper = pivoted.matrixQR().topLeftCorner(rank, rank).template triangularView<Eigen::Upper>();
+  Eigen::MatrixXd a = z.topRows(rank);
+  for_column_tiles(a, [&](auto columns) { upper.solveInPlace(columns); });
+
+  regression out;
+  out.method = solver::orthogonal;
+  out.rank = rank;
+  const auto normal = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+    return upper.transpose() * Eigen::VectorXd(upper * v);
+  };
+  const auto inverse = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+    return upper.solve(Eigen::VectorXd(upper.transpose().solve(v)));
+  };
+  const double largest = std::sqrt(largest_eigenvalue(rank, normal));
+  const double smallest = 1.0 / std::sqrt(largest_eigenvalue(rank, inverse));
+  out.condition = std::max(1.0, largest / smallest);
+  out.discarded_energy =
+      pivoted.matrixQR().bottomRightCorner(pivots.size() - rank, d - rank).template triangularView<Eigen::Upper>()
+          .toDenseMatrix().squaredNorm() / static_cast<double>(d);
+
+  const Eigen::RowVectorXd residual = qr.left() + z.bottomRows(z.rows() - rank).colwise().squaredNorm();
+  out.residual_energy = residual.sum();
+  const double gamma = problem.gamma_orthogonal();
+  const double theta = std::min(0.5, 2.0 * gamma * std::sqrt(static_cast<double>(d)) / smallest);
+  for (index c = 0; c < a.cols(); ++c) {
+    const double reach = gamma * (a.col(c).lpNorm<1>() / (1.0 - theta) + std::sqrt(m.target_energy[c]));
+    out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
+  }
+  if (rank == problem.degrees_of_freedom()) out.residual_energy = 0.0, out.residual_error = 0.0;
+
+  out.coefficients = problem.coefficients(a, pivoted.colsPermutation().indices().head(rank).cast<index>());
+  return out;
+}
+
+/// Stands for data that is no longer there.
+struct no_data {};
+
+/// The data of a pair: read(0 or 1, row, out), and the rows that take part.
+template <class Read>
+struct pair_data {
+  Read read;
+  const std::vector<index>& rows;
+};
+template <class Read>
+pair_data(Read, const std::vector<index>&) -> pair_data<Read>;
+
+/// Solves by the chosen method. `energy` is what the tolerance on residual_error is relative to.
+/// The moments must have variance in x.
+template <class Data>
+regression solve(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
+  constexpr bool at_hand = !std::is_same_v<Data, no_data>;
+  const scaled_problem problem(moments);
+  if (method == solver::orthogonal) {
+    if constexpr (at_hand)
+      return solve_orthogonal(problem, data.read, data.rows);
+    else
+      fail<shape_error>("a method that works on moments", "solver::orthogonal, which needs the data",
+                        {.operand = "linearity_options"});
+  }
+  if (method == solver::rank_revealing) return solve_rank_revealing(problem);
+
+  std::optional<regression> fit;
+  if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem);
+  if (method == solver::cholesky) {
+    if (!fit)
+      fail<degenerate_input_error>("linearly independent columns, as solver::cholesky needs",
+                                   "columns that are dependent within rounding", {.operand = "X"});
+    return *std::move(fit);
+  }
+  if (fit && fit->residual_error <= tolerance * energy) return *std::move(fit);
+  if constexpr (at_hand) return solve_orthogonal(problem, data.read, data.rows);
+  regression revealing = solve_rank_revealing(problem);
+  return fit && fit->residual_error <= revealing.residual_error ? *std::move(fit) : std::move(revealing);
+}
+
+}  // namespace detail
+}  // namespace layerwise

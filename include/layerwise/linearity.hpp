@@ -1,0 +1,272 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/embedding.hpp>
+#include <layerwise/least_squares.hpp>
+#include <layerwise/moments.hpp>
+#include <layerwise/procrustes.hpp>
+#include <layerwise/token_mask.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace layerwise {
+
+/// How a linearity is measured. Every default is what arXiv 2405.12250 does, to full accuracy.
+struct linearity_options {
+  /// columns: the map has a bias, scores are about the means. none: neither.
+  layerwise::centering centering = layerwise::centering::columns;
+  /// How the regression is solved; linearity_result::method tells what was used.
+  solver method = solver::automatic;
+  /// The largest error_bound, in units of the score, that solver::automatic takes from the moments before it turns to
+  /// the data. Finite, >= 0.
+  double tolerance = 1e-8;
+  /// The tokens that take part; all by default. For moments it belongs to cross_moments::add.
+  token_mask mask = {};
+};
+
+/// A linearity score and what one must know to read it.
+struct linearity_result {
+  /// s in [0, 1]: the share of Y's energy that a linear map of X explains.
+  double score = 0.0;
+  /// 1 - (1 - s)(n - 1)/(n - 1 - rank): s with the chance floor taken to 0; may be negative. (n instead of n - 1
+  /// without centring.) 0 when underdetermined: the score then equals its chance floor.
+  double adjusted_score = 0.0;
+  /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
+  double chance_floor = 0.0;
+  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation.
+  double error_bound = 0.0;
+  /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm, restricted to
+  /// the directions that were kept.
+  double condition = 1.0;
+  /// Share of the scaled columns' energy in the directions left out as numerically dependent.
+  double discarded_energy = 0.0;
+  /// Numerical rank of (centred) X.
+  index rank = 0;
+  /// Tokens that took part.
+  index tokens = 0;
+  index x_dimensions = 0, y_dimensions = 0;
+  /// True if rank >= n - 1 (n without centring): any Y at all scores 1, and the score means nothing.
+  bool underdetermined = false;
+  /// What solver::automatic settled on.
+  solver method = solver::automatic;
+};
+
+/// Y ~ X * weight + bias in the data's own coordinates.
+struct linear_map {
+  Eigen::MatrixXd weight;   ///< d_x x d_y
+  Eigen::RowVectorXd bias;  ///< 1 x d_y; zero without centring
+
+  /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double. Throws shape_error for another d_x.
+  template <embedding_matrix X>
+  detail::row_block operator()(const X& x) const {
+    const detail::row_reader reader(x);
+    if (reader.cols() != weight.rows())
+      detail::fail<shape_error>(detail::text(weight.rows(), " columns"), detail::text(detail::shape_of(reader)),
+                                {.operand = "X"});
+    detail::row_block rows(reader.rows(), reader.cols());
+    for (index i = 0; i < rows.rows(); ++i) reader.read(i, &rows(i, 0));
+    return (rows * weight).rowwise() + bias;
+  }
+};
+
+namespace detail {
+
+/// Which of the two regressions that share a residual: of the output y, or of the update y - x.
+enum class explained { output, update };
+
+inline void check(const linearity_options& options) {
+  if (!(options.tolerance >= 0.0 && std::isfinite(options.tolerance)))
+    fail<shape_error>("a finite tolerance >= 0", text(options.tolerance), {.operand = "linearity_options"});
+}
+
+inline double energy_of(const pair_moments& m, explained what) {
+  return what == explained::output ? m.output_energy : m.update_energy;
+}
+
+/// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound never
+/// larger than the score could be off.
+inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
+  const double energy = energy_of(m, what);
+  const double noise = what == explained::output ? m.output_noise : m.update_noise;
+  const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
+  const double rank = static_cast<double>(fit.rank);
+  const double unexplained = std::min(1.0, fit.residual_energy / energy);
+
+  linearity_result out;
+  out.score = 1.0 - unexplained;
+  out.chance_floor = std::min(1.0, rank / freedom);
+  out.underdetermined = rank >= freedom;
+  out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
+  const double bound = (fit.residual_error + unexplained * rounding_of(m.tokens, 1, 0.0) * noise) / energy;
+  out.error_bound = std::min(bound + 4.0 * unit_roundoff, std::max(out.score, unexplained));
+  out.condition = fit.condition;
+  out.discarded_energy = fit.discarded_energy;
+  out.rank = fit.rank;
+  out.tokens = m.tokens;
+  out.x_dimensions = m.x_dimensions(), out.y_dimensions = m.y_dimensions();
+  out.method = fit.method;
+  return out;
+}
+
+inline bool has_variance(const pair_moments& m) { return m.second.diagonal().maxCoeff() > 0.0; }
+
+/// How messages name the two operands and their difference.
+struct operand_names {
+  std::string_view x = "X", y = "Y";
+};
+
+inline pair_moments extract_pair(const cross_moments& moments, const linearity_options& options, explained what,
+                                 const operand_names& names) {
+  check(options);
+  if (moments.tokens() == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = names.x});
+  if (what == explained::update && moments.x_dimensions() != moments.y_dimensions())
+    fail<shape_error>(text(moments.x_dimensions(), " columns, as in ", names.x), text(moments.y_dimensions()),
+                      {.operand = names.y});
+  pair_moments m = moments.chain().extract(1, options.centering);
+  const std::string_view variance =
+      options.centering == centering::columns ? "rows that differ" : "an element other than 0";
+  if (!has_variance(m)) fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
+  if (energy_of(m, what) == 0.0)
+    fail<degenerate_input_error>(
+        std::string(variance), "no variance",
+        {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
+  return m;
+}
+
+/// Moments, regression: what linearity, residual_linearity and fit_linear_map share when the data is at hand.
+template <embedding_matrix X, embedding_matrix Y>
+std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options, explained what,
+                                            const operand_names& names) {
+  const row_reader x_rows(x);
+  const row_reader y_rows(y);
+  if (what == explained::update) require_equal_shape(shape_of(x_rows), shape_of(y_rows), {.operand = names.y});
+  cross_moments moments;
+  moments.add(x, y, options.mask, names.x, names.y);
+  pair_moments m = extract_pair(moments, options, what, names);
+  const auto read = [&](index layer, index row, double* out) {
+    layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
+  };
+  const std::vector<index> rows = options.mask.rows(x_rows.rows());
+  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), pair_data{read, rows});
+  return {std::move(m), std::move(fit)};
+}
+
+/// The same when it is not.
+inline std::pair<pair_moments, regression> regress(const cross_moments& moments, const linearity_options& options,
+                                                   explained what, const operand_names& names) {
+  if (!options.mask.all())
+    fail<shape_error>("no mask: moments were masked when rows were added", text("a mask of ", options.mask.size()),
+                      {.operand = "linearity_options"});
+  pair_moments m = extract_pair(moments, options, what, names);
+  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), no_data{});
+  return {std::move(m), std::move(fit)};
+}
+
+inline linear_map make_map(const pair_moments& m, const regression& fit) {
+  linear_map map;
+  map.weight = fit.coefficients * (m.x_scale / m.target_scale);
+  if (m.target_is_update) map.weight.diagonal().array() += 1.0;
+  if (m.centering == centering::columns)
+    map.bias = m.y_mean - m.x_mean * map.weight;
+  else
+    map.bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
+  return map;
+}
+
+inline constexpr operand_names pair_names{"X", "Y"};
+inline constexpr operand_names residual_names{"before", "after"};
+
+}  // namespace detail
+
+/// Linearity score of a layer with its residual stream (arXiv 2405.12250, Procrustes similarity):
+///     s(X, Y) = 1 - min_A ||X~ A - Y~||_F^2,    X~, Y~ the Procrustes-normalized X, Y (procrustes.hpp)
+/// where A is any d_x x d_y matrix. It is the share of Y's variance that an affine map of X explains: 1 is an exactly
+/// linear layer, and independent data scores rank/(n - 1) by chance.
+///
+/// x: n_tokens x d_x, y: n_tokens x d_y; scalar types and layouts may differ. The result is in [0, 1] and does not
+/// change under invertible linear maps of X, orthogonal maps of Y, scaling, translation, or the order of the rows.
+///
+/// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a matrix is empty or
+/// X or Y has no variance. Rank deficiency is no error: see linearity_result::rank, and ::underdetermined for n <= d.
+/// Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky factorization; where that is not accurate to
+/// options.tolerance, a second pass over the data, about 4 n d^2 flops.
+template <embedding_matrix X, embedding_matrix Y>
+linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);
+  return detail::make_result(fit, m, detail::explained::output);
+}
+
+/// linearity() of accumulated moments. With the data gone, an ill-conditioned problem is solved by a rank-revealing
+/// factorization, whose error_bound then says how far the score can be trusted. Throws degenerate_input_error for no
+/// tokens or no variance, shape_error for solver::orthogonal or a mask.
+inline linearity_result linearity(const cross_moments& moments, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
+  return detail::make_result(fit, m, detail::explained::output);
+}
+
+/// linearity(x, y, options).score
+template <embedding_matrix X, embedding_matrix Y>
+double linearity_score(const X& x, const Y& y, const linearity_options& options = {}) {
+  return linearity(x, y, options).score;
+}
+
+/// linearity(moments, options).score
+inline double linearity_score(const cross_moments& moments, const linearity_options& options = {}) {
+  return linearity(moments, options).score;
+}
+
+/// Linearity of what a layer adds to the residual stream (arXiv 2405.12250): s(h_{l-1}, h_l - h_{l-1}).
+///
+/// before, after: n_tokens x d. Range, invariances (but for scaling one of the two), errors and cost as linearity();
+/// the two differ only in their denominators: s_res = 1 - (1 - s) tr S_yy / tr S_dd. after = before up to a constant
+/// offset is a degenerate_input_error: there is no update whose linearity could be asked.
+template <embedding_matrix Before, embedding_matrix After>
+linearity_result residual_linearity(const Before& before, const After& after, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(before, after, options, detail::explained::update, detail::residual_names);
+  return detail::make_result(fit, m, detail::explained::update);
+}
+
+/// residual_linearity() of accumulated moments; shape_error if d_x != d_y.
+inline linearity_result residual_linearity(const cross_moments& moments, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(moments, options, detail::explained::update, detail::residual_names);
+  return detail::make_result(fit, m, detail::explained::update);
+}
+
+/// residual_linearity(before, after, options).score
+template <embedding_matrix Before, embedding_matrix After>
+double residual_linearity_score(const Before& before, const After& after, const linearity_options& options = {}) {
+  return residual_linearity(before, after, options).score;
+}
+
+/// residual_linearity(moments, options).score
+inline double residual_linearity_score(const cross_moments& moments, const linearity_options& options = {}) {
+  return residual_linearity(moments, options).score;
+}
+
+/// The map of linearity(): argmin over W, b of ||X W + 1 b - Y||_F, in the data's own coordinates. It can stand in for
+/// a layer of high linearity (arXiv 2405.12250, section on pruning).
+///
+/// x: n_tokens x d_x, y: n_tokens x d_y; weight is d_x x d_y, bias 1 x d_y. Where columns of X are dependent the map is
+/// not unique: dependent columns get weight 0 (the update's weight, where the update was fitted). Errors and cost as
+/// linearity().
+template <embedding_matrix X, embedding_matrix Y>
+linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);
+  return detail::make_map(m, fit);
+}
+
+/// fit_linear_map() of accumulated moments.
+inline linear_map fit_linear_map(const cross_moments& moments, const linearity_options& options = {}) {
+  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
+  return detail::make_map(m, fit);
+}
+
+}  // namespace layerwise

@@ -1,0 +1,662 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/embedding.hpp>
+#include <layerwise/procrustes.hpp>
+#include <layerwise/token_mask.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <utility>
+#include <vector>
+
+// Sufficient statistics of hidden states: everything the least-squares scores need, in O(d^2) memory per layer.
+//
+// Data flow. Rows (tokens) are read as double into blocks of block_rows tokens. A block is walked once from layer 0 to
+// L with three tiles in cache: the previous layer, the current one, and the target of their regression. Each layer's
+// columns are centred about a provisional shift (the mean of its first block, so that offsets cost no digits), and
+//
+//     second += x^T x      one symmetric update per layer, shared by the scores with and without the residual
+//     cross  += x^T t      one product per layer pair
+//
+// is all the O(n d^2) work: 3 n d^2 flops per pair. The target t is the residual update r = y - x or the output y,
+// whichever is smaller (measured on the first block). Both regressions leave the same residual, since y = r + x, so
+// one target gives both scores; the smaller one gives them without cancellation.
+namespace layerwise {
+namespace detail {
+
+/// Tokens per block: enough for the products to run at full speed, and three tiles of 512 x 768 doubles fit a cache.
+/// Fixed, so that results do not depend on how rows were batched.
+inline constexpr index block_rows = 512;
+
+/// Columns per output tile. Work is split over tiles of `second` and `cross`, never over rows: no thread needs a copy
+/// of a d x d matrix, and the sums are the same to the last bit for any number of threads.
+inline constexpr index tile_columns = 256;
+
+/// The columns of a layer (or of an update) about a provisional shift: v -> v * scale - shift.
+struct column_frame {
+  double scale = 1.0;            ///< a power of two; 1 unless squares would over- or underflow
+  Eigen::RowVectorXd shift;      ///< in scaled units; empty before the first block
+  Eigen::RowVectorXd sum;        ///< sum over tokens of the shifted values
+  Eigen::RowVectorXd energy;     ///< sum over tokens of their squares
+
+  bool started() const { return shift.size() > 0; }
+
+  /// Takes the mean of the first block as the shift. `block` is in scaled units.
+  void start(const row_block& block) {
+    // About the first row: a constant column gets exactly its constant, hence exactly no variance.
+    shift = block.row(0) + (block.rowwise() - block.row(0)).colwise().mean();
+    sum = energy = Eigen::RowVectorXd::Zero(block.cols());
+  }
+
+  /// Shifts a block in place. `block` is in scaled units.
+  void center(row_block& block) const {
+    for_column_chunks(block, [&](index i, index first, index count) {
+      block.row(i).segment(first, count) -= shift.segment(first, count);
+    });
+  }
+
+  /// Adds a shifted block to the sums.
+  void add(const row_block& block) {
+    Eigen::RowVectorXd block_sum = Eigen::RowVectorXd::Zero(block.cols()), block_energy = block_sum;
+    for_column_chunks(block, [&](index i, index first, index count) {
+      const auto row = block.row(i).segment(first, count);
+      block_sum.segment(first, count) += row;
+      block_energy.segment(first, count) += row.cwiseAbs2();
+    });
+    sum += block_sum;
+    energy += block_energy;
+  }
+
+  /// Changes the scale of everything kept, by the power of two `ratio`.
+  void rescale(double ratio) {
+    scale *= ratio, shift *= ratio, sum *= ratio, energy *= ratio * ratio;
+  }
+
+ private:
+  /// body(row, first column, columns), in parallel over columns: a column is always summed by one thread, in order.
+  template <class Body>
+  static void for_column_chunks(const row_block& block, const Body& body) {
+    parallel_chunks(block.cols(), 64, [&](index first, index count) {
+      for (index i = 0; i < block.rows(); ++i) body(i, first, count);
+    });
+  }
+};
+
+/// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the output y
+/// or the update r = y - x. Centred or not, as asked. t is in units of 1 / target_scale.
+struct pair_moments {
+  index tokens = 0;
+  layerwise::centering centering = layerwise::centering::columns;
+  bool target_is_update = false;
+  Eigen::MatrixXd second;             ///< x^T x, lower triangle
+  Eigen::MatrixXd cross;              ///< x^T t
+  Eigen::RowVectorXd x_noise;         ///< per column: the energy that took part in the sums; rounding scales with it
+  Eigen::RowVectorXd target_energy;   ///< per column of t
+  Eigen::RowVectorXd target_noise;    ///< as x_noise
+  double output_energy = 0.0;         ///< tr y^T y, in units of the target
+  double output_noise = 0.0;
+  double update_energy = 0.0;         ///< tr r^T r, in units of the target; 0 if d_x != d_y
+  double update_noise = 0.0;
+  Eigen::RowVectorXd y_spread;        ///< per column of y: sum of squares about the mean, in units common to all
+  double x_scale = 1.0, target_scale = 1.0;
+  /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no digits;
+  /// both 0 if centring is off.
+  Eigen::RowVectorXd x_shift, x_drift, target_shift, target_drift;
+  Eigen::RowVectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
+
+  index x_dimensions() const { return second.rows(); }
+  index y_dimensions() const { return cross.cols(); }
+};
+
+/// second += x^T x (lower triangle) and cross += x^T t.
+inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd& second, Eigen::MatrixXd& cross) {
+#ifdef EIGEN_USE_BLAS
+  // The BLAS brings its own threads and tiles.
+  second.selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
+  cross.noalias() += x.transpose() * t;
+#else
+  struct tile {
+    bool of_second;
+    index row, column;
+  };
+  std::vector<tile> tiles;
+  for (index i = 0; i < x.cols(); i += tile_columns) {
+    for (index j = 0; j <= i; j += tile_columns) tiles.push_back({true, i, j});
+    for (index j = 0; j < t.cols(); j += tile_columns) tiles.push_back({false, i, j});
+  }
+  const auto columns = [](const row_block& block, index first) {
+    return block.middleCols(first, std::min(tile_columns, block.cols() - first));
+  };
+  parallel_for(static_cast<index>(tiles.size()), [&](index k) {
+    const auto [of_second, i, j] = tiles[static_cast<std::size_t>(k)];
+    const auto left = columns(x, i);
+    const auto right = columns(of_second ? x : t, j);
+    auto out = (of_second ? second : cross).block(i, j, left.cols(), right.cols());
+    if (of_second && i == j)
+      out.selfadjointView<Eigen::Lower>().rankUpdate(left.transpose());
+    else
+      out.noalias() += left.transpose() * right;
+  });
+#endif
+}
+
+/// The moments of a chain of layers h_0 ... h_L and of its neighbouring pairs: the engine of cross_moments (L = 1) and
+/// of layer_profiler. Rows that do not fill a block wait in `pending_`, so that the result does not depend, to the last
+/// bit, on how the rows were batched.
+class moment_chain {
+ public:
+  moment_chain() = default;
+
+  explicit moment_chain(const std::vector<index>& dimensions)
+      : layers_(dimensions.size()), pairs_(dimensions.size() - 1) {
+    for (std::size_t l = 0; l < dimensions.size(); ++l) {
+      layers_[l].dimensions = dimensions[l];
+    }
+  }
+
+  index layers() const { return static_cast<index>(layers_.size()); }
+  index dimensions(index layer) const { return at(layers_, layer).dimensions; }
+  index tokens() const { return tokens_ + pending_rows_; }
+
+  /// Adds the given rows of all layers: read(layer, row, out) reads a row as double. Checks all of them before any is
+  /// added, so that an exception leaves the moments as they were. Throws non_finite_error, and
+  /// degenerate_input_error for a row of zeros unless zero_rows_allowed; where(layer) names the operand.
+  /// observe(pair, x, y) sees every block of raw rows of every pair, once.
+  template <class Read, class Where, class Observe>
+  void add(const Read& read, const std::vector<index>& rows, bool zero_rows_allowed, const Where& where,
+           const Observe& observe) {
+    inspect(read, rows, zero_rows_allowed, where);
+    const index n = static_cast<index>(rows.size());
+    for (index done = 0; done < n;) {
+      const auto next = [&](index layer, index i, double* out) {
+        read(layer, rows[static_cast<std::size_t>(done + i)], out);
+      };
+      if (pending_rows_ == 0 && n - done >= block_rows) {
+        add_block(next, block_rows, observe);
+        done += block_rows;
+      } else {
+        const index count = std::min(block_rows - pending_rows_, n - done);
+        append_pending(next, count);
+        done += count;
+        if (pending_rows_ == block_rows) flush(observe);
+      }
+    }
+  }
+
+  /// Adds what another chain of the same dimensions has seen. Exact algebra, whatever the two shifts are. Rows still
+  /// pending in `other` are added as rows.
+  template <class Observe>
+  void merge(const moment_chain& other, const Observe& observe) {
+    for (index l = 0; l < layers(); ++l) at(layers_, l).peak = std::max(at(layers_, l).peak, at(other.layers_, l).peak);
+    if (other.tokens_ > 0) {
+      if (tokens_ == 0)
+        adopt(other);
+      else
+        merge_blocks(other);
+    }
+    for (index done = 0; done < other.pending_rows_;) {
+      const index count = std::min(block_rows - pending_rows_, other.pending_rows_ - done);
+      append_pending(
+          [&](index layer, index i, double* out) {
+            const auto row = at(other.layers_, layer).pending.row(done + i);
+            std::copy(row.data(), row.data() + row.size(), out);
+          },
+          count);
+      done += count;
+      if (pending_rows_ == block_rows) flush(observe);
+    }
+  }
+
+  /// Shows the rows that no add_block has shown yet.
+  template <class Observe>
+  void observe_pending(const Observe& observe) const {
+    if (pending_rows_ == 0) return;
+    for (index l = 1; l < layers(); ++l)
+      observe(l, at(layers_, l - 1).pending.topRows(pending_rows_), at(layers_, l).pending.topRows(pending_rows_));
+  }
+
+  /// The moments of the pair (h_{l-1}, h_l), l = 1..L. Copies the pair's matrices; pending rows are included.
+  pair_moments extract(index l, centering center) const {
+    moment_chain pair = slice(l);
+    if (pair.pending_rows_ > 0) pair.flush([](auto&&...) {});
+    return std::move(pair).finish(center);
+  }
+
+ private:
+  struct layer_state {
+    index dimensions = 0;
+    column_frame frame;
+    Eigen::MatrixXd second;  // x^T x about the shift, lower triangle; empty for the last layer
+    row_block pending;       // block_rows raw rows, of which pending_rows_ wait for the block to fill
+    double peak = 0.0;       // no |element| seen so far is larger
+  };
+  struct pair_state {
+    column_frame update;           // r = y - x; unused if d_x != d_y
+    Eigen::MatrixXd cross;         // x^T t about the shifts
+    bool target_is_update = false;
+    Eigen::RowVectorXd converted;  // energy that passed through `cross` when a merge changed its target
+  };
+
+  template <class T>
+  static T& at(std::vector<T>& items, index i) {
+    return items[static_cast<std::size_t>(i)];
+  }
+  template <class T>
+  static const T& at(const std::vector<T>& items, index i) {
+    return items[static_cast<std::size_t>(i)];
+  }
+
+  bool has_update(index l) const { return dimensions(l - 1) == dimensions(l); }
+  pair_state& pair(index l) { return at(pairs_, l - 1); }
+  const pair_state& pair(index l) const { return at(pairs_, l - 1); }
+
+  /// What a pair's cross moments are taken with: the update or the output.
+  const column_frame& target_frame(index l) const {
+    return pair(l).target_is_update ? pair(l).update : at(layers_, l).frame;
+  }
+
+  template <class Read, class Where>
+  void inspect(const Read& read, const std::vector<index>& rows, bool zero_rows_allowed, const Where& where) {
+    std::vector<double> peaks;
+    for (index l = 0; l < layers(); ++l) {
+      std::vector<double> row_peaks(rows.size());
+      const auto inspect_rows = [&](index first, index count) {
+        Eigen::VectorXd row(dimensions(l));
+        for (index i = first; i < first + count; ++i) {
+          read(l, at(rows, i), row.data());
+          at(row_peaks, i) = peak_of(row.data(), row.size());
+        }
+      };
+      parallel_chunks(static_cast<index>(rows.size()), 64, inspect_rows);
+      double peak = at(layers_, l).peak;
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        place at_row = where(l);
+        at_row.row = rows[i];
+        if (!std::isfinite(row_peaks[i])) {
+          Eigen::VectorXd row(dimensions(l));
+          read(l, rows[i], row.data());
+          fail_non_finite(row.data(), row.size(), at_row);
+        }
+        if (row_peaks[i] == 0.0 && !zero_rows_allowed)
+          fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)", "a row of zeros",
+                                       at_row);
+        peak = std::max(peak, row_peaks[i]);
+      }
+      peaks.push_back(peak);
+    }
+    for (index l = 0; l < layers(); ++l) at(layers_, l).peak = at(peaks, l);
+  }
+
+  template <class Read>
+  static void read_block(const Read& read, index layer, row_block& block) {
+    parallel_chunks(block.rows(), 64, [&](index first, index count) {
+      for (index i = first; i < first + count; ++i) read(layer, i, &block(i, 0));
+    });
+  }
+
+  template <class Read>
+  void append_pending(const Read& read, index count) {
+    for (index l = 0; l < layers(); ++l) {
+      row_block& pending = at(layers_, l).pending;
+      pending.resize(block_rows, dimensions(l));  // allocates once
+      for (index i = 0; i < count; ++i) read(l, i, &pending(pending_rows_ + i, 0));
+    }
+    pending_rows_ += count;
+  }
+
+  template <class Observe>
+  void flush(const Observe& observe) {
+    const auto read = [&](index layer, index i, double* out) {
+      const auto row = at(layers_, layer).pending.row(i);
+      std::copy(row.data(), row.data() + row.size(), out);
+    };
+    add_block(read, pending_rows_, observe);
+    pending_rows_ = 0;
+  }
+
+  /// One walk through the layers. Three tiles are alive: the previous layer, the current one, and the target.
+  template <class Read, class Observe>
+  void add_block(const Read& read, index rows, const Observe& observe) {
+    choose_scales();
+    row_block previous, current(rows, dimensions(0)), target;
+    read_block(read, 0, current);
+    start(at(layers_, 0).frame, current);
+    for (index l = 1; l < layers(); ++l) {
+      previous.swap(current);
+      current.resize(rows, dimensions(l));
+      read_block(read, l, current);
+      start(at(layers_, l).frame, current);
+      observe(l, previous, current);
+      add_pair(l, previous, current, target);
+    }
+    add_columns(at(layers_, layers() - 1).frame, current);
+    tokens_ += rows;
+  }
+
+  static void start(column_frame& frame, const row_block& raw) {
+    if (!frame.started()) frame.start(frame.scale == 1.0 ? raw : row_block(raw * frame.scale));
+  }
+
+  /// Raw rows become shifted rows, in place, and are counted.
+  static void add_columns(column_frame& frame, row_block& block) {
+    if (frame.scale != 1.0) block *= frame.scale;
+    frame.center(block);
+    frame.add(block);
+  }
+
+  /// x is consumed: it becomes the shifted rows. y stays raw; it is the next pair's x.
+  void add_pair(index l, row_block& x, const row_block& y, row_block& target) {
+    layer_state& input = at(layers_, l - 1);
+    const column_frame& output = at(layers_, l).frame;
+    pair_state& state = pair(l);
+
+    bool use_update = state.target_is_update;
+    if (has_update(l)) {
+      const double scale = state.update.scale;
+      if (scale == 1.0)
+        target = y - x;
+      else
+        target = y * scale - x * scale;
+      const bool first = !state.update.started();
+      if (first) state.update.start(target);
+      state.update.center(target);
+      state.update.add(target);
+      if (first) use_update = is_smaller(state.update, target, output, y);
+    }
+    if (!use_update) {
+      target = output.scale == 1.0 ? y : row_block(y * output.scale);
+      output.center(target);
+    }
+    state.target_is_update = use_update;
+
+    add_columns(input.frame, x);
+    if (input.second.size() == 0) input.second.setZero(x.cols(), x.cols());
+    if (state.cross.size() == 0) {
+      state.cross.setZero(x.cols(), target.cols());
+      state.converted.setZero(target.cols());
+    }
+    add_products(x, target, input.second, state.cross);
+  }
+
+  /// On the first block both frames' shifts are its means: is the update's energy at most the output's?
+  static bool is_smaller(const column_frame& update, const row_block& shifted_update, const column_frame& output,
+                         const row_block& raw_output) {
+    row_block y = output.scale == 1.0 ? raw_output : row_block(raw_output * output.scale);
+    output.center(y);
+    const double ratio = output.scale / update.scale;
+    return shifted_update.squaredNorm() * ratio * ratio <= y.squaredNorm();
+  }
+
+  /// Keeps every shifted value below 2^450, so that sums of products stay finite. Changes nothing for data of ordinary
+  /// magnitude; powers of two are exact.
+  void choose_scales() {
+    const auto fit = [](column_frame& frame, double peak) {
+      if (frame.started() && peak * frame.scale <= 0x1p450) return 1.0;
+      const double ratio = safe_scale(peak) / frame.scale;
+      frame.rescale(ratio);
+      return ratio;
+    };
+    std::vector<double> ratios;
+    for (layer_state& layer : layers_) {
+      ratios.push_back(fit(layer.frame, layer.peak));
+      if (ratios.back() != 1.0) layer.second *= ratios.back() * ratios.back();
+    }
+    for (index l = 1; l < layers(); ++l) {
+      const double update = fit(pair(l).update, std::max(at(layers_, l - 1).peak, at(layers_, l).peak));
+      const double target = pair(l).target_is_update ? update : at(ratios, l);
+      if (at(ratios, l - 1) * target != 1.0) pair(l).cross *= at(ratios, l - 1) * target;
+      if (target != 1.0) pair(l).converted *= target * target;
+    }
+  }
+
+  void adopt(const moment_chain& other) {
+    for (index l = 0; l < layers(); ++l) {
+      at(layers_, l).frame = at(other.layers_, l).frame;
+      at(layers_, l).second = at(other.layers_, l).second;
+    }
+    pairs_ = other.pairs_;
+    tokens_ = other.tokens_;
+  }
+
+  /// How values in one frame read in another: v' = ratio * v + offset.
+  struct change_of_frame {
+    double ratio;
+    Eigen::RowVectorXd offset;
+  };
+  static change_of_frame between(const column_frame& from, const column_frame& to) {
+    const double ratio = to.scale / from.scale;
+    return {ratio, from.shift * ratio - to.shift};
+  }
+
+  static void merge_columns(column_frame& mine, const column_frame& theirs, index n) {
+    const auto [ratio, offset] = between(theirs, mine);
+    const double count = static_cast<double>(n);
+    mine.sum += ratio * theirs.sum + count * offset;
+    mine.energy += ratio * ratio * theirs.energy + 2.0 * ratio * theirs.sum.cwiseProduct(offset) +
+                   count * offset.cwiseAbs2();
+  }
+
+  void merge_blocks(const moment_chain& other) {
+    choose_scales();
+    const double n = static_cast<double>(other.tokens_);
+    for (index l = 1; l < layers(); ++l) {
+      moment_chain theirs = other.slice(l);
+      if (other.pair(l).target_is_update != pair(l).target_is_update) theirs.change_target(1);
+      const column_frame& x = theirs.layers_[0].frame;
+      const column_frame& t = theirs.target_frame(1);
+      const auto to_x = between(x, at(layers_, l - 1).frame);
+      const auto to_t = between(t, target_frame(l));
+      pair_state& mine = pair(l);
+      mine.cross += to_x.ratio * to_t.ratio * theirs.pair(1).cross;
+      mine.cross.noalias() += to_x.ratio * x.sum.transpose() * to_t.offset;
+      mine.cross.noalias() += to_x.offset.transpose() * (to_t.ratio * t.sum + n * to_t.offset);
+      mine.converted += to_t.ratio * to_t.ratio * theirs.pair(1).converted;
+
+      const Eigen::RowVectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
+      Eigen::MatrixXd& second = at(layers_, l - 1).second;
+      second += to_x.ratio * to_x.ratio * theirs.layers_[0].second;
+      second.selfadjointView<Eigen::Lower>().rankUpdate(to_x.offset.transpose(), rest.transpose());
+    }
+    // The frames last: the products above are relative to the sums as they were.
+    for (index l = 1; l < layers(); ++l)
+      if (has_update(l)) merge_columns(pair(l).update, other.pair(l).update, other.tokens_);
+    for (index l = 0; l < layers(); ++l)
+      merge_columns(at(layers_, l).frame, at(other.layers_, l).frame, other.tokens_);
+    tokens_ += other.tokens_;
+  }
+
+  /// Turns x^T y into x^T r or back, through x^T x. What cancels is noted in `converted`.
+  void change_target(index l) {
+    pair_state& state = pair(l);
+    const layer_state& input = at(layers_, l - 1);
+    const column_frame from = target_frame(l);
+    const double sign = state.target_is_update ? 1.0 : -1.0;  // y = r + x, r = y - x
+    state.target_is_update = !state.target_is_update;
+    const column_frame& to = target_frame(l);
+    const double from_target = to.scale / from.scale, from_x = to.scale / input.frame.scale;
+    const Eigen::RowVectorXd offset = from.shift * from_target + sign * from_x * input.frame.shift - to.shift;
+    const Eigen::MatrixXd second = input.second.selfadjointView<Eigen::Lower>();
+    state.cross = from_target * state.cross + sign * from_x * second;
+    state.cross.noalias() += input.frame.sum.transpose() * offset;
+    state.converted += from_target * from_target * from.energy + from_x * from_x * input.frame.energy;
+  }
+
+  /// The pair (h_{l-1}, h_l) as a chain of its own, pending rows included.
+  moment_chain slice(index l) const {
+    moment_chain two({dimensions(l - 1), dimensions(l)});
+    for (index k = 0; k < 2; ++k) {
+      const layer_state& from = at(layers_, l - 1 + k);
+      layer_state& to = at(two.layers_, k);
+      to.frame = from.frame, to.pending = from.pending, to.peak = from.peak;
+    }
+    two.layers_[0].second = at(layers_, l - 1).second;
+    two.pairs_[0] = pair(l);
+    two.tokens_ = tokens_, two.pending_rows_ = pending_rows_;
+    return two;
+  }
+
+  /// Sum of squares about the mean, per column; exactly 0 where rounding is all there is.
+  static Eigen::RowVectorXd centered_energy(const column_frame& frame, index tokens) {
+    const double n = static_cast<double>(tokens);
+    const double noise = 4.0 * std::sqrt(n) * std::numeric_limits<double>::epsilon();
+    Eigen::RowVectorXd energy = frame.energy - frame.sum.cwiseAbs2() / n;
+    return (energy.array() > noise * frame.energy.array()).select(energy, 0.0);
+  }
+
+  pair_moments finish(centering center) && {
+    const double n = static_cast<double>(tokens_);
+    layer_state& input = layers_[0];
+    const column_frame& x = input.frame;
+    const column_frame& y = layers_[1].frame;
+    pair_state& state = pairs_[0];
+    const column_frame& t = target_frame(1);
+    const auto mean = [n](const column_frame& frame) -> Eigen::RowVectorXd { return frame.shift + frame.sum / n; };
+
+    pair_moments out;
+    out.tokens = tokens_;
+    out.centering = center;
+    out.target_is_update = state.target_is_update;
+    out.x_scale = x.scale, out.target_scale = t.scale;
+    out.x_mean = mean(x) / x.scale, out.y_mean = mean(y) / y.scale;
+    out.y_spread = centered_energy(y, tokens_);
+    if (center == centering::columns) {
+      out.x_shift = x.shift, out.x_drift = x.sum / n;
+      out.target_shift = t.shift, out.target_drift = t.sum / n;
+    } else {
+      out.x_shift = out.x_drift = Eigen::RowVectorXd::Zero(x.shift.size());
+      out.target_shift = out.target_drift = Eigen::RowVectorXd::Zero(t.shift.size());
+    }
+    out.second = std::move(input.second);
+    out.cross = std::move(state.cross);
+
+    // About the shift -> about the mean -> about 0, if centring is off.
+    out.second.selfadjointView<Eigen::Lower>().rankUpdate(x.sum.transpose(), -1.0 / n);
+    out.cross.noalias() -= x.sum.transpose() * (t.sum / n);
+    out.x_noise = x.energy;
+    out.target_energy = centered_energy(t, tokens_);
+    out.target_noise = t.energy + state.converted;
+    Eigen::RowVectorXd y_energy = out.y_spread, r_energy, r_noise;
+    Eigen::RowVectorXd y_noise = y.energy;
+    if (has_update(1)) r_energy = centered_energy(state.update, tokens_), r_noise = state.update.energy;
+    if (center == centering::none) {
+      const auto raw = [&](const column_frame& frame, Eigen::RowVectorXd& energy, Eigen::RowVectorXd& noise) {
+        const Eigen::RowVectorXd offset = n * mean(frame).cwiseAbs2();
+        energy += offset, noise += offset;
+      };
+      Eigen::RowVectorXd x_energy = centered_energy(x, tokens_);
+      raw(x, x_energy, out.x_noise);
+      raw(t, out.target_energy, out.target_noise);
+      raw(y, y_energy, y_noise);
+      if (has_update(1)) raw(state.update, r_energy, r_noise);
+      out.second.selfadjointView<Eigen::Lower>().rankUpdate(mean(x).transpose(), n);
+      out.cross.noalias() += mean(x).transpose() * (n * mean(t));
+      out.second.diagonal() = x_energy;
+    } else {
+      out.second.diagonal() = centered_energy(x, tokens_);
+    }
+
+    const auto in_target_units = [&](double energy, const column_frame& frame) {
+      const double ratio = t.scale / frame.scale;
+      return energy * ratio * ratio;
+    };
+    out.output_energy = in_target_units(y_energy.sum(), y);
+    out.output_noise = in_target_units(y_noise.sum(), y);
+    if (has_update(1)) {
+      out.update_energy = in_target_units(r_energy.sum(), state.update);
+      out.update_noise = in_target_units(r_noise.sum(), state.update);
+    }
+    return out;
+  }
+
+  std::vector<layer_state> layers_;
+  std::vector<pair_state> pairs_;
+  index tokens_ = 0;        // those in the moments
+  index pending_rows_ = 0;  // those not yet
+};
+
+}  // namespace detail
+
+/// Sufficient statistics of a pair (X, Y) for linearity, residual_linearity and fit_linear_map, taken in float64 about
+/// a provisional shift whatever the data's precision. Batches are added as they come and accumulators of other threads,
+/// files or machines are merged: the data is never needed again, and memory is O(d^2), independent of the tokens.
+///
+/// The result does not depend, to the last bit, on how rows were split into calls of add(), nor on the number of
+/// threads; the order of merges changes it within the scores' error bound.
+class cross_moments {
+ public:
+  /// Adds the rows of x (n_tokens x d_x) and y (n_tokens x d_y), those the mask keeps. The first call sets d_x and d_y.
+  ///
+  /// Throws shape_error if the numbers of rows differ, if the mask has another length or if d_x, d_y changed;
+  /// degenerate_input_error for empty matrices; non_finite_error for NaN or infinity in a row that takes part. Nothing
+  /// is added then. Cost: 3 n d^2 flops for d_x = d_y.
+  template <embedding_matrix X, embedding_matrix Y>
+  void add(const X& x, const Y& y, const token_mask& mask = {}) {
+    add(x, y, mask, "X", "Y");
+  }
+
+  /// Adds everything another accumulator has seen. Throws shape_error if d_x or d_y differ.
+  void merge(const cross_moments& other) {
+    if (other.chain_.layers() == 0) return;
+    if (chain_.layers() == 0) {
+      *this = other;
+      return;
+    }
+    for (index l = 0; l < 2; ++l)
+      if (other.chain_.dimensions(l) != chain_.dimensions(l))
+        detail::fail<shape_error>(detail::text("moments of ", chain_.dimensions(l), " dimensions"),
+                                  detail::text(other.chain_.dimensions(l)), {.operand = l == 0 ? "X" : "Y"});
+    if (&other == this)
+      chain_.merge(detail::moment_chain(other.chain_), [](auto&&...) {});
+    else
+      chain_.merge(other.chain_, [](auto&&...) {});
+  }
+
+  /// The number of tokens added.
+  index tokens() const { return chain_.tokens(); }
+  /// d_x and d_y; 0 before the first call of add.
+  index x_dimensions() const { return chain_.layers() == 0 ? 0 : chain_.dimensions(0); }
+  index y_dimensions() const { return chain_.layers() == 0 ? 0 : chain_.dimensions(1); }
+
+  /// For the solver; not part of the stable interface.
+  const detail::moment_chain& chain() const { return chain_; }
+
+  /// add() with the operands' names in messages.
+  template <embedding_matrix X, embedding_matrix Y>
+  void add(const X& x, const Y& y, const token_mask& mask, std::string_view x_name, std::string_view y_name) {
+    const detail::row_reader x_rows(x);
+    const detail::row_reader y_rows(y);
+    if (y_rows.rows() != x_rows.rows())
+      detail::fail<shape_error>(detail::text(x_rows.rows(), " rows, as in ", x_name),
+                                detail::text(detail::shape_of(y_rows)), {.operand = y_name});
+    detail::require_not_empty(x_rows, {.operand = x_name});
+    detail::require_not_empty(y_rows, {.operand = y_name});
+    const auto require_dimensions = [](index expected, index got, std::string_view name) {
+      if (expected != got)
+        detail::fail<shape_error>(detail::text(expected, " columns, as before"), detail::text(got), {.operand = name});
+    };
+    const bool first = chain_.layers() == 0;
+    if (!first) {
+      require_dimensions(x_dimensions(), x_rows.cols(), x_name);
+      require_dimensions(y_dimensions(), y_rows.cols(), y_name);
+    }
+    const auto read = [&](index layer, index row, double* out) {
+      layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
+    };
+    const auto where = [&](index layer) { return place{.operand = layer == 0 ? x_name : y_name}; };
+    detail::moment_chain fresh = first ? detail::moment_chain({x_rows.cols(), y_rows.cols()}) : detail::moment_chain();
+    (first ? fresh : chain_).add(read, mask.rows(x_rows.rows()), true, where, [](auto&&...) {});
+    if (first) chain_ = std::move(fresh);
+  }
+
+ private:
+  detail::moment_chain chain_;
+};
+
+}  // namespace layerwise

@@ -1,0 +1,73 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/embedding.hpp>
+
+#include <Eigen/Core>
+
+#include <cmath>
+
+namespace layerwise {
+
+/// Whether the column means are taken out first. `columns` is the definition of arXiv 2405.12250; with `none` a linear
+/// map has no bias, and offsets count as signal.
+enum class centering { columns, none };
+
+namespace detail {
+
+/// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that brings
+/// `peak` (finite) to 1..2. Multiplying by it is exact.
+inline double safe_scale(double peak) {
+  constexpr double comfortable = 0x1p200;
+  if (peak == 0.0 || (peak <= comfortable && peak >= 1.0 / comfortable)) return 1.0;
+  return std::ldexp(1.0, -std::max(std::ilogb(peak), -1000));
+}
+
+/// The largest |element| of a row; NaN or infinity if an element is.
+inline double peak_of(const double* row, index cols) {
+  return Eigen::Map<const Eigen::ArrayXd>(row, cols).abs().maxCoeff<Eigen::PropagateNaN>();
+}
+
+}  // namespace detail
+
+/// Procrustes normalization (arXiv 2405.12250): X~ = Xc / ||Xc||_F with Xc the column-centred X.
+///
+/// x: n_tokens x d. Returns an n_tokens x d matrix in double, of Frobenius norm 1, with column means 0 (or X / ||X||_F
+/// with centering::none). Throws degenerate_input_error if x is empty or Xc is 0, non_finite_error for NaN or infinity.
+/// Cost: three passes over n d elements.
+template <embedding_matrix X>
+detail::row_block procrustes_normalize(const X& x, centering center = centering::columns) {
+  const place here{.operand = "X"};
+  const detail::row_reader reader(x);
+  detail::require_not_empty(reader, here);
+
+  detail::row_block rows(reader.rows(), reader.cols());
+  double peak = 0.0;
+  for (index i = 0; i < rows.rows(); ++i) {
+    reader.read(i, &rows(i, 0));
+    const double row_peak = detail::peak_of(&rows(i, 0), rows.cols());
+    if (!std::isfinite(row_peak))
+      detail::fail_non_finite(&rows(i, 0), rows.cols(), {.operand = "X", .row = i});
+    peak = std::max(peak, row_peak);
+  }
+  rows *= detail::safe_scale(peak);
+
+  if (center == centering::columns) {
+    // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits.
+    const Eigen::RowVectorXd first = rows.row(0);
+    rows.rowwise() -= first;
+    const Eigen::RowVectorXd mean = rows.colwise().mean();
+    rows.rowwise() -= mean;
+  }
+  // Centring may have taken many orders of magnitude away; norm() squares what is left.
+  rows *= detail::safe_scale(rows.cwiseAbs().maxCoeff());
+  const double norm = rows.norm();
+  if (norm == 0.0)
+    detail::fail<degenerate_input_error>(
+        center == centering::columns ? "rows that differ" : "an element other than 0", "no variance", here);
+  return rows /= norm;
+}
+
+}  // namespace layerwise

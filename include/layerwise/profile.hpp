@@ -1,0 +1,279 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/angle.hpp>
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/embedding.hpp>
+#include <layerwise/jump.hpp>
+#include <layerwise/linearity.hpp>
+#include <layerwise/moments.hpp>
+#include <layerwise/residual.hpp>
+#include <layerwise/token_mask.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace layerwise {
+
+/// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is a label
+/// that a profile carries, because the last layer's numbers mean different things. (Hugging Face's last hidden state
+/// is after it.)
+enum class final_norm { unspecified, before, after };
+
+/// How a profile is taken; see linearity_options for the first three.
+struct profile_options {
+  layerwise::centering centering = layerwise::centering::columns;
+  solver method = solver::automatic;
+  double tolerance = 1e-8;
+  layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
+  /// The tokens that take part, for profile(); layer_profiler::add takes a mask per batch.
+  token_mask mask = {};
+};
+
+/// Everything about one layer l = 1..L, which turns h_{l-1} into h_l. An empty optional is undefined for this layer.
+struct layer_metrics {
+  /// s(h_{l-1}, h_l), with the residual stream. Empty if h_{l-1} or h_l has no variance.
+  std::optional<linearity_result> linearity;
+  /// s(h_{l-1}, h_l - h_{l-1}), without. Empty if h_{l-1} or the update has no variance.
+  std::optional<linearity_result> residual_linearity;
+  /// Token mean of (1 - cos(h_{l-1}, h_l)) / 2, in [0, 1].
+  double displacement = 0.0;
+  /// Token mean of the angle between h_{l-1} and h_l over pi, in [0, 1].
+  double angular_distance = 0.0;
+  /// Token mean of cos(h_{l-1}, h_l), in [-1, 1].
+  double cosine_similarity = 0.0;
+  /// Token mean of ||h_l - h_{l-1}|| / ||h_l||, >= 0.
+  double contribution_ratio = 0.0;
+  /// ||h_l - h_{l-1}||_F / ||h_l||_F, >= 0.
+  double contribution_ratio_frobenius = 0.0;
+  /// zeta_l in per cent of displacement; empty for l = 1. The last layer's is the final jump.
+  std::optional<double> jump_rate;
+  /// The share of h_l's variance in its largest dimension, in (0, 1], and which dimension that is. 1/d if all are
+  /// alike; near 1 the scores are about one dimension only. Empty if h_l has no variance.
+  std::optional<double> outlier_share;
+  std::optional<index> outlier_dimension;
+};
+
+/// The profile of a stack h_0 ... h_L.
+struct layer_profile {
+  std::vector<layer_metrics> layers;  ///< layers[l - 1] is layer l, l = 1..L
+  index tokens = 0;                   ///< those that took part
+  index dimensions = 0;               ///< d
+  layerwise::centering centering = layerwise::centering::columns;
+  layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
+};
+
+namespace detail {
+
+/// Sums over tokens of the per-token metrics of one pair of layers.
+struct token_sums {
+  double displacement = 0.0, angular_distance = 0.0, cosine = 0.0, contribution = 0.0;
+  row_contribution energies;
+
+  void add(const token_sums& other) {
+    displacement += other.displacement;
+    angular_distance += other.angular_distance;
+    cosine += other.cosine;
+    contribution += other.contribution;
+    energies.add(other.energies);
+  }
+
+  static token_sums of(const double* x, const double* y, index d) {
+    const row_angle angle = measure_angle(x, y, d, {}, {});  // rows were inspected: finite and not zero
+    const row_contribution energies = measure_contribution(x, y, d, {}, {});
+    return {angle.displacement(), angle.angular_distance(), angle.cosine(), energies.ratio({}), energies};
+  }
+};
+
+/// Observes a moment_chain: adds up the per-token metrics of the blocks that pass by, in `sums`. Tokens are measured in
+/// parallel and added in order.
+inline auto count_into(std::vector<token_sums>& sums) {
+  return [&sums](index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y) {
+    std::vector<token_sums> tokens(static_cast<std::size_t>(x.rows()));
+    parallel_chunks(x.rows(), 64, [&](index first, index count) {
+      for (index i = first; i < first + count; ++i)
+        tokens[static_cast<std::size_t>(i)] =
+            token_sums::of(x.data() + i * x.outerStride(), y.data() + i * y.outerStride(), x.cols());
+    });
+    token_sums block;
+    for (const token_sums& token : tokens) block.add(token);
+    sums[static_cast<std::size_t>(l - 1)].add(block);
+  };
+}
+
+}  // namespace detail
+
+/// Every metric of every layer, in one pass over the data: h_0 ... h_L of n_tokens x d each, as any forward range of
+/// embedding matrices. Sources: arXiv 2405.12250 (linearity, contribution), 2601.18302 (displacement, jump rate),
+/// 2403.17887 (angular distance).
+///
+/// Since the data is at hand, scores that moments cannot give to options.tolerance are taken from the data, layer by
+/// layer. Errors as layer_profiler::add. Cost: 3 n d^2 flops a layer plus O(d^3); O(L d^2) memory.
+template <hidden_states H>
+layer_profile profile(const H& states, const profile_options& options = {});
+
+/// Takes the profile of a model in one pass over hidden states that come in batches of tokens, from one thread or
+/// many: memory is O(L d^2), independent of the number of tokens.
+///
+///     layer_profiler profiler;
+///     while (engine.next_batch()) profiler.add(engine.hidden_states());  // any range of embedding matrices
+///     const layer_profile p = profiler.profile();
+///
+/// The profile does not depend, to the last bit, on how tokens were batched, nor on the number of threads.
+class layer_profiler {
+ public:
+  explicit layer_profiler(profile_options options = {}) : options_(std::move(options)) {
+    detail::check(scoring());
+    if (!options_.mask.all())
+      detail::fail<shape_error>("no mask: masks go with the batches, to layer_profiler::add",
+                                detail::text("a mask of ", options_.mask.size()), {.operand = "profile_options"});
+  }
+
+  /// Adds a batch: h_0 ... h_L of n_tokens x d each, the rows that the mask keeps. The first batch sets L and d.
+  ///
+  /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length, or if L or d
+  /// changed; degenerate_input_error for empty matrices or a row of zeros, which has no direction (mask such tokens);
+  /// non_finite_error. The message names layer, row and column, and nothing of the batch is added then.
+  /// Cost: 3 n d^2 flops a layer.
+  template <hidden_states H>
+  void add(const H& batch, const token_mask& mask = {}) {
+    const auto layers = detail::open_layers(batch);
+    add_rows(layers, mask.rows(layers.front().rows()));
+  }
+
+  /// Adds everything another profiler has seen. Throws shape_error if L or d differ.
+  void merge(const layer_profiler& other) {
+    if (other.chain_.layers() == 0) return;
+    if (&other == this) return merge(layer_profiler(other));
+    if (chain_.layers() == 0) {
+      chain_ = other.chain_;
+      sums_ = other.sums_;
+      return;
+    }
+    require_same(other.chain_.layers(), other.chain_.dimensions(0));
+    for (std::size_t l = 0; l < sums_.size(); ++l) sums_[l].add(other.sums_[l]);
+    chain_.merge(other.chain_, detail::count_into(sums_));
+  }
+
+  /// The number of tokens added.
+  index tokens() const { return chain_.tokens(); }
+
+  /// The profile of what was added so far. Scores come from moments alone: where these are too ill-conditioned, the
+  /// score's error_bound says so. Throws degenerate_input_error if no token was added.
+  /// Cost: O(d^3) a layer.
+  layer_profile profile() const {
+    return finish([](index) { return detail::no_data{}; });
+  }
+
+ private:
+  template <hidden_states H>
+  friend layer_profile profile(const H& states, const profile_options& options);
+
+  linearity_options scoring() const {
+    return {.centering = options_.centering, .method = options_.method, .tolerance = options_.tolerance};
+  }
+
+  void require_same(index layers, index dimensions) const {
+    const auto stack = [](index l, index d) { return detail::text(l, " layers of ", d, " columns"); };
+    if (layers != chain_.layers() || dimensions != chain_.dimensions(0))
+      detail::fail<shape_error>(detail::text(stack(chain_.layers(), chain_.dimensions(0)), ", as before"),
+                                stack(layers, dimensions), {.operand = "hidden_states"});
+  }
+
+  template <class Readers>
+  void add_rows(const Readers& layers, const std::vector<index>& rows) {
+    const index count = static_cast<index>(layers.size()), d = layers.front().cols();
+    const bool first = chain_.layers() == 0;
+    if (!first) require_same(count, d);
+    detail::moment_chain fresh = first ? detail::moment_chain(std::vector<index>(layers.size(), d)) : detail::moment_chain();
+    detail::moment_chain& chain = first ? fresh : chain_;
+    std::vector<detail::token_sums> fresh_sums(layers.size() - 1);
+    const auto read = [&](index layer, index row, double* out) {
+      layers[static_cast<std::size_t>(layer)].read(row, out);
+    };
+    const auto where = [](index layer) { return place{.operand = "hidden_states", .layer = layer}; };
+    chain.add(read, rows, false, where, detail::count_into(first ? fresh_sums : sums_));
+    if (first) chain_ = std::move(fresh), sums_ = std::move(fresh_sums);
+  }
+
+  /// data_of(l) is the data of the pair (h_{l-1}, h_l), or no_data.
+  template <class DataOf>
+  layer_profile finish(const DataOf& data_of) const {
+    if (tokens() == 0)
+      detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "hidden_states"});
+    std::vector<detail::token_sums> sums = sums_;
+    chain_.observe_pending(count_into(sums));
+
+    layer_profile out;
+    out.layers.resize(sums.size());
+    out.tokens = tokens();
+    out.dimensions = chain_.dimensions(0);
+    out.centering = options_.centering;
+    out.final_norm = options_.final_norm;
+
+    detail::parallel_for(static_cast<index>(sums.size()), [&](index pair) {
+      layer_metrics& layer = out.layers[static_cast<std::size_t>(pair)];
+      const detail::token_sums& sum = sums[static_cast<std::size_t>(pair)];
+      const double n = static_cast<double>(out.tokens);
+      layer.displacement = sum.displacement / n;
+      layer.angular_distance = sum.angular_distance / n;
+      layer.cosine_similarity = sum.cosine / n;
+      layer.contribution_ratio = sum.contribution / n;
+      layer.contribution_ratio_frobenius = sum.energies.ratio({});
+      measure_linearity(chain_.extract(pair + 1, options_.centering), data_of(pair + 1), layer);
+    });
+
+    std::vector<double> displacements;
+    for (const layer_metrics& layer : out.layers) displacements.push_back(layer.displacement);
+    for (std::size_t l = 2; l <= displacements.size(); ++l)
+      out.layers[l - 1].jump_rate = jump_rate(displacements, static_cast<index>(l));
+    return out;
+  }
+
+  /// One regression gives both scores: y and y - x leave the same residual.
+  template <class Data>
+  void measure_linearity(const detail::pair_moments& m, const Data& data, layer_metrics& layer) const {
+    using detail::explained;
+    if (const double spread = m.y_spread.sum(); spread > 0.0) {
+      index largest;
+      layer.outlier_share = m.y_spread.maxCoeff(&largest) / spread;
+      layer.outlier_dimension = largest;
+    }
+    if (!detail::has_variance(m)) return;
+    double energy = 0.0;  // the smaller one, so that the tolerance holds for both scores
+    for (const explained what : {explained::output, explained::update})
+      if (const double e = detail::energy_of(m, what); e > 0.0) energy = energy > 0.0 ? std::min(energy, e) : e;
+    if (energy == 0.0) return;
+    const detail::regression fit = detail::solve(m, options_.method, options_.tolerance, energy, data);
+    if (m.output_energy > 0.0) layer.linearity = detail::make_result(fit, m, explained::output);
+    if (m.update_energy > 0.0) layer.residual_linearity = detail::make_result(fit, m, explained::update);
+  }
+
+  profile_options options_;
+  detail::moment_chain chain_;
+  std::vector<detail::token_sums> sums_;
+};
+
+template <hidden_states H>
+layer_profile profile(const H& states, const profile_options& options) {
+  profile_options unmasked = options;
+  unmasked.mask = {};
+  layer_profiler profiler(std::move(unmasked));
+  const auto layers = detail::open_layers(states);
+  const std::vector<index> rows = options.mask.rows(layers.front().rows());
+  profiler.add_rows(layers, rows);
+  const auto read_pair = [&](index l) {
+    return [&layers, l](index which, index row, double* out) {
+      layers[static_cast<std::size_t>(l - 1 + which)].read(row, out);
+    };
+  };
+  using reader = decltype(read_pair(1));
+  return profiler.finish([&](index l) { return detail::pair_data<reader>{read_pair(l), rows}; });
+}
+
+}  // namespace layerwise
