@@ -40,6 +40,10 @@
 // ||dx_j|| <= gamma' ||x_j||, gamma' = u (2 sqrt n + 8 sqrt d + 8). By the same two feasibility arguments
 //     |f - f~| <= 2 gamma' (|a|_1 + t) sqrt f + gamma'^2 (|a|_1 + t)^2,   |a|_1 the larger of a~'s and a*'s.
 // Linear in the condition number where the moments are quadratic, and with no cancellation: f is a sum of squares.
+// It holds for the numerical rank: directions of X below the cutoff are the data's own rounding, and count as 0.
+//
+// Where T is the update, its elements y - x are themselves rounded, by u |y - x| at most: ||dT||_F <= u ||R||_F with R
+// neither shifted nor centred, which adds 2 ||dT|| sqrt f + ||dT||^2.
 namespace layerwise {
 
 /// How a regression is solved.
@@ -76,8 +80,8 @@ struct regression {
   Eigen::MatrixXd coefficients;  ///< A, d_x x d_t, for x * x_scale and t * target_scale
 };
 
-/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full reorthogonalization:
-/// a lower estimate, to a few per cent or better after 40 products. Deterministic.
+/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full reorthogonalization: an
+/// estimate from below, iterated until it moves by less than 1e-4 of itself a step, 40 steps at most. Deterministic.
 template <class Operator>
 double largest_eigenvalue(index size, const Operator& apply) {
   const index steps = std::min<index>(size, 40);
@@ -86,27 +90,24 @@ double largest_eigenvalue(index size, const Operator& apply) {
   Eigen::VectorXd v(size);
   for (index i = 0; i < size; ++i) v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
   v.normalize();
-  index built = 0;
-  for (; built < steps; ++built) {
-    basis.col(built) = v;
+  double estimate = 0.0;
+  for (index k = 0; k < steps; ++k) {
+    basis.col(k) = v;
     v = apply(v);
-    diagonal[built] = basis.col(built).dot(v);
+    diagonal[k] = basis.col(k).dot(v);
     for (int pass = 0; pass < 2; ++pass) {
-      const Eigen::VectorXd along = basis.leftCols(built + 1).transpose() * v;
-      v.noalias() -= basis.leftCols(built + 1) * along;
+      const Eigen::VectorXd along = basis.leftCols(k + 1).transpose() * v;
+      v.noalias() -= basis.leftCols(k + 1) * along;
     }
-    const double norm = v.norm();
-    offdiagonal[built] = norm;
-    if (!(norm > 1e-12 * std::abs(diagonal[0]))) {
-      ++built;
-      break;
-    }
-    v /= norm;
+    offdiagonal[k] = v.norm();
+    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
+    ritz.computeFromTridiagonal(diagonal.head(k + 1), offdiagonal.head(k), Eigen::EigenvaluesOnly);
+    const double before = std::exchange(estimate, ritz.eigenvalues().maxCoeff());
+    const bool settled = k >= 4 && estimate - before <= 1e-4 * estimate;
+    if (settled || !(offdiagonal[k] > 1e-12 * estimate)) break;
+    v /= offdiagonal[k];
   }
-  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
-  ritz.computeFromTridiagonal(diagonal.head(built), offdiagonal.head(std::max<index>(built - 1, 0)),
-                              Eigen::EigenvaluesOnly);
-  return ritz.eigenvalues().maxCoeff();
+  return estimate;
 }
 
 /// The scaled problem: unit columns of X with any variance, and what the certificate needs.
@@ -398,6 +399,12 @@ regression solve_orthogonal(const scaled_problem& problem, const Read& read, con
   return out;
 }
 
+/// What the rounding of t = y - x adds to the error of a residual energy f of t.
+inline double update_rounding(const pair_moments& m, double f) {
+  const double norm = unit_roundoff * m.update_raw_norm;
+  return 2.0 * norm * std::sqrt(f) + norm * norm;
+}
+
 /// Stands for data that is no longer there.
 struct no_data {};
 
@@ -413,7 +420,7 @@ pair_data(Read, const std::vector<index>&) -> pair_data<Read>;
 /// Solves by the chosen method. `energy` is what the tolerance on residual_error is relative to.
 /// The moments must have variance in x.
 template <class Data>
-regression solve(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
+regression solve_as_given(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
   constexpr bool at_hand = !std::is_same_v<Data, no_data>;
   const scaled_problem problem(moments);
   if (method == solver::orthogonal) {
@@ -437,6 +444,14 @@ regression solve(const pair_moments& moments, solver method, double tolerance, d
   if constexpr (at_hand) return solve_orthogonal(problem, data.read, data.rows);
   regression revealing = solve_rank_revealing(problem);
   return fit && fit->residual_error <= revealing.residual_error ? *std::move(fit) : std::move(revealing);
+}
+
+/// solve_as_given(), with the rounding of the target itself in the bound.
+template <class Data>
+regression solve(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
+  regression fit = solve_as_given(moments, method, tolerance, energy, data);
+  if (moments.target_is_update) fit.residual_error += update_rounding(moments, fit.residual_energy);
+  return fit;
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/parallel.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/least_squares.hpp>
 #include <layerwise/moments.hpp>
@@ -41,7 +42,8 @@ struct linearity_result {
   double adjusted_score = 0.0;
   /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
   double chance_floor = 0.0;
-  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation.
+  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation. Where columns
+  /// are dependent up to rounding and the data was at hand, exact is meant for the numerical rank that is reported.
   double error_bound = 0.0;
   /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm, restricted to
   /// the directions that were kept.
@@ -71,9 +73,13 @@ struct linear_map {
     if (reader.cols() != weight.rows())
       detail::fail<shape_error>(detail::text(weight.rows(), " columns"), detail::text(detail::shape_of(reader)),
                                 {.operand = "X"});
-    detail::row_block rows(reader.rows(), reader.cols());
-    for (index i = 0; i < rows.rows(); ++i) reader.read(i, &rows(i, 0));
-    return (rows * weight).rowwise() + bias;
+    detail::row_block out(reader.rows(), weight.cols());
+    detail::parallel_chunks(reader.rows(), 64, [&](index first, index count) {
+      detail::row_block rows(count, reader.cols());
+      for (index i = 0; i < count; ++i) reader.read(first + i, &rows(i, 0));
+      out.middleRows(first, count) = (rows * weight).rowwise() + bias;
+    });
+    return out;
   }
 };
 
@@ -105,7 +111,8 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   out.chance_floor = std::min(1.0, rank / freedom);
   out.underdetermined = rank >= freedom;
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
-  const double bound = (fit.residual_error + unexplained * rounding_of(m.tokens, 1, 0.0) * noise) / energy;
+  double bound = (fit.residual_error + unexplained * rounding_of(m.tokens, 1, 0.0) * noise) / energy;
+  if (what == explained::update) bound += unexplained * update_rounding(m, energy) / energy;
   out.error_bound = std::min(bound + 4.0 * unit_roundoff, std::max(out.score, unexplained));
   out.condition = fit.condition;
   out.discarded_energy = fit.discarded_energy;

@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -35,56 +36,100 @@ namespace detail {
 /// Fixed, so that results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
 
-/// Columns per output tile. Work is split over tiles of `second` and `cross`, never over rows: no thread needs a copy
-/// of a d x d matrix, and the sums are the same to the last bit for any number of threads.
-inline constexpr index tile_columns = 256;
+/// An output tile of `second` or `cross`: at most so many rows and columns. Work is split over tiles, never over tokens:
+/// no thread needs a copy of a d x d matrix, and the sums are the same to the last bit for any number of threads.
+/// Tall tiles because Eigen packs both operands of each: 768 x 192 runs at 0.95 of the rate of the whole product, 192 x
+/// 192 at 0.9. Multiples of 24, the rows of Eigen's AVX-512 kernel.
+inline constexpr index tile_rows = 768, tile_columns = 192;
+
+/// Sixteen neighbouring columns, which stay in registers while a kernel runs down the tokens of a block.
+inline constexpr index lanes = 16;
+
+/// body(first column, integral_constant<columns>) for all columns, in parallel; columns is `lanes`, or 1 at the end. A
+/// column is always summed by one thread, from the first token to the last.
+template <class Body>
+void for_column_lanes(index columns, const Body& body) {
+  parallel_chunks(columns, 4 * lanes, [&](index first, index count) {
+    index j = first;
+    for (; j + lanes <= first + count; j += lanes) body(j, std::integral_constant<int, lanes>());
+    for (; j < first + count; ++j) body(j, std::integral_constant<int, 1>());
+  });
+}
 
 /// The columns of a layer (or of an update) about a provisional shift: v -> v * scale - shift.
 struct column_frame {
-  double scale = 1.0;            ///< a power of two; 1 unless squares would over- or underflow
-  Eigen::RowVectorXd shift;      ///< in scaled units; empty before the first block
-  Eigen::RowVectorXd sum;        ///< sum over tokens of the shifted values
-  Eigen::RowVectorXd energy;     ///< sum over tokens of their squares
+  double scale = 1.0;         ///< a power of two; 1 unless squares would over- or underflow
+  Eigen::RowVectorXd shift;   ///< in scaled units; empty before the first block
+  Eigen::RowVectorXd sum;     ///< sum over tokens of the shifted values
+  Eigen::RowVectorXd energy;  ///< sum over tokens of their squares
 
   bool started() const { return shift.size() > 0; }
 
-  /// Takes the mean of the first block as the shift. `block` is in scaled units.
-  void start(const row_block& block) {
+  /// Takes the mean of the first block as the shift. raw(i, j) gives the block's elements in the data's own units.
+  template <class Raw>
+  void start(index rows, index columns, const Raw& raw) {
     // About the first row: a constant column gets exactly its constant, hence exactly no variance.
-    shift = block.row(0) + (block.rowwise() - block.row(0)).colwise().mean();
-    sum = energy = Eigen::RowVectorXd::Zero(block.cols());
+    shift.resize(columns);
+    for (index j = 0; j < columns; ++j) shift[j] = raw(0, j) * scale;
+    Eigen::RowVectorXd about_first = Eigen::RowVectorXd::Zero(columns);
+    for (index i = 1; i < rows; ++i)
+      for (index j = 0; j < columns; ++j) about_first[j] += raw(i, j) * scale - shift[j];
+    shift += about_first / static_cast<double>(rows);
+    sum = energy = Eigen::RowVectorXd::Zero(columns);
   }
 
-  /// Shifts a block in place. `block` is in scaled units.
-  void center(row_block& block) const {
-    for_column_chunks(block, [&](index i, index first, index count) {
-      block.row(i).segment(first, count) -= shift.segment(first, count);
+  /// out = v * scale - shift for a block of raw values v, which may be `out` itself, and counts it.
+  void absorb(const row_block& v, row_block& out) {
+    sweep(out, [&v](index i, index j, auto lane, double by) { return load(v, i, j, lane) * by; });
+  }
+
+  /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
+  void absorb_update(const row_block& x, const row_block& y, row_block& out) {
+    sweep(out, [&](index i, index j, auto lane, double by) { return load(y, i, j, lane) * by - load(x, i, j, lane) * by; });
+  }
+
+  /// out = v * scale - shift, without counting.
+  void apply(const row_block& v, row_block& out) const {
+    for_column_lanes(v.cols(), [&](index j, auto lane) {
+      const auto offset = shift.segment<lane>(j).array().eval();
+      for (index i = 0; i < v.rows(); ++i) out.row(i).segment<lane>(j).array() = load(v, i, j, lane) * scale - offset;
     });
   }
 
-  /// Adds a shifted block to the sums.
-  void add(const row_block& block) {
-    Eigen::RowVectorXd block_sum = Eigen::RowVectorXd::Zero(block.cols()), block_energy = block_sum;
-    for_column_chunks(block, [&](index i, index first, index count) {
-      const auto row = block.row(i).segment(first, count);
-      block_sum.segment(first, count) += row;
-      block_energy.segment(first, count) += row.cwiseAbs2();
-    });
-    sum += block_sum;
-    energy += block_energy;
+  /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are too small
+  /// to matter beside the new ones.
+  double rescale(double to) {
+    const double ratio = to / scale;
+    scale = to, shift *= ratio, sum *= ratio;
+    energy *= ratio, energy *= ratio;  // one after the other: the square may overflow
+    return ratio;
   }
 
-  /// Changes the scale of everything kept, by the power of two `ratio`.
-  void rescale(double ratio) {
-    scale *= ratio, shift *= ratio, sum *= ratio, energy *= ratio * ratio;
+  /// The norm of all columns as they came, neither shifted nor centred, in scaled units; over n tokens.
+  double raw_norm(double n) const {
+    return std::sqrt(std::max(0.0, (energy + 2.0 * shift.cwiseProduct(sum) + n * shift.cwiseAbs2()).sum()));
   }
 
  private:
-  /// body(row, first column, columns), in parallel over columns: a column is always summed by one thread, in order.
-  template <class Body>
-  static void for_column_chunks(const row_block& block, const Body& body) {
-    parallel_chunks(block.cols(), 64, [&](index first, index count) {
-      for (index i = 0; i < block.rows(); ++i) body(i, first, count);
+  template <class Lane>
+  static auto load(const row_block& block, index i, index j, Lane) {
+    return block.row(i).segment<Lane::value>(j).array();
+  }
+
+  template <class Scaled>
+  void sweep(row_block& out, const Scaled& scaled) {
+    for_column_lanes(out.cols(), [&](index j, auto lane) {
+      using columns = Eigen::Array<double, 1, lane>;
+      const columns offset = shift.segment<lane>(j).array();
+      columns block_sum = columns::Zero(), block_energy = columns::Zero();
+      for (index i = 0; i < out.rows(); ++i) {
+        const columns v = scaled(i, j, lane, scale) - offset;
+        out.row(i).segment<lane>(j).array() = v;
+        block_sum += v;
+        block_energy += v * v;
+      }
+      sum.segment<lane>(j).array() += block_sum;
+      energy.segment<lane>(j).array() += block_energy;
     });
   }
 };
@@ -104,6 +149,7 @@ struct pair_moments {
   double output_noise = 0.0;
   double update_energy = 0.0;         ///< tr r^T r, in units of the target; 0 if d_x != d_y
   double update_noise = 0.0;
+  double update_raw_norm = 0.0;       ///< ||r||_F before centring, in units of the target: y - x is rounded relative to it
   Eigen::RowVectorXd y_spread;        ///< per column of y: sum of squares about the mean, in units common to all
   double x_scale = 1.0, target_scale = 1.0;
   /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no digits;
@@ -126,23 +172,25 @@ inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd
     bool of_second;
     index row, column;
   };
-  std::vector<tile> tiles;
-  for (index i = 0; i < x.cols(); i += tile_columns) {
-    for (index j = 0; j <= i; j += tile_columns) tiles.push_back({true, i, j});
-    for (index j = 0; j < t.cols(); j += tile_columns) tiles.push_back({false, i, j});
+  std::vector<tile> tiles;  // the larger ones first, for the threads to end together
+  for (index j = 0; j < t.cols(); j += tile_columns)
+    for (index i = 0; i < x.cols(); i += tile_rows) tiles.push_back({false, i, j});
+  for (index j = 0; j < x.cols(); j += tile_columns) {
+    for (index i = j + tile_columns; i < x.cols(); i += tile_rows) tiles.push_back({true, i, j});
+    tiles.push_back({true, j, j});
   }
-  const auto columns = [](const row_block& block, index first) {
-    return block.middleCols(first, std::min(tile_columns, block.cols() - first));
+  const auto columns = [](const row_block& block, index first, index most) {
+    return block.middleCols(first, std::min(most, block.cols() - first));
   };
   parallel_for(static_cast<index>(tiles.size()), [&](index k) {
     const auto [of_second, i, j] = tiles[static_cast<std::size_t>(k)];
-    const auto left = columns(x, i);
-    const auto right = columns(of_second ? x : t, j);
-    auto out = (of_second ? second : cross).block(i, j, left.cols(), right.cols());
-    if (of_second && i == j)
-      out.selfadjointView<Eigen::Lower>().rankUpdate(left.transpose());
-    else
-      out.noalias() += left.transpose() * right;
+    const auto right = columns(of_second ? x : t, j, tile_columns);
+    if (of_second && i == j) {
+      second.block(j, j, right.cols(), right.cols()).selfadjointView<Eigen::Lower>().rankUpdate(right.transpose());
+    } else {
+      const auto left = columns(x, i, tile_rows);
+      (of_second ? second : cross).block(i, j, left.cols(), right.cols()).noalias() += left.transpose() * right;
+    }
   });
 #endif
 }
@@ -235,7 +283,7 @@ class moment_chain {
     column_frame frame;
     Eigen::MatrixXd second;  // x^T x about the shift, lower triangle; empty for the last layer
     row_block pending;       // block_rows raw rows, of which pending_rows_ wait for the block to fill
-    double peak = 0.0;       // no |element| seen so far is larger
+    double peak = 0.0;       // no |element| seen so far is larger, and it is at most d times larger than all
   };
   struct pair_state {
     column_frame update;           // r = y - x; unused if d_x != d_y
@@ -271,7 +319,7 @@ class moment_chain {
         Eigen::VectorXd row(dimensions(l));
         for (index i = first; i < first + count; ++i) {
           read(l, at(rows, i), row.data());
-          at(row_peaks, i) = peak_of(row.data(), row.size());
+          at(row_peaks, i) = row.lpNorm<1>();  // at least the peak, and NaN or infinity if an element is
         }
       };
       parallel_chunks(static_cast<index>(rows.size()), 64, inspect_rows);
@@ -283,6 +331,7 @@ class moment_chain {
           Eigen::VectorXd row(dimensions(l));
           read(l, rows[i], row.data());
           fail_non_finite(row.data(), row.size(), at_row);
+          row_peaks[i] = row.lpNorm<Eigen::Infinity>();  // finite elements of a sum that overflowed
         }
         if (row_peaks[i] == 0.0 && !zero_rows_allowed)
           fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)", "a row of zeros",
@@ -327,28 +376,21 @@ class moment_chain {
     choose_scales();
     row_block previous, current(rows, dimensions(0)), target;
     read_block(read, 0, current);
-    start(at(layers_, 0).frame, current);
+    start(0, current);
     for (index l = 1; l < layers(); ++l) {
       previous.swap(current);
       current.resize(rows, dimensions(l));
       read_block(read, l, current);
-      start(at(layers_, l).frame, current);
+      start(l, current);
       observe(l, previous, current);
       add_pair(l, previous, current, target);
     }
-    add_columns(at(layers_, layers() - 1).frame, current);
+    at(layers_, layers() - 1).frame.absorb(current, current);
     tokens_ += rows;
   }
 
-  static void start(column_frame& frame, const row_block& raw) {
-    if (!frame.started()) frame.start(frame.scale == 1.0 ? raw : row_block(raw * frame.scale));
-  }
-
-  /// Raw rows become shifted rows, in place, and are counted.
-  static void add_columns(column_frame& frame, row_block& block) {
-    if (frame.scale != 1.0) block *= frame.scale;
-    frame.center(block);
-    frame.add(block);
+  void start(index layer, const row_block& raw) {
+    if (column_frame& frame = at(layers_, layer).frame; !frame.started()) frame.start(raw.rows(), raw.cols(), raw);
   }
 
   /// x is consumed: it becomes the shifted rows. y stays raw; it is the next pair's x.
@@ -356,27 +398,17 @@ class moment_chain {
     layer_state& input = at(layers_, l - 1);
     const column_frame& output = at(layers_, l).frame;
     pair_state& state = pair(l);
+    target.resize(y.rows(), y.cols());
 
-    bool use_update = state.target_is_update;
     if (has_update(l)) {
-      const double scale = state.update.scale;
-      if (scale == 1.0)
-        target = y - x;
-      else
-        target = y * scale - x * scale;
       const bool first = !state.update.started();
-      if (first) state.update.start(target);
-      state.update.center(target);
-      state.update.add(target);
-      if (first) use_update = is_smaller(state.update, target, output, y);
+      if (first) state.update.start(y.rows(), y.cols(), y - x);
+      state.update.absorb_update(x, y, target);
+      if (first) state.target_is_update = is_smaller(state.update, target, output, y);
     }
-    if (!use_update) {
-      target = output.scale == 1.0 ? y : row_block(y * output.scale);
-      output.center(target);
-    }
-    state.target_is_update = use_update;
+    if (!state.target_is_update) output.apply(y, target);
 
-    add_columns(input.frame, x);
+    input.frame.absorb(x, x);
     if (input.second.size() == 0) input.second.setZero(x.cols(), x.cols());
     if (state.cross.size() == 0) {
       state.cross.setZero(x.cols(), target.cols());
@@ -388,31 +420,31 @@ class moment_chain {
   /// On the first block both frames' shifts are its means: is the update's energy at most the output's?
   static bool is_smaller(const column_frame& update, const row_block& shifted_update, const column_frame& output,
                          const row_block& raw_output) {
-    row_block y = output.scale == 1.0 ? raw_output : row_block(raw_output * output.scale);
-    output.center(y);
+    row_block y(raw_output.rows(), raw_output.cols());
+    output.apply(raw_output, y);
     const double ratio = output.scale / update.scale;
     return shifted_update.squaredNorm() * ratio * ratio <= y.squaredNorm();
   }
 
-  /// Keeps every shifted value below 2^450, so that sums of products stay finite. Changes nothing for data of ordinary
-  /// magnitude; powers of two are exact.
+  /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for data of
+  /// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e150 below
+  /// the largest count as constant.
   void choose_scales() {
     const auto fit = [](column_frame& frame, double peak) {
-      if (frame.started() && peak * frame.scale <= 0x1p450) return 1.0;
-      const double ratio = safe_scale(peak) / frame.scale;
-      frame.rescale(ratio);
-      return ratio;
+      const double reach = peak * frame.scale;
+      if (frame.started() && (peak == 0.0 || (reach <= 0x1p450 && reach >= 0x1p-450))) return 1.0;
+      return frame.rescale(safe_scale(peak));
     };
     std::vector<double> ratios;
     for (layer_state& layer : layers_) {
       ratios.push_back(fit(layer.frame, layer.peak));
-      if (ratios.back() != 1.0) layer.second *= ratios.back() * ratios.back();
+      if (ratios.back() != 1.0) layer.second *= ratios.back(), layer.second *= ratios.back();
     }
     for (index l = 1; l < layers(); ++l) {
       const double update = fit(pair(l).update, std::max(at(layers_, l - 1).peak, at(layers_, l).peak));
       const double target = pair(l).target_is_update ? update : at(ratios, l);
-      if (at(ratios, l - 1) * target != 1.0) pair(l).cross *= at(ratios, l - 1) * target;
-      if (target != 1.0) pair(l).converted *= target * target;
+      if (at(ratios, l - 1) != 1.0) pair(l).cross *= at(ratios, l - 1);
+      if (target != 1.0) pair(l).cross *= target, pair(l).converted *= target, pair(l).converted *= target;
     }
   }
 
@@ -571,6 +603,7 @@ class moment_chain {
     if (has_update(1)) {
       out.update_energy = in_target_units(r_energy.sum(), state.update);
       out.update_noise = in_target_units(r_noise.sum(), state.update);
+      out.update_raw_norm = state.update.raw_norm(n) * (t.scale / state.update.scale);
     }
     return out;
   }

@@ -7,6 +7,7 @@
 
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <cmath>
 
 namespace layerwise {
@@ -22,7 +23,7 @@ namespace detail {
 inline double safe_scale(double peak) {
   constexpr double comfortable = 0x1p200;
   if (peak == 0.0 || (peak <= comfortable && peak >= 1.0 / comfortable)) return 1.0;
-  return std::ldexp(1.0, -std::max(std::ilogb(peak), -1000));
+  return std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
 }
 
 /// The largest |element| of a row; NaN or infinity if an element is.

@@ -214,7 +214,9 @@ double regularize(double lambda, reduction how, const MakeTerm& make_term, const
   });
   scaled_sum total;
   for (const scaled_sum& sum : partial) total.add(sum);
-  return std::scalbn(scale * total.mantissa, total.exponent);
+  int power = 0;
+  const double mantissa = std::frexp(scale, &power);
+  return std::scalbn(mantissa * total.mantissa, total.exponent + power);
 }
 
 /// softmax(alpha * (1, ..., layers)). Infinite alpha is the limit: all weight on the last or the first layer.
