@@ -14,7 +14,8 @@ namespace layerwise {
 /// The index type of rows, columns and layers, signed as in Eigen.
 using index = Eigen::Index;
 
-/// Base of everything the library throws for bad input. The message says what was expected, what came, and where.
+/// Base of everything the library throws for bad input. The message says what was expected, what came, and
+/// where.
 class error : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
@@ -32,14 +33,15 @@ class non_finite_error : public error {
   using error::error;
 };
 
-/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked for.
+/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked
+/// for.
 class degenerate_input_error : public error {
  public:
   using error::error;
 };
 
-/// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count from 0
-/// (h_0 is the embedding output), rows and columns from 0.
+/// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count
+/// from 0 (h_0 is the embedding output), rows and columns from 0.
 struct place {
   std::string_view operand = {};
   index layer = -1;
@@ -64,7 +66,9 @@ struct shape {
   bool operator==(const shape&) const = default;
 };
 
-inline std::ostream& operator<<(std::ostream& out, const shape& s) { return out << s.rows << " x " << s.cols; }
+inline std::ostream& operator<<(std::ostream& out, const shape& s) {
+  return out << s.rows << " x " << s.cols;
+}
 
 template <class... Parts>
 std::string text(const Parts&... parts) {

@@ -14,44 +14,50 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 // The least-squares core: min_A ||X A - T||_F^2, its solution, and how far rounding can have moved it.
 //
-// Everything below is in scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal), b a column
-// of X^T T, t^2 = t^T t, and the residual energy f = min_a (t^2 - 2 a^T b + a^T G a) = t^2 - b^T G^-1 b.
+// Everything below is in scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal),
+// b a column of X^T T, t^2 = t^T t, and the residual energy f = min_a (t^2 - 2 a^T b + a^T G a) = t^2 - b^T
+// G^-1 b.
 //
 // Certificate from moments. The computed moments are G + E, b + e, t^2 + eps. Sums of n products round to
-//     |E_ij| <= gamma p_i p_j,   |e_i| <= gamma p_i q,   |eps| <= gamma q^2,    gamma = u (2 sqrt n + 2 sqrt d + 8)
-// where p_i is the norm of column i as it was summed (about the provisional shift) over its norm about the mean, q the
-// norm of t as summed, u = 2^-53; the errors of the factorization, |dG_ij| <~ sqrt(d) u, are part of gamma because
-// p_i >= 1. (sqrt n, sqrt d instead of n, d: rounding errors are taken as independent. Blocked sums stay far below.)
-// f is a minimum over a, so any a bounds it from above. With a~ the computed solution, |a|_p = sum_i p_i |a_i|:
-//     f   <= f~ + gamma (|a~|_p + q)^2                              since a~ is feasible for the exact problem
-//     f~  <= f  + gamma (|a*|_p + q)^2                              since the exact solution a* is for the computed one
-// and a* is near a~: G~ (a* - a~) = E a* - e gives, with theta = ||p||^2 gamma / lambda_min(G~) >= ||G~^-1|| ||E||,
-//     ||a* - a~|| <= [ theta ||a~|| + gamma ||p|| q / lambda_min ] / (1 - theta),     |a*|_p <= |a~|_p + ||p|| ||a* - a~||.
-// So |f - f~| <= gamma (|a~|_p + ||p|| ||a* - a~|| + q)^2, valid while theta < 1; beyond 1/2 the moments cannot tell, and
-// another method is used. lambda_min is a Lanczos estimate, halved for safety.
+//     |E_ij| <= gamma p_i p_j,   |e_i| <= gamma p_i q,   |eps| <= gamma q^2,    gamma = u (2 sqrt n + 2 sqrt
+//     d + 8)
+// where p_i is the norm of column i as it was summed (about the provisional shift) over its norm about the
+// mean, q the norm of t as summed, u = 2^-53; the errors of the factorization, |dG_ij| <~ sqrt(d) u, are part
+// of gamma because p_i >= 1. (sqrt n, sqrt d instead of n, d: rounding errors are taken as independent.
+// Blocked sums stay far below.) f is a minimum over a, so any a bounds it from above. With a~ the computed
+// solution, |a|_p = sum_i p_i |a_i|:
+//     f   <= f~ + gamma (|a~|_p + q)^2                              since a~ is feasible for the exact
+//     problem f~  <= f  + gamma (|a*|_p + q)^2                              since the exact solution a* is
+//     for the computed one
+// and a* is near a~: G~ (a* - a~) = E a* - e gives, with theta = ||p||^2 gamma / lambda_min(G~) >= ||G~^-1||
+// ||E||,
+//     ||a* - a~|| <= [ theta ||a~|| + gamma ||p|| q / lambda_min ] / (1 - theta),     |a*|_p <= |a~|_p +
+//     ||p|| ||a* - a~||.
+// So |f - f~| <= gamma (|a~|_p + ||p|| ||a* - a~|| + q)^2, valid while theta < 1; beyond 1/2 the moments
+// cannot tell, and another method is used. lambda_min is a Lanczos estimate, halved for safety.
 //
 // Certificate from data. Householder factorization solves the problem of X + dX, T + dT exactly, with
 // ||dx_j|| <= gamma' ||x_j||, gamma' = u (2 sqrt n + 8 sqrt d + 8). By the same two feasibility arguments
 //     |f - f~| <= 2 gamma' (|a|_1 + t) sqrt f + gamma'^2 (|a|_1 + t)^2,   |a|_1 the larger of a~'s and a*'s.
-// Linear in the condition number where the moments are quadratic, and with no cancellation: f is a sum of squares.
-// It holds for the numerical rank: directions of X below the cutoff are the data's own rounding, and count as 0.
+// Linear in the condition number where the moments are quadratic, and with no cancellation: f is a sum of
+// squares. It holds for the numerical rank: directions of X below the cutoff are the data's own rounding, and
+// count as 0.
 //
-// Where T is the update, its elements y - x are themselves rounded, by u |y - x| at most: ||dT||_F <= u ||R||_F with R
-// neither shifted nor centred, which adds 2 ||dT|| sqrt f + ||dT||^2.
+// Where T is the update, its elements y - x are themselves rounded, by u |y - x| at most: ||dT||_F <= u
+// ||R||_F with R neither shifted nor centred, which adds 2 ||dT|| sqrt f + ||dT||^2.
 namespace layerwise {
 
 /// How a regression is solved.
 enum class solver {
-  automatic,       ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand, else
-                   ///< rank_revealing
-  cholesky,        ///< Cholesky factorization of the scaled second moments
-  orthogonal,      ///< Householder QR of the data, block by block, then a column-pivoted QR of R; needs the data
+  automatic,  ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand,
+              ///< else rank_revealing
+  cholesky,    ///< Cholesky factorization of the scaled second moments
+  orthogonal,  ///< Householder QR of the data, block by block, then a column-pivoted QR of R; needs the data
   rank_revealing,  ///< pivoted Cholesky (LDL^T) of the scaled second moments, cut off at their rounding level
 };
 
@@ -73,22 +79,24 @@ inline indices first_indices(index count) { return indices::LinSpaced(count, 0, 
 struct regression {
   solver method = solver::cholesky;
   index rank = 0;
-  double condition = 1.0;        ///< ratio of the extreme singular values of X's scaled columns that were kept
-  double discarded_energy = 0.0; ///< share of the scaled columns' energy in the directions that were not
-  double residual_energy = 0.0;  ///< min ||X A - T||_F^2
-  double residual_error = 0.0;   ///< bound on the rounding error of residual_energy
-  Eigen::MatrixXd coefficients;  ///< A, d_x x d_t, for x * x_scale and t * target_scale
+  double condition = 1.0;  ///< ratio of the extreme singular values of X's scaled columns that were kept
+  double discarded_energy = 0.0;  ///< share of the scaled columns' energy in the directions that were not
+  double residual_energy = 0.0;   ///< min ||X A - T||_F^2
+  double residual_error = 0.0;    ///< bound on the rounding error of residual_energy
+  Eigen::MatrixXd coefficients;   ///< A, d_x x d_t, for x * x_scale and t * target_scale
 };
 
-/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full reorthogonalization: an
-/// estimate from below, iterated until it moves by less than 1e-4 of itself a step, 40 steps at most. Deterministic.
+/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full
+/// reorthogonalization: an estimate from below, iterated until it moves by less than 1e-4 of itself a step,
+/// 40 steps at most. Deterministic.
 template <class Operator>
 double largest_eigenvalue(index size, const Operator& apply) {
   const index steps = std::min<index>(size, 40);
   Eigen::MatrixXd basis(size, steps);
   Eigen::VectorXd diagonal(steps), offdiagonal(steps);
   Eigen::VectorXd v(size);
-  for (index i = 0; i < size; ++i) v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
+  for (index i = 0; i < size; ++i)
+    v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
   v.normalize();
   double estimate = 0.0;
   for (index k = 0; k < steps; ++k) {
@@ -150,9 +158,10 @@ class scaled_problem {
   double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
   double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
 
-  /// The bound on |f - f~| summed over the columns of T, for a solution `a` in the coordinates `kept` of the scaled
-  /// problem; empty if the moments cannot tell (theta >= 1/2).
-  std::optional<double> moment_error(const Eigen::MatrixXd& a, const indices& kept, double smallest_eigenvalue) const {
+  /// The bound on |f - f~| summed over the columns of T, for a solution `a` in the coordinates `kept` of the
+  /// scaled problem; empty if the moments cannot tell (theta >= 1/2).
+  std::optional<double> moment_error(const Eigen::MatrixXd& a, const indices& kept,
+                                     double smallest_eigenvalue) const {
     const Eigen::VectorXd p = inflation_(kept);
     const double lambda = 0.5 * smallest_eigenvalue;
     const double theta = p.squaredNorm() * gamma() / lambda;
@@ -181,7 +190,8 @@ class scaled_problem {
   Eigen::VectorXd inflation_;
 };
 
-/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of threads.
+/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
+/// threads.
 template <class Body>
 void for_column_tiles(Eigen::MatrixXd& m, const Body& body) {
   parallel_chunks(m.cols(), 64, [&](index first, index count) { body(m.middleCols(first, count)); });
@@ -197,10 +207,11 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
   regression out;
   out.method = solver::cholesky;
   out.rank = problem.size();
-  const double largest =
-      largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return gram * v; });
+  const double largest = largest_eigenvalue(
+      problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return gram * v; });
   const double smallest =
-      1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return llt.solve(v); });
+      1.0 / largest_eigenvalue(problem.size(),
+                               [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return llt.solve(v); });
   out.condition = std::sqrt(std::max(1.0, largest / smallest));
 
   Eigen::MatrixXd a = problem.right_side();
@@ -217,14 +228,14 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
   return out;
 }
 
-/// G(order, order) ~ L L^T with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete pivoting,
-/// stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's LDLT does not update the diagonal it pivots
-/// on, and so does not reveal the rank.)
+/// G(order, order) ~ L L^T with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete
+/// pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's LDLT does not update the
+/// diagonal it pivots on, and so does not reveal the rank.)
 struct pivoted_cholesky {
   Eigen::MatrixXd l;
   indices order;
-  Eigen::VectorXd pivots;      ///< of the columns kept
-  double discarded = 0.0;      ///< trace of what is left of G
+  Eigen::VectorXd pivots;  ///< of the columns kept
+  double discarded = 0.0;  ///< trace of what is left of G
 
   pivoted_cholesky(const Eigen::MatrixXd& g, index limit, double cutoff) : order(first_indices(g.rows())) {
     const index d = g.rows();
@@ -256,9 +267,9 @@ struct pivoted_cholesky {
   index rank() const { return pivots.size(); }
 };
 
-/// Pivoted Cholesky of the second moments, cut off where the pivots can no longer be told from rounding. What the
-/// directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in the whole
-/// residual energy, unless the rank that was found is already all that the rows allow.
+/// Pivoted Cholesky of the second moments, cut off where the pivots can no longer be told from rounding. What
+/// the directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in
+/// the whole residual energy, unless the rank that was found is already all that the rows allow.
 inline regression solve_rank_revealing(const scaled_problem& problem) {
   const Eigen::MatrixXd gram = problem.gram();
   const double d = static_cast<double>(problem.size());
@@ -290,16 +301,14 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     out.discarded_energy = factor.discarded / d;
     out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
     out.residual_error = error.value_or(problem.moments().target_energy.sum());
-    if (rank == problem.degrees_of_freedom())
-      out.residual_energy = out.residual_error = 0.0;  // X spans every direction there is
-    else if (rank < problem.size())
-      out.residual_error += out.residual_energy;
+    if (rank < problem.size()) out.residual_error += out.residual_energy;
     out.coefficients = problem.coefficients(a, kept);
     return out;
   }
 }
 
-/// Householder QR of [X T] block by block: keeps R (d x d), Q^T T (d x d_t) and the energy of what is left of T.
+/// Householder QR of [X T] block by block: keeps R (d x d), Q^T T (d x d_t) and the energy of what is left of
+/// T.
 class block_qr {
  public:
   block_qr(index x_dimensions, index target_dimensions)
@@ -327,19 +336,26 @@ class block_qr {
   Eigen::RowVectorXd left_;
 };
 
-/// Solves from the data: read(0, row, out) reads a row of x, read(1, row, out) one of y. Directions whose singular
-/// value is below 16 sqrt(d) u of the largest are the data's own rounding, and are left out.
-template <class Read>
-regression solve_orthogonal(const scaled_problem& problem, const Read& read, const std::vector<index>& rows) {
+/// The data of a pair, where it is still there: layers 0 and 1 of `read`, and the rows that take part.
+struct pair_data {
+  read_row read;
+  const std::vector<index>& rows;
+};
+
+/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
+/// own rounding, and are left out.
+inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data) {
+  const auto& [read, rows] = data;
   const pair_moments& m = problem.moments();
   const index d = problem.size(), n = static_cast<index>(rows.size());
-  const index rows_at_once = std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
+  const index rows_at_once =
+      std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
 
   block_qr qr(d, m.y_dimensions());
   for (index done = 0; done < n; done += rows_at_once) {
     const index count = std::min(rows_at_once, n - done);
     Eigen::MatrixXd x(count, d), t(count, m.y_dimensions());
-    parallel_chunks(count, 64, [&](index first, index length) {
+    parallel_chunks(count, 64, [&, &read = read, &rows = rows](index first, index length) {
       Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
       for (index i = first; i < first + length; ++i) {
         const index row = rows[static_cast<std::size_t>(done + i)];
@@ -365,7 +381,7 @@ regression solve_orthogonal(const scaled_problem& problem, const Read& read, con
 
   Eigen::MatrixXd z = qr.z();
   for_column_tiles(z, [&](auto columns) { columns.applyOnTheLeft(pivoted.householderQ().adjoint()); });
-  const auto upper = pivoted.matrixQR().topLeftCorner(rank, rank).template triangularView<Eigen::Upper>();
+  const auto upper = pivoted.matrixQR().topLeftCorner(rank, rank).triangularView<Eigen::Upper>();
   Eigen::MatrixXd a = z.topRows(rank);
   for_column_tiles(a, [&](auto columns) { upper.solveInPlace(columns); });
 
@@ -381,9 +397,12 @@ regression solve_orthogonal(const scaled_problem& problem, const Read& read, con
   const double largest = std::sqrt(largest_eigenvalue(rank, normal));
   const double smallest = 1.0 / std::sqrt(largest_eigenvalue(rank, inverse));
   out.condition = std::max(1.0, largest / smallest);
-  out.discarded_energy =
-      pivoted.matrixQR().bottomRightCorner(pivots.size() - rank, d - rank).template triangularView<Eigen::Upper>()
-          .toDenseMatrix().squaredNorm() / static_cast<double>(d);
+  out.discarded_energy = pivoted.matrixQR()
+                             .bottomRightCorner(pivots.size() - rank, d - rank)
+                             .triangularView<Eigen::Upper>()
+                             .toDenseMatrix()
+                             .squaredNorm() /
+                         static_cast<double>(d);
 
   const Eigen::RowVectorXd residual = qr.left() + z.bottomRows(z.rows() - rank).colwise().squaredNorm();
   out.residual_energy = residual.sum();
@@ -393,8 +412,6 @@ regression solve_orthogonal(const scaled_problem& problem, const Read& read, con
     const double reach = gamma * (a.col(c).lpNorm<1>() / (1.0 - theta) + std::sqrt(m.target_energy[c]));
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }
-  if (rank == problem.degrees_of_freedom()) out.residual_energy = 0.0, out.residual_error = 0.0;
-
   out.coefficients = problem.coefficients(a, pivoted.colsPermutation().indices().head(rank).cast<index>());
   return out;
 }
@@ -405,33 +422,17 @@ inline double update_rounding(const pair_moments& m, double f) {
   return 2.0 * norm * std::sqrt(f) + norm * norm;
 }
 
-/// Stands for data that is no longer there.
-struct no_data {};
-
-/// The data of a pair: read(0 or 1, row, out), and the rows that take part.
-template <class Read>
-struct pair_data {
-  Read read;
-  const std::vector<index>& rows;
-};
-template <class Read>
-pair_data(Read, const std::vector<index>&) -> pair_data<Read>;
-
-/// Solves by the chosen method. `energy` is what the tolerance on residual_error is relative to.
-/// The moments must have variance in x.
-template <class Data>
-regression solve_as_given(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
-  constexpr bool at_hand = !std::is_same_v<Data, no_data>;
-  const scaled_problem problem(moments);
+/// Solves by the chosen method; `data` is null where only moments are left. `energy` is what the tolerance on
+/// residual_error is relative to. The moments must have variance in x.
+inline regression solve_as_given(const scaled_problem& problem, solver method, double tolerance,
+                                 double energy, const pair_data* data) {
+  if (method == solver::rank_revealing) return solve_rank_revealing(problem);
   if (method == solver::orthogonal) {
-    if constexpr (at_hand)
-      return solve_orthogonal(problem, data.read, data.rows);
-    else
+    if (data == nullptr)
       fail<shape_error>("a method that works on moments", "solver::orthogonal, which needs the data",
                         {.operand = "linearity_options"});
+    return solve_orthogonal(problem, *data);
   }
-  if (method == solver::rank_revealing) return solve_rank_revealing(problem);
-
   std::optional<regression> fit;
   if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem);
   if (method == solver::cholesky) {
@@ -441,16 +442,20 @@ regression solve_as_given(const pair_moments& moments, solver method, double tol
     return *std::move(fit);
   }
   if (fit && fit->residual_error <= tolerance * energy) return *std::move(fit);
-  if constexpr (at_hand) return solve_orthogonal(problem, data.read, data.rows);
+  if (data != nullptr) return solve_orthogonal(problem, *data);
   regression revealing = solve_rank_revealing(problem);
   return fit && fit->residual_error <= revealing.residual_error ? *std::move(fit) : std::move(revealing);
 }
 
-/// solve_as_given(), with the rounding of the target itself in the bound.
-template <class Data>
-regression solve(const pair_moments& moments, solver method, double tolerance, double energy, const Data& data) {
-  regression fit = solve_as_given(moments, method, tolerance, energy, data);
-  if (moments.target_is_update) fit.residual_error += update_rounding(moments, fit.residual_energy);
+/// solve_as_given(), and what holds whatever the method.
+inline regression solve(const pair_moments& moments, solver method, double tolerance, double energy,
+                        const pair_data* data = nullptr) {
+  const scaled_problem problem(moments);
+  regression fit = solve_as_given(problem, method, tolerance, energy, data);
+  if (fit.rank == problem.degrees_of_freedom())
+    fit.residual_energy = fit.residual_error = 0.0;  // X spans every direction there is
+  else if (moments.target_is_update)
+    fit.residual_error += update_rounding(moments, fit.residual_energy);
   return fit;
 }
 

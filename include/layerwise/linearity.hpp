@@ -26,8 +26,8 @@ struct linearity_options {
   layerwise::centering centering = layerwise::centering::columns;
   /// How the regression is solved; linearity_result::method tells what was used.
   solver method = solver::automatic;
-  /// The largest error_bound, in units of the score, that solver::automatic takes from the moments before it turns to
-  /// the data. Finite, >= 0.
+  /// The largest error_bound, in units of the score, that solver::automatic takes from the moments before it
+  /// turns to the data. Finite, >= 0.
   double tolerance = 1e-8;
   /// The tokens that take part; all by default. For moments it belongs to cross_moments::add.
   token_mask mask = {};
@@ -37,16 +37,17 @@ struct linearity_options {
 struct linearity_result {
   /// s in [0, 1]: the share of Y's energy that a linear map of X explains.
   double score = 0.0;
-  /// 1 - (1 - s)(n - 1)/(n - 1 - rank): s with the chance floor taken to 0; may be negative. (n instead of n - 1
-  /// without centring.) 0 when underdetermined: the score then equals its chance floor.
+  /// 1 - (1 - s)(n - 1)/(n - 1 - rank): s with the chance floor taken to 0; may be negative. (n instead of n
+  /// - 1 without centring.) 0 when underdetermined: the score then equals its chance floor.
   double adjusted_score = 0.0;
   /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
   double chance_floor = 0.0;
-  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation. Where columns
-  /// are dependent up to rounding and the data was at hand, exact is meant for the numerical rank that is reported.
+  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation. Where
+  /// columns are dependent up to rounding and the data was at hand, exact is meant for the numerical rank
+  /// that is reported.
   double error_bound = 0.0;
-  /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm, restricted to
-  /// the directions that were kept.
+  /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm,
+  /// restricted to the directions that were kept.
   double condition = 1.0;
   /// Share of the scaled columns' energy in the directions left out as numerically dependent.
   double discarded_energy = 0.0;
@@ -66,13 +67,14 @@ struct linear_map {
   Eigen::MatrixXd weight;   ///< d_x x d_y
   Eigen::RowVectorXd bias;  ///< 1 x d_y; zero without centring
 
-  /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double. Throws shape_error for another d_x.
+  /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double. Throws shape_error for another
+  /// d_x.
   template <embedding_matrix X>
   detail::row_block operator()(const X& x) const {
     const detail::row_reader reader(x);
     if (reader.cols() != weight.rows())
-      detail::fail<shape_error>(detail::text(weight.rows(), " columns"), detail::text(detail::shape_of(reader)),
-                                {.operand = "X"});
+      detail::fail<shape_error>(detail::text(weight.rows(), " columns"),
+                                detail::text(detail::shape_of(reader)), {.operand = "X"});
     detail::row_block out(reader.rows(), weight.cols());
     detail::parallel_chunks(reader.rows(), 64, [&](index first, index count) {
       detail::row_block rows(count, reader.cols());
@@ -97,8 +99,8 @@ inline double energy_of(const pair_moments& m, explained what) {
   return what == explained::output ? m.output_energy : m.update_energy;
 }
 
-/// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound never
-/// larger than the score could be off.
+/// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound
+/// never larger than the score could be off.
 inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
   const double energy = energy_of(m, what);
   const double noise = what == explained::output ? m.output_noise : m.update_noise;
@@ -130,8 +132,8 @@ struct operand_names {
   std::string_view x = "X", y = "Y";
 };
 
-inline pair_moments extract_pair(const cross_moments& moments, const linearity_options& options, explained what,
-                                 const operand_names& names) {
+inline pair_moments extract_pair(const cross_moments& moments, const linearity_options& options,
+                                 explained what, const operand_names& names) {
   check(options);
   if (moments.tokens() == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = names.x});
   if (what == explained::update && moments.x_dimensions() != moments.y_dimensions())
@@ -140,7 +142,8 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
   pair_moments m = moments.chain().extract(1, options.centering);
   const std::string_view variance =
       options.centering == centering::columns ? "rows that differ" : "an element other than 0";
-  if (!has_variance(m)) fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
+  if (!has_variance(m))
+    fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
   if (energy_of(m, what) == 0.0)
     fail<degenerate_input_error>(
         std::string(variance), "no variance",
@@ -150,30 +153,33 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
 
 /// Moments, regression: what linearity, residual_linearity and fit_linear_map share when the data is at hand.
 template <embedding_matrix X, embedding_matrix Y>
-std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options, explained what,
-                                            const operand_names& names) {
+std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
+                                            explained what, const operand_names& names) {
   const row_reader x_rows(x);
   const row_reader y_rows(y);
-  if (what == explained::update) require_equal_shape(shape_of(x_rows), shape_of(y_rows), {.operand = names.y});
+  if (what == explained::update)
+    require_equal_shape(shape_of(x_rows), shape_of(y_rows), {.operand = names.y});
   cross_moments moments;
   moments.add(x, y, options.mask, names.x, names.y);
   pair_moments m = extract_pair(moments, options, what, names);
-  const auto read = [&](index layer, index row, double* out) {
-    layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
-  };
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
-  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), pair_data{read, rows});
+  const pair_data data{[&](index layer, index row, double* out) {
+                         layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
+                       },
+                       rows};
+  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), &data);
   return {std::move(m), std::move(fit)};
 }
 
 /// The same when it is not.
-inline std::pair<pair_moments, regression> regress(const cross_moments& moments, const linearity_options& options,
-                                                   explained what, const operand_names& names) {
+inline std::pair<pair_moments, regression> regress(const cross_moments& moments,
+                                                   const linearity_options& options, explained what,
+                                                   const operand_names& names) {
   if (!options.mask.all())
-    fail<shape_error>("no mask: moments were masked when rows were added", text("a mask of ", options.mask.size()),
-                      {.operand = "linearity_options"});
+    fail<shape_error>("no mask: moments were masked when rows were added",
+                      text("a mask of ", options.mask.size()), {.operand = "linearity_options"});
   pair_moments m = extract_pair(moments, options, what, names);
-  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), no_data{});
+  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what));
   return {std::move(m), std::move(fit)};
 }
 
@@ -195,25 +201,26 @@ inline constexpr operand_names residual_names{"before", "after"};
 
 /// Linearity score of a layer with its residual stream (arXiv 2405.12250, Procrustes similarity):
 ///     s(X, Y) = 1 - min_A ||X~ A - Y~||_F^2,    X~, Y~ the Procrustes-normalized X, Y (procrustes.hpp)
-/// where A is any d_x x d_y matrix. It is the share of Y's variance that an affine map of X explains: 1 is an exactly
-/// linear layer, and independent data scores rank/(n - 1) by chance.
+/// where A is any d_x x d_y matrix. It is the share of Y's variance that an affine map of X explains: 1 is an
+/// exactly linear layer, and independent data scores rank/(n - 1) by chance.
 ///
-/// x: n_tokens x d_x, y: n_tokens x d_y; scalar types and layouts may differ. The result is in [0, 1] and does not
-/// change under invertible linear maps of X, orthogonal maps of Y, scaling, translation, or the order of the rows.
+/// x: n_tokens x d_x, y: n_tokens x d_y; scalar types and layouts may differ. The result is in [0, 1] and
+/// does not change under invertible linear maps of X, orthogonal maps of Y, scaling, translation, or the
+/// order of the rows.
 ///
-/// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a matrix is empty or
-/// X or Y has no variance. Rank deficiency is no error: see linearity_result::rank, and ::underdetermined for n <= d.
-/// Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky factorization; where that is not accurate to
-/// options.tolerance, a second pass over the data, about 4 n d^2 flops.
+/// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a matrix is
+/// empty or X or Y has no variance. Rank deficiency is no error: see linearity_result::rank, and
+/// ::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky factorization; where
+/// that is not accurate to options.tolerance, a second pass over the data, about 4 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);
   return detail::make_result(fit, m, detail::explained::output);
 }
 
-/// linearity() of accumulated moments. With the data gone, an ill-conditioned problem is solved by a rank-revealing
-/// factorization, whose error_bound then says how far the score can be trusted. Throws degenerate_input_error for no
-/// tokens or no variance, shape_error for solver::orthogonal or a mask.
+/// linearity() of accumulated moments. With the data gone, an ill-conditioned problem is solved by a
+/// rank-revealing factorization, whose error_bound then says how far the score can be trusted. Throws
+/// degenerate_input_error for no tokens or no variance, shape_error for solver::orthogonal or a mask.
 inline linearity_result linearity(const cross_moments& moments, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
   return detail::make_result(fit, m, detail::explained::output);
@@ -232,24 +239,29 @@ inline double linearity_score(const cross_moments& moments, const linearity_opti
 
 /// Linearity of what a layer adds to the residual stream (arXiv 2405.12250): s(h_{l-1}, h_l - h_{l-1}).
 ///
-/// before, after: n_tokens x d. Range, invariances (but for scaling one of the two), errors and cost as linearity();
-/// the two differ only in their denominators: s_res = 1 - (1 - s) tr S_yy / tr S_dd. after = before up to a constant
-/// offset is a degenerate_input_error: there is no update whose linearity could be asked.
+/// before, after: n_tokens x d. Range, invariances (but for scaling one of the two), errors and cost as
+/// linearity(); the two differ only in their denominators: s_res = 1 - (1 - s) tr S_yy / tr S_dd. after =
+/// before up to a constant offset is a degenerate_input_error: there is no update whose linearity could be
+/// asked.
 template <embedding_matrix Before, embedding_matrix After>
-linearity_result residual_linearity(const Before& before, const After& after, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(before, after, options, detail::explained::update, detail::residual_names);
+linearity_result residual_linearity(const Before& before, const After& after,
+                                    const linearity_options& options = {}) {
+  const auto [m, fit] =
+      detail::regress(before, after, options, detail::explained::update, detail::residual_names);
   return detail::make_result(fit, m, detail::explained::update);
 }
 
 /// residual_linearity() of accumulated moments; shape_error if d_x != d_y.
-inline linearity_result residual_linearity(const cross_moments& moments, const linearity_options& options = {}) {
+inline linearity_result residual_linearity(const cross_moments& moments,
+                                           const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(moments, options, detail::explained::update, detail::residual_names);
   return detail::make_result(fit, m, detail::explained::update);
 }
 
 /// residual_linearity(before, after, options).score
 template <embedding_matrix Before, embedding_matrix After>
-double residual_linearity_score(const Before& before, const After& after, const linearity_options& options = {}) {
+double residual_linearity_score(const Before& before, const After& after,
+                                const linearity_options& options = {}) {
   return residual_linearity(before, after, options).score;
 }
 
@@ -258,12 +270,12 @@ inline double residual_linearity_score(const cross_moments& moments, const linea
   return residual_linearity(moments, options).score;
 }
 
-/// The map of linearity(): argmin over W, b of ||X W + 1 b - Y||_F, in the data's own coordinates. It can stand in for
-/// a layer of high linearity (arXiv 2405.12250, section on pruning).
+/// The map of linearity(): argmin over W, b of ||X W + 1 b - Y||_F, in the data's own coordinates. It can
+/// stand in for a layer of high linearity (arXiv 2405.12250, section on pruning).
 ///
-/// x: n_tokens x d_x, y: n_tokens x d_y; weight is d_x x d_y, bias 1 x d_y. Where columns of X are dependent the map is
-/// not unique: dependent columns get weight 0 (the update's weight, where the update was fitted). Errors and cost as
-/// linearity().
+/// x: n_tokens x d_x, y: n_tokens x d_y; weight is d_x x d_y, bias 1 x d_y. Where columns of X are dependent
+/// the map is not unique: dependent columns get weight 0 (the update's weight, where the update was fitted).
+/// Errors and cost as linearity().
 template <embedding_matrix X, embedding_matrix Y>
 linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);

@@ -12,41 +12,45 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-// Sufficient statistics of hidden states: everything the least-squares scores need, in O(d^2) memory per layer.
+// Sufficient statistics of hidden states: everything the least-squares scores need, in O(d^2) memory per
+// layer.
 //
-// Data flow. Rows (tokens) are read as double into blocks of block_rows tokens. A block is walked once from layer 0 to
-// L with three tiles in cache: the previous layer, the current one, and the target of their regression. Each layer's
-// columns are centred about a provisional shift (the mean of its first block, so that offsets cost no digits), and
+// Data flow. Rows (tokens) are read as double into blocks of block_rows tokens. A block is walked once from
+// layer 0 to L with three tiles in cache: the previous layer, the current one, and the target of their
+// regression. Each layer's columns are centred about a provisional shift (the mean of its first block, so
+// that offsets cost no digits), and
 //
 //     second += x^T x      one symmetric update per layer, shared by the scores with and without the residual
 //     cross  += x^T t      one product per layer pair
 //
-// is all the O(n d^2) work: 3 n d^2 flops per pair. The target t is the residual update r = y - x or the output y,
-// whichever is smaller (measured on the first block). Both regressions leave the same residual, since y = r + x, so
-// one target gives both scores; the smaller one gives them without cancellation.
+// is all the O(n d^2) work: 3 n d^2 flops per pair. The target t is the residual update r = y - x or the
+// output y, whichever is smaller (measured on the first block). Both regressions leave the same residual,
+// since y = r + x, so one target gives both scores; the smaller one gives them without cancellation.
 namespace layerwise {
 namespace detail {
 
-/// Tokens per block: enough for the products to run at full speed, and three tiles of 512 x 768 doubles fit a cache.
-/// Fixed, so that results do not depend on how rows were batched.
+/// Tokens per block: enough for the products to run at full speed, and three tiles of 512 x 768 doubles fit a
+/// cache. Fixed, so that results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
 
-/// An output tile of `second` or `cross`: at most so many rows and columns. Work is split over tiles, never over tokens:
-/// no thread needs a copy of a d x d matrix, and the sums are the same to the last bit for any number of threads.
-/// Tall tiles because Eigen packs both operands of each: 768 x 192 runs at 0.95 of the rate of the whole product, 192 x
-/// 192 at 0.9. Multiples of 24, the rows of Eigen's AVX-512 kernel.
+/// An output tile of `second` or `cross`: at most so many rows and columns. Work is split over tiles, never
+/// over tokens: no thread needs a copy of a d x d matrix, and the sums are the same to the last bit for any
+/// number of threads. Tall tiles because Eigen packs both operands of each: 768 x 192 runs at 0.95 of the
+/// rate of the whole product, 192 x 192 at 0.9. Multiples of 24, the rows of Eigen's AVX-512 kernel.
 inline constexpr index tile_rows = 768, tile_columns = 192;
 
 /// Sixteen neighbouring columns, which stay in registers while a kernel runs down the tokens of a block.
 inline constexpr index lanes = 16;
 
-/// body(first column, integral_constant<columns>) for all columns, in parallel; columns is `lanes`, or 1 at the end. A
-/// column is always summed by one thread, from the first token to the last.
+/// body(first column, integral_constant<columns>) for all columns, in parallel; columns is `lanes`, or 1 at
+/// the end. A column is always summed by one thread, from the first token to the last.
 template <class Body>
 void for_column_lanes(index columns, const Body& body) {
   parallel_chunks(columns, 4 * lanes, [&](index first, index count) {
@@ -65,15 +69,15 @@ struct column_frame {
 
   bool started() const { return shift.size() > 0; }
 
-  /// Takes the mean of the first block as the shift. raw(i, j) gives the block's elements in the data's own units.
-  template <class Raw>
-  void start(index rows, index columns, const Raw& raw) {
+  /// Takes the mean of the first block as the shift. value(i, j) gives the block's elements in scaled units.
+  template <class Value>
+  void start(index rows, index columns, const Value& value) {
     // About the first row: a constant column gets exactly its constant, hence exactly no variance.
     shift.resize(columns);
-    for (index j = 0; j < columns; ++j) shift[j] = raw(0, j) * scale;
+    for (index j = 0; j < columns; ++j) shift[j] = value(0, j);
     Eigen::RowVectorXd about_first = Eigen::RowVectorXd::Zero(columns);
     for (index i = 1; i < rows; ++i)
-      for (index j = 0; j < columns; ++j) about_first[j] += raw(i, j) * scale - shift[j];
+      for (index j = 0; j < columns; ++j) about_first[j] += value(i, j) - shift[j];
     shift += about_first / static_cast<double>(rows);
     sum = energy = Eigen::RowVectorXd::Zero(columns);
   }
@@ -85,19 +89,22 @@ struct column_frame {
 
   /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
   void absorb_update(const row_block& x, const row_block& y, row_block& out) {
-    sweep(out, [&](index i, index j, auto lane, double by) { return load(y, i, j, lane) * by - load(x, i, j, lane) * by; });
+    sweep(out, [&](index i, index j, auto lane, double by) {
+      return load(y, i, j, lane) * by - load(x, i, j, lane) * by;
+    });
   }
 
   /// out = v * scale - shift, without counting.
   void apply(const row_block& v, row_block& out) const {
     for_column_lanes(v.cols(), [&](index j, auto lane) {
       const auto offset = shift.segment<lane>(j).array().eval();
-      for (index i = 0; i < v.rows(); ++i) out.row(i).segment<lane>(j).array() = load(v, i, j, lane) * scale - offset;
+      for (index i = 0; i < v.rows(); ++i)
+        out.row(i).segment<lane>(j).array() = load(v, i, j, lane) * scale - offset;
     });
   }
 
-  /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are too small
-  /// to matter beside the new ones.
+  /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are
+  /// too small to matter beside the new ones.
   double rescale(double to) {
     const double ratio = to / scale;
     scale = to, shift *= ratio, sum *= ratio;
@@ -134,26 +141,27 @@ struct column_frame {
   }
 };
 
-/// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the output y
-/// or the update r = y - x. Centred or not, as asked. t is in units of 1 / target_scale.
+/// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
+/// output y or the update r = y - x. Centred or not, as asked. t is in units of 1 / target_scale.
 struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
   bool target_is_update = false;
-  Eigen::MatrixXd second;             ///< x^T x, lower triangle
-  Eigen::MatrixXd cross;              ///< x^T t
-  Eigen::RowVectorXd x_noise;         ///< per column: the energy that took part in the sums; rounding scales with it
-  Eigen::RowVectorXd target_energy;   ///< per column of t
-  Eigen::RowVectorXd target_noise;    ///< as x_noise
-  double output_energy = 0.0;         ///< tr y^T y, in units of the target
+  Eigen::MatrixXd second;      ///< x^T x, lower triangle
+  Eigen::MatrixXd cross;       ///< x^T t
+  Eigen::RowVectorXd x_noise;  ///< per column: the energy that took part in the sums; rounding scales with it
+  Eigen::RowVectorXd target_energy;  ///< per column of t
+  Eigen::RowVectorXd target_noise;   ///< as x_noise
+  double output_energy = 0.0;        ///< tr y^T y, in units of the target
   double output_noise = 0.0;
-  double update_energy = 0.0;         ///< tr r^T r, in units of the target; 0 if d_x != d_y
+  double update_energy = 0.0;  ///< tr r^T r, in units of the target; 0 if d_x != d_y
   double update_noise = 0.0;
-  double update_raw_norm = 0.0;       ///< ||r||_F before centring, in units of the target: y - x is rounded relative to it
-  Eigen::RowVectorXd y_spread;        ///< per column of y: sum of squares about the mean, in units common to all
+  double update_raw_norm =
+      0.0;  ///< ||r||_F before centring, in units of the target: y - x is rounded relative to it
+  Eigen::RowVectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
   double x_scale = 1.0, target_scale = 1.0;
-  /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no digits;
-  /// both 0 if centring is off.
+  /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no
+  /// digits; both 0 if centring is off.
   Eigen::RowVectorXd x_shift, x_drift, target_shift, target_drift;
   Eigen::RowVectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
 
@@ -162,7 +170,8 @@ struct pair_moments {
 };
 
 /// second += x^T x (lower triangle) and cross += x^T t.
-inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd& second, Eigen::MatrixXd& cross) {
+inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd& second,
+                         Eigen::MatrixXd& cross) {
 #ifdef EIGEN_USE_BLAS
   // The BLAS brings its own threads and tiles.
   second.selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
@@ -186,18 +195,32 @@ inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd
     const auto [of_second, i, j] = tiles[static_cast<std::size_t>(k)];
     const auto right = columns(of_second ? x : t, j, tile_columns);
     if (of_second && i == j) {
-      second.block(j, j, right.cols(), right.cols()).selfadjointView<Eigen::Lower>().rankUpdate(right.transpose());
+      second.block(j, j, right.cols(), right.cols())
+          .selfadjointView<Eigen::Lower>()
+          .rankUpdate(right.transpose());
     } else {
       const auto left = columns(x, i, tile_rows);
-      (of_second ? second : cross).block(i, j, left.cols(), right.cols()).noalias() += left.transpose() * right;
+      (of_second ? second : cross).block(i, j, left.cols(), right.cols()).noalias() +=
+          left.transpose() * right;
     }
   });
 #endif
 }
 
-/// The moments of a chain of layers h_0 ... h_L and of its neighbouring pairs: the engine of cross_moments (L = 1) and
-/// of layer_profiler. Rows that do not fill a block wait in `pending_`, so that the result does not depend, to the last
-/// bit, on how the rows were batched.
+// Called once a row or a block: type erasure costs nothing there, and all below compiles once, not per matrix
+// type.
+
+/// Reads row `row` of layer `layer` as double.
+using read_row = std::function<void(index layer, index row, double* out)>;
+/// Sees a block of raw rows of the pair l, layers l - 1 and l. Empty: nobody looks.
+using observe_pair =
+    std::function<void(index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y)>;
+/// How messages name a layer.
+using name_layer = std::function<place(index layer)>;
+
+/// The moments of a chain of layers h_0 ... h_L and of its neighbouring pairs: the engine of cross_moments (L
+/// = 1) and of layer_profiler. Rows that do not fill a block wait in `pending_`, so that the result does not
+/// depend, to the last bit, on how the rows were batched.
 class moment_chain {
  public:
   moment_chain() = default;
@@ -213,13 +236,12 @@ class moment_chain {
   index dimensions(index layer) const { return at(layers_, layer).dimensions; }
   index tokens() const { return tokens_ + pending_rows_; }
 
-  /// Adds the given rows of all layers: read(layer, row, out) reads a row as double. Checks all of them before any is
-  /// added, so that an exception leaves the moments as they were. Throws non_finite_error, and
+  /// Adds the given rows of all layers: read(layer, row, out) reads a row as double. Checks all of them
+  /// before any is added, so that an exception leaves the moments as they were. Throws non_finite_error, and
   /// degenerate_input_error for a row of zeros unless zero_rows_allowed; where(layer) names the operand.
   /// observe(pair, x, y) sees every block of raw rows of every pair, once.
-  template <class Read, class Where, class Observe>
-  void add(const Read& read, const std::vector<index>& rows, bool zero_rows_allowed, const Where& where,
-           const Observe& observe) {
+  void add(const read_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
+           const name_layer& where, const observe_pair& observe = {}) {
     inspect(read, rows, zero_rows_allowed, where);
     const index n = static_cast<index>(rows.size());
     for (index done = 0; done < n;) {
@@ -238,11 +260,11 @@ class moment_chain {
     }
   }
 
-  /// Adds what another chain of the same dimensions has seen. Exact algebra, whatever the two shifts are. Rows still
-  /// pending in `other` are added as rows.
-  template <class Observe>
-  void merge(const moment_chain& other, const Observe& observe) {
-    for (index l = 0; l < layers(); ++l) at(layers_, l).peak = std::max(at(layers_, l).peak, at(other.layers_, l).peak);
+  /// Adds what another chain of the same dimensions has seen. Exact algebra, whatever the two shifts are.
+  /// Rows still pending in `other` are added as rows.
+  void merge(const moment_chain& other, const observe_pair& observe = {}) {
+    for (index l = 0; l < layers(); ++l)
+      at(layers_, l).peak = std::max(at(layers_, l).peak, at(other.layers_, l).peak);
     if (other.tokens_ > 0) {
       if (tokens_ == 0)
         adopt(other);
@@ -263,17 +285,17 @@ class moment_chain {
   }
 
   /// Shows the rows that no add_block has shown yet.
-  template <class Observe>
-  void observe_pending(const Observe& observe) const {
+  void observe_pending(const observe_pair& observe) const {
     if (pending_rows_ == 0) return;
     for (index l = 1; l < layers(); ++l)
-      observe(l, at(layers_, l - 1).pending.topRows(pending_rows_), at(layers_, l).pending.topRows(pending_rows_));
+      observe(l, at(layers_, l - 1).pending.topRows(pending_rows_),
+              at(layers_, l).pending.topRows(pending_rows_));
   }
 
   /// The moments of the pair (h_{l-1}, h_l), l = 1..L. Copies the pair's matrices; pending rows are included.
   pair_moments extract(index l, centering center) const {
     moment_chain pair = slice(l);
-    if (pair.pending_rows_ > 0) pair.flush([](auto&&...) {});
+    if (pair.pending_rows_ > 0) pair.flush({});
     return std::move(pair).finish(center);
   }
 
@@ -286,8 +308,8 @@ class moment_chain {
     double peak = 0.0;       // no |element| seen so far is larger, and it is at most d times larger than all
   };
   struct pair_state {
-    column_frame update;           // r = y - x; unused if d_x != d_y
-    Eigen::MatrixXd cross;         // x^T t about the shifts
+    column_frame update;    // r = y - x; unused if d_x != d_y
+    Eigen::MatrixXd cross;  // x^T t about the shifts
     bool target_is_update = false;
     Eigen::RowVectorXd converted;  // energy that passed through `cross` when a merge changed its target
   };
@@ -310,8 +332,8 @@ class moment_chain {
     return pair(l).target_is_update ? pair(l).update : at(layers_, l).frame;
   }
 
-  template <class Read, class Where>
-  void inspect(const Read& read, const std::vector<index>& rows, bool zero_rows_allowed, const Where& where) {
+  void inspect(const read_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
+               const name_layer& where) {
     std::vector<double> peaks;
     for (index l = 0; l < layers(); ++l) {
       std::vector<double> row_peaks(rows.size());
@@ -334,8 +356,8 @@ class moment_chain {
           row_peaks[i] = row.lpNorm<Eigen::Infinity>();  // finite elements of a sum that overflowed
         }
         if (row_peaks[i] == 0.0 && !zero_rows_allowed)
-          fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)", "a row of zeros",
-                                       at_row);
+          fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)",
+                                       "a row of zeros", at_row);
         peak = std::max(peak, row_peaks[i]);
       }
       peaks.push_back(peak);
@@ -343,15 +365,13 @@ class moment_chain {
     for (index l = 0; l < layers(); ++l) at(layers_, l).peak = at(peaks, l);
   }
 
-  template <class Read>
-  static void read_block(const Read& read, index layer, row_block& block) {
+  static void read_block(const read_row& read, index layer, row_block& block) {
     parallel_chunks(block.rows(), 64, [&](index first, index count) {
       for (index i = first; i < first + count; ++i) read(layer, i, &block(i, 0));
     });
   }
 
-  template <class Read>
-  void append_pending(const Read& read, index count) {
+  void append_pending(const read_row& read, index count) {
     for (index l = 0; l < layers(); ++l) {
       row_block& pending = at(layers_, l).pending;
       pending.resize(block_rows, dimensions(l));  // allocates once
@@ -360,8 +380,7 @@ class moment_chain {
     pending_rows_ += count;
   }
 
-  template <class Observe>
-  void flush(const Observe& observe) {
+  void flush(const observe_pair& observe) {
     const auto read = [&](index layer, index i, double* out) {
       const auto row = at(layers_, layer).pending.row(i);
       std::copy(row.data(), row.data() + row.size(), out);
@@ -371,8 +390,7 @@ class moment_chain {
   }
 
   /// One walk through the layers. Three tiles are alive: the previous layer, the current one, and the target.
-  template <class Read, class Observe>
-  void add_block(const Read& read, index rows, const Observe& observe) {
+  void add_block(const read_row& read, index rows, const observe_pair& observe) {
     choose_scales();
     row_block previous, current(rows, dimensions(0)), target;
     read_block(read, 0, current);
@@ -382,7 +400,7 @@ class moment_chain {
       current.resize(rows, dimensions(l));
       read_block(read, l, current);
       start(l, current);
-      observe(l, previous, current);
+      if (observe) observe(l, previous, current);
       add_pair(l, previous, current, target);
     }
     at(layers_, layers() - 1).frame.absorb(current, current);
@@ -390,7 +408,9 @@ class moment_chain {
   }
 
   void start(index layer, const row_block& raw) {
-    if (column_frame& frame = at(layers_, layer).frame; !frame.started()) frame.start(raw.rows(), raw.cols(), raw);
+    column_frame& frame = at(layers_, layer).frame;
+    if (!frame.started())
+      frame.start(raw.rows(), raw.cols(), [&](index i, index j) { return raw(i, j) * frame.scale; });
   }
 
   /// x is consumed: it becomes the shifted rows. y stays raw; it is the next pair's x.
@@ -402,7 +422,10 @@ class moment_chain {
 
     if (has_update(l)) {
       const bool first = !state.update.started();
-      if (first) state.update.start(y.rows(), y.cols(), y - x);
+      const double scale = state.update.scale;
+      if (first)
+        state.update.start(y.rows(), y.cols(),
+                           [&](index i, index j) { return y(i, j) * scale - x(i, j) * scale; });
       state.update.absorb_update(x, y, target);
       if (first) state.target_is_update = is_smaller(state.update, target, output, y);
     }
@@ -418,17 +441,17 @@ class moment_chain {
   }
 
   /// On the first block both frames' shifts are its means: is the update's energy at most the output's?
-  static bool is_smaller(const column_frame& update, const row_block& shifted_update, const column_frame& output,
-                         const row_block& raw_output) {
+  static bool is_smaller(const column_frame& update, const row_block& shifted_update,
+                         const column_frame& output, const row_block& raw_output) {
     row_block y(raw_output.rows(), raw_output.cols());
     output.apply(raw_output, y);
     const double ratio = output.scale / update.scale;
     return shifted_update.squaredNorm() * ratio * ratio <= y.squaredNorm();
   }
 
-  /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for data of
-  /// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e150 below
-  /// the largest count as constant.
+  /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for
+  /// data of ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more
+  /// than 1e150 below the largest count as constant.
   void choose_scales() {
     const auto fit = [](column_frame& frame, double peak) {
       const double reach = peak * frame.scale;
@@ -549,7 +572,9 @@ class moment_chain {
     const column_frame& y = layers_[1].frame;
     pair_state& state = pairs_[0];
     const column_frame& t = target_frame(1);
-    const auto mean = [n](const column_frame& frame) -> Eigen::RowVectorXd { return frame.shift + frame.sum / n; };
+    const auto mean = [n](const column_frame& frame) -> Eigen::RowVectorXd {
+      return frame.shift + frame.sum / n;
+    };
 
     pair_moments out;
     out.tokens = tokens_;
@@ -616,19 +641,21 @@ class moment_chain {
 
 }  // namespace detail
 
-/// Sufficient statistics of a pair (X, Y) for linearity, residual_linearity and fit_linear_map, taken in float64 about
-/// a provisional shift whatever the data's precision. Batches are added as they come and accumulators of other threads,
-/// files or machines are merged: the data is never needed again, and memory is O(d^2), independent of the tokens.
+/// Sufficient statistics of a pair (X, Y) for linearity, residual_linearity and fit_linear_map, taken in
+/// float64 about a provisional shift whatever the data's precision. Batches are added as they come and
+/// accumulators of other threads, files or machines are merged: the data is never needed again, and memory is
+/// O(d^2), independent of the tokens.
 ///
-/// The result does not depend, to the last bit, on how rows were split into calls of add(), nor on the number of
-/// threads; the order of merges changes it within the scores' error bound.
+/// The result does not depend, to the last bit, on how rows were split into calls of add(), nor on the number
+/// of threads; the order of merges changes it within the scores' error bound.
 class cross_moments {
  public:
-  /// Adds the rows of x (n_tokens x d_x) and y (n_tokens x d_y), those the mask keeps. The first call sets d_x and d_y.
+  /// Adds the rows of x (n_tokens x d_x) and y (n_tokens x d_y), those the mask keeps. The first call sets
+  /// d_x and d_y.
   ///
   /// Throws shape_error if the numbers of rows differ, if the mask has another length or if d_x, d_y changed;
-  /// degenerate_input_error for empty matrices; non_finite_error for NaN or infinity in a row that takes part. Nothing
-  /// is added then. Cost: 3 n d^2 flops for d_x = d_y.
+  /// degenerate_input_error for empty matrices; non_finite_error for NaN or infinity in a row that takes
+  /// part. Nothing is added then. Cost: 3 n d^2 flops for d_x = d_y.
   template <embedding_matrix X, embedding_matrix Y>
   void add(const X& x, const Y& y, const token_mask& mask = {}) {
     add(x, y, mask, "X", "Y");
@@ -646,9 +673,9 @@ class cross_moments {
         detail::fail<shape_error>(detail::text("moments of ", chain_.dimensions(l), " dimensions"),
                                   detail::text(other.chain_.dimensions(l)), {.operand = l == 0 ? "X" : "Y"});
     if (&other == this)
-      chain_.merge(detail::moment_chain(other.chain_), [](auto&&...) {});
+      chain_.merge(detail::moment_chain(other.chain_));
     else
-      chain_.merge(other.chain_, [](auto&&...) {});
+      chain_.merge(other.chain_);
   }
 
   /// The number of tokens added.
@@ -672,7 +699,8 @@ class cross_moments {
     detail::require_not_empty(y_rows, {.operand = y_name});
     const auto require_dimensions = [](index expected, index got, std::string_view name) {
       if (expected != got)
-        detail::fail<shape_error>(detail::text(expected, " columns, as before"), detail::text(got), {.operand = name});
+        detail::fail<shape_error>(detail::text(expected, " columns, as before"), detail::text(got),
+                                  {.operand = name});
     };
     const bool first = chain_.layers() == 0;
     if (!first) {
@@ -683,8 +711,9 @@ class cross_moments {
       layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
     };
     const auto where = [&](index layer) { return place{.operand = layer == 0 ? x_name : y_name}; };
-    detail::moment_chain fresh = first ? detail::moment_chain({x_rows.cols(), y_rows.cols()}) : detail::moment_chain();
-    (first ? fresh : chain_).add(read, mask.rows(x_rows.rows()), true, where, [](auto&&...) {});
+    detail::moment_chain fresh =
+        first ? detail::moment_chain({x_rows.cols(), y_rows.cols()}) : detail::moment_chain();
+    (first ? fresh : chain_).add(read, mask.rows(x_rows.rows()), true, where);
     if (first) chain_ = std::move(fresh);
   }
 

@@ -12,14 +12,14 @@
 
 namespace layerwise {
 
-/// Whether the column means are taken out first. `columns` is the definition of arXiv 2405.12250; with `none` a linear
-/// map has no bias, and offsets count as signal.
+/// Whether the column means are taken out first. `columns` is the definition of arXiv 2405.12250; with `none`
+/// a linear map has no bias, and offsets count as signal.
 enum class centering { columns, none };
 
 namespace detail {
 
-/// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that brings
-/// `peak` (finite) to 1..2. Multiplying by it is exact.
+/// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that
+/// brings `peak` (finite) to 1..2. Multiplying by it is exact.
 inline double safe_scale(double peak) {
   constexpr double comfortable = 0x1p200;
   if (peak == 0.0 || (peak <= comfortable && peak >= 1.0 / comfortable)) return 1.0;
@@ -35,9 +35,9 @@ inline double peak_of(const double* row, index cols) {
 
 /// Procrustes normalization (arXiv 2405.12250): X~ = Xc / ||Xc||_F with Xc the column-centred X.
 ///
-/// x: n_tokens x d. Returns an n_tokens x d matrix in double, of Frobenius norm 1, with column means 0 (or X / ||X||_F
-/// with centering::none). Throws degenerate_input_error if x is empty or Xc is 0, non_finite_error for NaN or infinity.
-/// Cost: three passes over n d elements.
+/// x: n_tokens x d. Returns an n_tokens x d matrix in double, of Frobenius norm 1, with column means 0 (or X
+/// / ||X||_F with centering::none). Throws degenerate_input_error if x is empty or Xc is 0, non_finite_error
+/// for NaN or infinity. Cost: three passes over n d elements.
 template <embedding_matrix X>
 detail::row_block procrustes_normalize(const X& x, centering center = centering::columns) {
   const place here{.operand = "X"};

@@ -20,9 +20,9 @@
 
 namespace layerwise {
 
-/// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is a label
-/// that a profile carries, because the last layer's numbers mean different things. (Hugging Face's last hidden state
-/// is after it.)
+/// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is
+/// a label that a profile carries, because the last layer's numbers mean different things. (Hugging Face's
+/// last hidden state is after it.)
 enum class final_norm { unspecified, before, after };
 
 /// How a profile is taken; see linearity_options for the first three.
@@ -35,7 +35,8 @@ struct profile_options {
   token_mask mask = {};
 };
 
-/// Everything about one layer l = 1..L, which turns h_{l-1} into h_l. An empty optional is undefined for this layer.
+/// Everything about one layer l = 1..L, which turns h_{l-1} into h_l. An empty optional is undefined for this
+/// layer.
 struct layer_metrics {
   /// s(h_{l-1}, h_l), with the residual stream. Empty if h_{l-1} or h_l has no variance.
   std::optional<linearity_result> linearity;
@@ -53,8 +54,8 @@ struct layer_metrics {
   double contribution_ratio_frobenius = 0.0;
   /// zeta_l in per cent of displacement; empty for l = 1. The last layer's is the final jump.
   std::optional<double> jump_rate;
-  /// The share of h_l's variance in its largest dimension, in (0, 1], and which dimension that is. 1/d if all are
-  /// alike; near 1 the scores are about one dimension only. Empty if h_l has no variance.
+  /// The share of h_l's variance in its largest dimension, in (0, 1], and which dimension that is. 1/d if all
+  /// are alike; near 1 the scores are about one dimension only. Empty if h_l has no variance.
   std::optional<double> outlier_share;
   std::optional<index> outlier_dimension;
 };
@@ -90,9 +91,9 @@ struct token_sums {
   }
 };
 
-/// Observes a moment_chain: adds up the per-token metrics of the blocks that pass by, in `sums`. Tokens are measured in
-/// parallel and added in order.
-inline auto count_into(std::vector<token_sums>& sums) {
+/// Observes a moment_chain: adds up the per-token metrics of the blocks that pass by, in `sums`. Tokens are
+/// measured in parallel and added in order.
+inline observe_pair count_into(std::vector<token_sums>& sums) {
   return [&sums](index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y) {
     std::vector<token_sums> tokens(static_cast<std::size_t>(x.rows()));
     parallel_chunks(x.rows(), 64, [&](index first, index count) {
@@ -108,17 +109,17 @@ inline auto count_into(std::vector<token_sums>& sums) {
 
 }  // namespace detail
 
-/// Every metric of every layer, in one pass over the data: h_0 ... h_L of n_tokens x d each, as any forward range of
-/// embedding matrices. Sources: arXiv 2405.12250 (linearity, contribution), 2601.18302 (displacement, jump rate),
-/// 2403.17887 (angular distance).
+/// Every metric of every layer, in one pass over the data: h_0 ... h_L of n_tokens x d each, as any forward
+/// range of embedding matrices. Sources: arXiv 2405.12250 (linearity, contribution), 2601.18302
+/// (displacement, jump rate), 2403.17887 (angular distance).
 ///
-/// Since the data is at hand, scores that moments cannot give to options.tolerance are taken from the data, layer by
-/// layer. Errors as layer_profiler::add. Cost: 3 n d^2 flops a layer plus O(d^3); O(L d^2) memory.
+/// Since the data is at hand, scores that moments cannot give to options.tolerance are taken from the data,
+/// layer by layer. Errors as layer_profiler::add. Cost: 3 n d^2 flops a layer plus O(d^3); O(L d^2) memory.
 template <hidden_states H>
 layer_profile profile(const H& states, const profile_options& options = {});
 
-/// Takes the profile of a model in one pass over hidden states that come in batches of tokens, from one thread or
-/// many: memory is O(L d^2), independent of the number of tokens.
+/// Takes the profile of a model in one pass over hidden states that come in batches of tokens, from one
+/// thread or many: memory is O(L d^2), independent of the number of tokens.
 ///
 ///     layer_profiler profiler;
 ///     while (engine.next_batch()) profiler.add(engine.hidden_states());  // any range of embedding matrices
@@ -131,15 +132,17 @@ class layer_profiler {
     detail::check(scoring());
     if (!options_.mask.all())
       detail::fail<shape_error>("no mask: masks go with the batches, to layer_profiler::add",
-                                detail::text("a mask of ", options_.mask.size()), {.operand = "profile_options"});
+                                detail::text("a mask of ", options_.mask.size()),
+                                {.operand = "profile_options"});
   }
 
-  /// Adds a batch: h_0 ... h_L of n_tokens x d each, the rows that the mask keeps. The first batch sets L and d.
+  /// Adds a batch: h_0 ... h_L of n_tokens x d each, the rows that the mask keeps. The first batch sets L and
+  /// d.
   ///
-  /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length, or if L or d
-  /// changed; degenerate_input_error for empty matrices or a row of zeros, which has no direction (mask such tokens);
-  /// non_finite_error. The message names layer, row and column, and nothing of the batch is added then.
-  /// Cost: 3 n d^2 flops a layer.
+  /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length, or if L
+  /// or d changed; degenerate_input_error for empty matrices or a row of zeros, which has no direction (mask
+  /// such tokens); non_finite_error. The message names layer, row and column, and nothing of the batch is
+  /// added then. Cost: 3 n d^2 flops a layer.
   template <hidden_states H>
   void add(const H& batch, const token_mask& mask = {}) {
     const auto layers = detail::open_layers(batch);
@@ -163,12 +166,10 @@ class layer_profiler {
   /// The number of tokens added.
   index tokens() const { return chain_.tokens(); }
 
-  /// The profile of what was added so far. Scores come from moments alone: where these are too ill-conditioned, the
-  /// score's error_bound says so. Throws degenerate_input_error if no token was added.
+  /// The profile of what was added so far. Scores come from moments alone: where these are too
+  /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added.
   /// Cost: O(d^3) a layer.
-  layer_profile profile() const {
-    return finish([](index) { return detail::no_data{}; });
-  }
+  layer_profile profile() const { return finish(nullptr); }
 
  private:
   template <hidden_states H>
@@ -190,7 +191,8 @@ class layer_profiler {
     const index count = static_cast<index>(layers.size()), d = layers.front().cols();
     const bool first = chain_.layers() == 0;
     if (!first) require_same(count, d);
-    detail::moment_chain fresh = first ? detail::moment_chain(std::vector<index>(layers.size(), d)) : detail::moment_chain();
+    detail::moment_chain fresh =
+        first ? detail::moment_chain(std::vector<index>(layers.size(), d)) : detail::moment_chain();
     detail::moment_chain& chain = first ? fresh : chain_;
     std::vector<detail::token_sums> fresh_sums(layers.size() - 1);
     const auto read = [&](index layer, index row, double* out) {
@@ -201,9 +203,8 @@ class layer_profiler {
     if (first) chain_ = std::move(fresh), sums_ = std::move(fresh_sums);
   }
 
-  /// data_of(l) is the data of the pair (h_{l-1}, h_l), or no_data.
-  template <class DataOf>
-  layer_profile finish(const DataOf& data_of) const {
+  /// The data of layers 0 ... L, where it is at hand.
+  layer_profile finish(const detail::pair_data* stack) const {
     if (tokens() == 0)
       detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "hidden_states"});
     std::vector<detail::token_sums> sums = sums_;
@@ -225,7 +226,11 @@ class layer_profiler {
       layer.cosine_similarity = sum.cosine / n;
       layer.contribution_ratio = sum.contribution / n;
       layer.contribution_ratio_frobenius = sum.energies.ratio({});
-      measure_linearity(chain_.extract(pair + 1, options_.centering), data_of(pair + 1), layer);
+      const detail::pair_moments moments = chain_.extract(pair + 1, options_.centering);
+      if (stack == nullptr) return measure_linearity(moments, nullptr, layer);
+      const detail::pair_data data{
+          [&](index which, index row, double* to) { stack->read(pair + which, row, to); }, stack->rows};
+      measure_linearity(moments, &data, layer);
     });
 
     std::vector<double> displacements;
@@ -236,8 +241,8 @@ class layer_profiler {
   }
 
   /// One regression gives both scores: y and y - x leave the same residual.
-  template <class Data>
-  void measure_linearity(const detail::pair_moments& m, const Data& data, layer_metrics& layer) const {
+  void measure_linearity(const detail::pair_moments& m, const detail::pair_data* data,
+                         layer_metrics& layer) const {
     using detail::explained;
     if (const double spread = m.y_spread.sum(); spread > 0.0) {
       index largest;
@@ -247,7 +252,8 @@ class layer_profiler {
     if (!detail::has_variance(m)) return;
     double energy = 0.0;  // the smaller one, so that the tolerance holds for both scores
     for (const explained what : {explained::output, explained::update})
-      if (const double e = detail::energy_of(m, what); e > 0.0) energy = energy > 0.0 ? std::min(energy, e) : e;
+      if (const double e = detail::energy_of(m, what); e > 0.0)
+        energy = energy > 0.0 ? std::min(energy, e) : e;
     if (energy == 0.0) return;
     const detail::regression fit = detail::solve(m, options_.method, options_.tolerance, energy, data);
     if (m.output_energy > 0.0) layer.linearity = detail::make_result(fit, m, explained::output);
@@ -267,13 +273,10 @@ layer_profile profile(const H& states, const profile_options& options) {
   const auto layers = detail::open_layers(states);
   const std::vector<index> rows = options.mask.rows(layers.front().rows());
   profiler.add_rows(layers, rows);
-  const auto read_pair = [&](index l) {
-    return [&layers, l](index which, index row, double* out) {
-      layers[static_cast<std::size_t>(l - 1 + which)].read(row, out);
-    };
-  };
-  using reader = decltype(read_pair(1));
-  return profiler.finish([&](index l) { return detail::pair_data<reader>{read_pair(l), rows}; });
+  const detail::pair_data stack{
+      [&](index layer, index row, double* out) { layers[static_cast<std::size_t>(layer)].read(row, out); },
+      rows};
+  return profiler.finish(&stack);
 }
 
 }  // namespace layerwise

@@ -13,8 +13,9 @@ namespace layerwise {
 
 /// Which tokens (rows) take part. The default mask keeps every token of a matrix of any length.
 ///
-/// Hidden states of the first token of a sequence are often orders of magnitude larger than all others (an attention
-/// sink), and padding rows mean nothing: both belong outside the statistics. Masks of the same length combine with &.
+/// Hidden states of the first token of a sequence are often orders of magnitude larger than all others (an
+/// attention sink), and padding rows mean nothing: both belong outside the statistics. Masks of the same
+/// length combine with &.
 class token_mask {
  public:
   token_mask() = default;
@@ -22,10 +23,12 @@ class token_mask {
   /// keep[t] says whether token t takes part.
   explicit token_mask(std::vector<bool> keep) : keep_(std::move(keep)), everything_(false) {}
 
-  /// Leaves out the first `count` tokens of each sequence; the n_tokens rows are sequences of sequence_length tokens
-  /// one after the other (the last one may be shorter). Throws shape_error unless sequence_length >= 1, count >= 0.
+  /// Leaves out the first `count` tokens of each sequence; the n_tokens rows are sequences of sequence_length
+  /// tokens one after the other (the last one may be shorter). Throws shape_error unless sequence_length >=
+  /// 1, count >= 0.
   static token_mask skip_first(index n_tokens, index sequence_length, index count = 1) {
-    require(n_tokens >= 0 && sequence_length >= 1 && count >= 0, "n_tokens >= 0, sequence_length >= 1, count >= 0",
+    require(n_tokens >= 0 && sequence_length >= 1 && count >= 0,
+            "n_tokens >= 0, sequence_length >= 1, count >= 0",
             detail::text(n_tokens, ", ", sequence_length, ", ", count), "skip_first");
     return generate(n_tokens, [&](index token) { return token % sequence_length >= count; });
   }
@@ -61,12 +64,13 @@ class token_mask {
   token_mask operator&(const token_mask& other) const {
     if (everything_) return other;
     if (other.everything_) return *this;
-    require(size() == other.size(), detail::text("masks of equal length (", size(), ")"), detail::text(other.size()),
-            "token_mask");
+    require(size() == other.size(), detail::text("masks of equal length (", size(), ")"),
+            detail::text(other.size()), "token_mask");
     return generate(size(), [&](index token) { return keeps(token) && other.keeps(token); });
   }
 
-  /// The kept rows of a matrix of n_tokens rows, ascending. Throws shape_error if the mask has another length.
+  /// The kept rows of a matrix of n_tokens rows, ascending. Throws shape_error if the mask has another
+  /// length.
   std::vector<index> rows(index n_tokens) const {
     require(everything_ || size() == n_tokens, detail::text("a mask of ", n_tokens, " tokens"),
             detail::text(size()), "token_mask");
@@ -78,7 +82,8 @@ class token_mask {
   }
 
  private:
-  static void require(bool holds, const std::string& expected, const std::string& got, std::string_view where) {
+  static void require(bool holds, const std::string& expected, const std::string& got,
+                      std::string_view where) {
     if (!holds) detail::fail<shape_error>(expected, got, {.operand = where});
   }
 

@@ -13,9 +13,9 @@
 
 namespace layerwise::detail {
 
-/// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order where
-/// not. Bodies must write to disjoint places: results then do not depend on the number of threads. An exception in a
-/// body is rethrown here, after the loop.
+/// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order
+/// where not. Bodies must write to disjoint places: results then do not depend on the number of threads. An
+/// exception in a body is rethrown here, after the loop.
 template <class Body>
 void parallel_for(index count, const Body& body) {
 #ifdef _OPENMP
@@ -37,8 +37,8 @@ void parallel_for(index count, const Body& body) {
   for (index i = 0; i < count; ++i) body(i);
 }
 
-/// Splits 0..count-1 into fixed chunks and calls body(first, length) for each in parallel. The chunks depend on
-/// `count` only.
+/// Splits 0..count-1 into fixed chunks and calls body(first, length) for each in parallel. The chunks depend
+/// on `count` only.
 template <class Body>
 void parallel_chunks(index count, index chunk, const Body& body) {
   parallel_for((count + chunk - 1) / chunk,
