@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds everything, the benchmarks included, and runs the tests.
+#
+#   bash cmake/check.sh [arguments of the cmake configuration...]
+#   LAYERWISE_BUILD_DIR=build-asan bash cmake/check.sh -DCMAKE_CXX_COMPILER=clang++ -DLAYERWISE_SANITIZE=ON
+#
+# LAYERWISE_BUILD_DIR names another build folder than build/; CMake remembers arguments there, so a different
+# configuration deserves its own.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source cmake/prerequisites.sh
+
+install_missing g++ cmake make git libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox \
+  doctest-dev libbenchmark-dev
+
+build=${LAYERWISE_BUILD_DIR:-build}
+cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON "$@"
+cmake --build "$build" --parallel "$(parallel_jobs)"
+ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure

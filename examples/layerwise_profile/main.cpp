@@ -1,0 +1,124 @@
+// layerwise-profile: the layer profile of a dump of hidden states, as a table, as CSV or JSON, and as a
+// picture.
+
+#include "default_dump.hpp"
+#include "input_error.hpp"
+#include "layer_stack.hpp"
+#include "measure.hpp"
+#include "options.hpp"
+#include "plot.hpp"
+#include "report.hpp"
+#include "sample_size.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <new>
+
+#include <unistd.h>
+
+namespace layerwise_profile {
+namespace {
+
+void say(const std::string& message) { fmt::print(stderr, "layerwise-profile: {}\n", message); }
+
+/// A mapped file that shrinks, or a disk that fails, while it is read raises SIGBUS.
+extern "C" void end_on_bus_error(int) {
+  constexpr char message[] = "layerwise-profile: a file could no longer be read: did it shrink?\n";
+  if (::write(STDERR_FILENO, message, sizeof message - 1) < 0) ::_exit(2);
+  ::_exit(1);
+}
+
+/// The whole text to stdout. A reader that has seen enough (`| head`) is no error.
+void print(const std::string& text) {
+  const bool complete =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!complete && errno != EPIPE)
+    throw std::runtime_error(fmt::format("standard output can't be written: {}", std::strerror(errno)));
+}
+
+token_choice choose_tokens(const options& asked, const layer_stack& stack) {
+  const auto length = asked.sequence_length ? asked.sequence_length : stack.sequence_length;
+  token_choice choice{length.value_or(0), asked.skip_first, asked.last_only};
+  if (!choice.everything() && !length)
+    throw input_error(stack.files.front().path,
+                      "--skip-first and --last-only need --sequence-length: the file's "
+                      "metadata has no sequence_length");
+  return choice;
+}
+
+layerwise::final_norm label_of(const options& asked, const layer_stack& stack) {
+  if (asked.final_norm) return *asked.final_norm;
+  if (!stack.final_norm) return layerwise::final_norm::unspecified;
+  return *stack.final_norm == "before" ? layerwise::final_norm::before : layerwise::final_norm::after;
+}
+
+/// The model's name where the dump has it, else the file's.
+std::string title_of(const layer_stack& stack) {
+  const auto& first = stack.files.front();
+  const auto model = first.metadata.find("model");
+  const auto file = std::filesystem::path(first.path).filename().string();
+  auto title = model == first.metadata.end() ? file : fmt::format("{} ({})", model->second, file);
+  if (stack.files.size() > 1) title += fmt::format(" and {} more", stack.files.size() - 1);
+  return title;
+}
+
+void run(options asked) {
+  if (asked.files.empty()) {
+    asked.files.push_back(default_dump());
+    say(fmt::format("no file given, so this is the example dump {}", asked.files.front()));
+  }
+  std::vector<tensor_file> files;
+  for (const auto& path : asked.files) files.push_back(open_tensor_file(path));
+  const auto stack = stack_layers(std::move(files), asked.stack);
+  if (stack.layout_was_assumed && stack.states > stack.tokens)
+    say(
+        fmt::format("warning: read as [layer][token][dim] these are {} layers of {} tokens; if it is "
+                    "[token][layer][dim], "
+                    "say --layout token-major",
+                    stack.states, stack.tokens));
+
+  asked.profile.final_norm = label_of(asked, stack);
+  const auto batch_tokens = asked.batch_tokens.value_or(default_batch_tokens(stack));
+  const report result{title_of(stack), asked.files, stack.dtype,
+                      measure(stack, choose_tokens(asked, stack), asked.profile, batch_tokens)};
+
+  if (const auto advice = sample_size_advice(result.profile)) say(*advice);
+  const bool to_terminal =
+      asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  const auto text = asked.format == output_format::csv    ? to_csv(result)
+                    : asked.format == output_format::json ? to_json(result)
+                                                          : to_table(result, to_terminal);
+  if (asked.output.empty())
+    print(text);
+  else
+    write_file(asked.output, text);
+  if (!asked.plot.empty()) write_plot(result, asked.plot);
+}
+
+}  // namespace
+}  // namespace layerwise_profile
+
+int main(int argc, char** argv) {
+  using namespace layerwise_profile;
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where it is written to
+  std::signal(SIGBUS, end_on_bus_error);
+
+  try {
+    const auto line = read_command_line(argc, argv);
+    if (line.exit_status) return *line.exit_status;
+    run(line.values);
+    return EXIT_SUCCESS;
+  } catch (const std::bad_alloc&) {
+    say("error: out of memory");
+  } catch (const std::exception& error) {
+    say(fmt::format("error: {}", printable(error.what())));
+  }
+  return EXIT_FAILURE;
+}

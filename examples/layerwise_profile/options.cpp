@@ -1,0 +1,138 @@
+#include "options.hpp"
+
+#include <layerwise/version.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <limits>
+#include <map>
+#include <memory>
+
+namespace layerwise_profile {
+namespace {
+
+/// Help in two columns that fit a terminal of 110.
+class help_formatter : public CLI::Formatter {
+ public:
+  help_formatter() { column_width(38); }
+};
+
+/// Adds an option whose values are words: --name {word,word}.
+template <class Target, class Value>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,
+                        const std::map<std::string, Value>& words, const std::string& help) {
+  std::string list;
+  for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;
+  return app
+      .add_option_function<std::string>(
+          name, [&target, words](const std::string& word) { target = words.at(word); }, help)
+      ->check(CLI::IsMember(words).description(""))
+      ->type_name(list);
+}
+
+}  // namespace
+
+command_line read_command_line(int argc, char** argv) {
+  command_line result;
+  auto& o = result.values;
+  const auto at_least_one = CLI::Range(index{1}, std::numeric_limits<index>::max()).description("");
+  const auto not_negative = CLI::Range(index{0}, std::numeric_limits<index>::max()).description("");
+
+  CLI::App app(
+      "Profiles what each layer of a transformer does to its hidden states: how linear it is with and "
+      "without the\n"
+      "residual stream, how far it turns the vectors, how abruptly the last layers jump.\n");
+  app.name("layerwise-profile");
+  app.formatter(std::make_shared<help_formatter>());
+  app.set_version_flag("--version", fmt::format("layerwise-profile {}.{}.{}", layerwise::version_major,
+                                                layerwise::version_minor, layerwise::version_patch));
+  app.add_option("files", o.files,
+                 "Dumps of hidden states h_0 ... h_L: .safetensors (F64, F32, F16, BF16)\n"
+                 "or .npy (f8, f4, f2). Without one, the example dump of a small decoder")
+      ->type_name("FILE");
+
+  const std::string input = "Input", measurement = "Measurement", output = "Output";
+  add_choice(app, "--layout", o.stack.layout,
+             std::map<std::string, tensor_layout>{{"layer-major", tensor_layout::layer_major},
+                                                  {"token-major", tensor_layout::token_major}},
+             "Axes of a rank-3 tensor: [layer][token][dim] or [token][layer][dim];\n"
+             "default: as the file's metadata says, else layer-major")
+      ->group(input);
+  app.add_option("--tensor", o.stack.tensor, "Which rank-3 tensor, or the prefix of the layers' matrices")
+      ->type_name("NAME")
+      ->group(input);
+  add_choice(app, "--final-norm", o.final_norm,
+             std::map<std::string, layerwise::final_norm>{{"before", layerwise::final_norm::before},
+                                                          {"after", layerwise::final_norm::after}},
+             "Label: the last state was taken before or after the model's final\n"
+             "normalization; default: as the file's metadata says")
+      ->group(input);
+  app.add_option("--sequence-length", o.sequence_length,
+                 "Tokens of a sequence, for the next two; default: as the file's\nmetadata says")
+      ->check(at_least_one)
+      ->type_name("N")
+      ->group(input);
+  app.add_option("--skip-first", o.skip_first,
+                 "Leave out the first K tokens of each sequence (the first is often\nan attention sink)")
+      ->check(not_negative)
+      ->type_name("K")
+      ->group(input);
+  app.add_flag("--last-only", o.last_only, "Use only the last token of each sequence")->group(input);
+
+  app.add_flag_callback(
+         "--no-centering", [&o] { o.profile.centering = layerwise::centering::none; },
+         "Don't centre the columns before linearity is scored")
+      ->group(measurement);
+  add_choice(app, "--method", o.profile.method,
+             std::map<std::string, layerwise::solver>{{"automatic", layerwise::solver::automatic},
+                                                      {"cholesky", layerwise::solver::cholesky},
+                                                      {"orthogonal", layerwise::solver::orthogonal},
+                                                      {"rank-revealing", layerwise::solver::rank_revealing}},
+             "How the least-squares problems are solved; automatic (the default)\n"
+             "takes Cholesky where its error bound is within the tolerance, and\n"
+             "a second pass over the data (orthogonal) where not")
+      ->group(measurement);
+  app.add_option("--tolerance", o.profile.tolerance, "Error bound of a score that automatic is content with")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(measurement);
+  app.add_option("--batch-tokens", o.batch_tokens,
+                 "Tokens read at a time; default: about 64 MiB, but 256 to 4096")
+      ->check(at_least_one)
+      ->type_name("N")
+      ->group(measurement);
+
+  add_choice(app, "--format", o.format,
+             std::map<std::string, output_format>{
+                 {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
+             "Of the numbers (default: table); csv and json have every digit")
+      ->group(output);
+  app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
+  app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
+      ->check([](const std::string& name) {
+        return name.ends_with(".svg") || name.ends_with(".png") ? ""
+                                                                : "expected a name ending in .svg or .png";
+      })
+      ->type_name("FILE")
+      ->group(output);
+
+  app.footer(
+      "Examples:\n"
+      "  layerwise-profile model.safetensors --plot profile.svg\n"
+      "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
+      "  layerwise-profile layer_0.npy layer_1.npy layer_2.npy --final-norm after\n"
+      "\n"
+      "OMP_NUM_THREADS sets the number of threads. The exit status is 0, or 1 when a file can't be "
+      "profiled.");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    result.exit_status = app.exit(error);
+  }
+  return result;
+}
+
+}  // namespace layerwise_profile

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "layer_stack.hpp"
+#include "token_choice.hpp"
+
+#include <layerwise/profile.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace layerwise_profile {
+
+enum class output_format { table, csv, json };
+
+/// What the command line asks for.
+struct options {
+  std::vector<std::string> files;  // none: the embedded default
+  stack_options stack;
+  layerwise::profile_options profile;
+  std::optional<layerwise::final_norm> final_norm;  // else the files' label
+  std::optional<index> sequence_length;             // else the files' metadata
+  index skip_first = 0;
+  bool last_only = false;
+  std::optional<index> batch_tokens;
+  output_format format = output_format::table;
+  std::string output;  // empty: standard output
+  std::string plot;    // empty: none
+};
+
+/// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back
+/// the exit status instead.
+struct command_line {
+  options values;
+  std::optional<int> exit_status;
+};
+command_line read_command_line(int argc, char** argv);
+
+}  // namespace layerwise_profile

@@ -1,0 +1,168 @@
+#include "plot.hpp"
+
+#include "input_error.hpp"
+#include "subprocess.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+
+namespace layerwise_profile {
+namespace {
+
+using layerwise::layer_metrics;
+using layerwise::layer_profile;
+
+/// Text as a gnuplot string: inside single quotes only the quote itself is special, and so no name can end
+/// the string or run a command.
+std::string gnuplot_string(const std::string& text) {
+  std::string result = "'";
+  for (const char c : printable(text)) result += c == '\'' ? std::string("''") : std::string(1, c);
+  return result + "'";
+}
+
+std::string number(const std::optional<double>& value) { return value ? fmt::format("{}", *value) : "?"; }
+
+/// One line per layer: layer, score, adjusted, residual score, adjusted, chance floor, displacement.
+std::string data_block(const layer_profile& profile) {
+  std::string text = "$profile << END\n";
+  std::size_t layer = 0;
+  for (const auto& m : profile.layers) {
+    const auto with = m.linearity, without = m.residual_linearity;
+    const auto any = with ? with : without;
+    text += fmt::format(
+        "{} {} {} {} {} {} {}\n", ++layer, number(with ? std::optional(with->score) : std::nullopt),
+        number(with ? std::optional(with->adjusted_score) : std::nullopt),
+        number(without ? std::optional(without->score) : std::nullopt),
+        number(without ? std::optional(without->adjusted_score) : std::nullopt),
+        number(any ? std::optional(any->chance_floor) : std::nullopt), number(m.displacement));
+  }
+  return text + "END\n";
+}
+
+/// The lowest value the upper panel shows: 0, or below where an adjusted score is.
+double lowest_score(const layer_profile& profile) {
+  double lowest = 0;
+  for (const auto& m : profile.layers)
+    for (const auto& result : {m.linearity, m.residual_linearity})
+      if (result) lowest = std::min(lowest, result->adjusted_score);
+  return std::max(lowest, -1.0);
+}
+
+double largest_displacement(const layer_profile& profile) {
+  double largest = 0;
+  for (const auto& m : profile.layers) largest = std::max(largest, m.displacement);
+  return largest > 0 ? largest : 1;
+}
+
+/// An arrow beside the last point, from the displacement of the layer before up to its own, with zeta_L next
+/// to it.
+std::string final_jump(const layer_profile& profile) {
+  if (profile.layers.size() < 2) return {};
+  const auto count = static_cast<double>(profile.layers.size());
+  const auto& last = profile.layers.back();
+  const double before = profile.layers[profile.layers.size() - 2].displacement;
+  if (!last.jump_rate || !(last.displacement > before)) return {};
+  const double x = count + 0.018 * count + 0.25;
+  return fmt::format(
+      "set arrow from {2}, {0} to {1}, {0} nohead linestyle 7\n"
+      "set arrow from {4}, {3} to {1}, {3} nohead linestyle 7\n"
+      "set arrow from {1}, {0} to {1}, {3} head filled size screen 0.010, 18 linestyle 6\n"
+      "set label 'final jump  {{/:Bold {5:.2f} %}}' at {1}, {3} right offset character 0.8, 1 textcolor rgb "
+      "'#b0305c'\n",
+      before, x, count - 1, last.displacement, count, *last.jump_rate);
+}
+
+std::string terminal(const std::string& path) {
+  if (path.ends_with(".svg"))
+    return "set terminal svg size 960,780 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n";
+  if (path.ends_with(".png"))
+    return "set terminal pngcairo size 1440,1170 font 'Helvetica,15' fontscale 1.4 linewidth 1.5 pointscale "
+           "1.5 "
+           "background '#ffffff'\n";
+  throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", printable(path)));
+}
+
+std::string script(const report& source, const std::string& path) {
+  const auto& profile = source.profile;
+  const auto layers = static_cast<double>(profile.layers.size());
+  const double top = 1.25 * largest_displacement(profile);
+  std::string text = "set encoding utf8\n" + terminal(path) + data_block(profile);
+  text += R"(
+set datafile missing '?'
+set style line 1 linecolor rgb '#1f6fb4' linewidth 2.2 pointtype 7 pointsize 0.45
+set style line 2 linecolor rgb '#7fb2de' linewidth 1.6 dashtype (6,4)
+set style line 3 linecolor rgb '#e07b1a' linewidth 2.2 pointtype 7 pointsize 0.45
+set style line 4 linecolor rgb '#f0b880' linewidth 1.6 dashtype (6,4)
+set style line 5 linecolor rgb '#8a8a8a' linewidth 1.0
+set style line 6 linecolor rgb '#b0305c' linewidth 1.8
+set style line 7 linecolor rgb '#b0305c' linewidth 0.8 dashtype (2,3)
+set style line 8 linecolor rgb '#3d8f5f' linewidth 2.2 pointtype 7 pointsize 0.45
+set style line 9 linecolor rgb '#e4e4e4' linewidth 0.8
+set border 3 linecolor rgb '#606060'
+set tics nomirror out scale 0.5 textcolor rgb '#404040'
+set grid ytics linestyle 9
+set format y '%g'
+set multiplot
+set lmargin at screen 0.100
+set rmargin at screen 0.965
+)";
+  text += fmt::format("set xrange [{}:{}]\n", layers > 1 ? 0.5 : 0.0, layers + 0.06 * layers + 0.5);
+  text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',19'\n",
+                      gnuplot_string(source.title));
+  text += fmt::format(
+      "set label 2 {} at screen 0.100, 0.927 left noenhanced textcolor rgb '#606060' font ',13'\n",
+      gnuplot_string(summary(source)));
+  text += fmt::format("set yrange [{}:1.02]\n", lowest_score(profile));
+  text += R"(
+set tmargin at screen 0.825
+set bmargin at screen 0.475
+set key at screen 0.090, 0.895 left top horizontal Left reverse samplen 2.2 width 0.5 textcolor rgb '#404040' font ',13'
+set ylabel 'linearity score' offset 0.5, 0
+plot $profile using 1:5 with lines linestyle 4 notitle, \
+     '' using 1:3 with lines linestyle 2 notitle, \
+     '' using 1:2 with linespoints linestyle 1 title 'with the residual', \
+     '' using 1:4 with linespoints linestyle 3 title 'without the residual', \
+     NaN with lines linecolor rgb '#909090' linewidth 1.6 dashtype (6,4) title 'adjusted for chance', \
+     $profile using 1:6 with lines linestyle 5 title 'chance floor'
+unset label 1
+unset label 2
+set tmargin at screen 0.405
+set bmargin at screen 0.090
+unset key
+set xlabel 'layer' offset 0, 0.3
+set ylabel 'displacement  Ψ_l' offset 0.5, 0
+)";
+  text += fmt::format("set yrange [0:{}]\n", top);
+  text += final_jump(profile);
+  text += R"(
+plot $profile using 1:7 with filledcurves y1=0 fillcolor rgb '#3d8f5f' fillstyle transparent solid 0.12 noborder, \
+     '' using 1:7 with linespoints linestyle 8
+unset multiplot
+)";
+  return text;
+}
+
+}  // namespace
+
+void write_file(const std::string& path, const std::string& content) {
+  std::ofstream file(path, std::ios::binary);
+  if (!file.write(content.data(), static_cast<std::streamsize>(content.size())) || !file.flush())
+    throw std::runtime_error(fmt::format("{}: can't be written", printable(path)));
+}
+
+void write_plot(const report& source, const std::string& path) {
+  const auto result = run_process({"gnuplot", "--default-settings"}, script(source, path));
+  if (!result)
+    throw std::runtime_error(
+        "--plot needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
+  if (result->status != 0 || result->output.empty())
+    throw std::runtime_error(
+        fmt::format("gnuplot failed (status {}): {}", result->status, printable(result->errors)));
+  write_file(path, result->output);
+}
+
+}  // namespace layerwise_profile

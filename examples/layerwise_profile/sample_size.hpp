@@ -1,0 +1,14 @@
+#pragma once
+
+#include <layerwise/profile.hpp>
+
+#include <optional>
+#include <string>
+
+namespace layerwise_profile {
+
+/// What to tell the user when there are too few tokens for the linearity scores to mean what they seem to;
+/// nothing from 16 tokens a dimension on.
+std::optional<std::string> sample_size_advice(const layerwise::layer_profile& profile);
+
+}  // namespace layerwise_profile

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "layer_stack.hpp"
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace layerwise_profile {
+
+/// One layer's hidden states over all shards as one tokens x dimensions matrix expression, for the library to
+/// read row by row when it wants the data of a pair of layers a second time. Any alignment, any strides, and
+/// like the batches it lets go of the pages behind it. The stack must outlive it.
+template <class Scalar>
+class whole_layer {
+ public:
+  whole_layer(const layer_stack& stack, index layer)
+      : stack_(&stack), layer_(static_cast<std::size_t>(layer)) {
+    for (index end = 0; const auto& shard : stack.shards) ends_.push_back(end += shard.tokens);
+  }
+
+  double operator()(index token, index dim) const {
+    if (dim == 0 && token % rows_to_keep == 0) stack_->release_pages();
+    const auto shard =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), token) - ends_.begin());
+    const auto& state = stack_->shards[shard].states[layer_];
+    const index row = token - (shard == 0 ? 0 : ends_[shard - 1]);
+    Scalar element;
+    std::memcpy(&element,
+                state.data + (row * state.token_stride + dim * state.dim_stride) * index{sizeof(Scalar)},
+                sizeof(Scalar));
+    return static_cast<double>(element);
+  }
+
+  auto matrix() const { return Eigen::MatrixXd::NullaryExpr(stack_->tokens, stack_->dimensions, *this); }
+
+ private:
+  static constexpr index rows_to_keep = 4096;
+
+  const layer_stack* stack_;
+  std::size_t layer_;
+  std::vector<index> ends_;  // of the shards, in tokens
+};
+
+}  // namespace layerwise_profile

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "data_type.hpp"
+
+#include <Eigen/Core>
+
+#include <stdexcept>
+
+namespace layerwise_profile {
+
+/// Calls `function.operator()<Scalar>()` with the C++ type of a profilable `type`: the one place where the
+/// file's element type becomes a template argument.
+template <class Function>
+decltype(auto) with_scalar(data_type type, Function&& function) {
+  switch (type) {
+    case data_type::f64:
+      return function.template operator()<double>();
+    case data_type::f32:
+      return function.template operator()<float>();
+    case data_type::f16:
+      return function.template operator()<Eigen::half>();
+    case data_type::bf16:
+      return function.template operator()<Eigen::bfloat16>();
+    default:
+      throw std::logic_error("with_scalar: not a profilable element type");
+  }
+}
+
+}  // namespace layerwise_profile

@@ -1,0 +1,91 @@
+# cmake -D INCLUDE=<include folder> -P header_tiers.cmake
+#
+# Fails if a header includes upwards, or includes anything but lower headers of layerwise, Eigen and the C++20 standard
+# library. A new header belongs into the table first.
+
+cmake_minimum_required(VERSION 3.25)
+
+set(tier_0 version error embedding token_mask detail/parallel detail/rows)
+set(tier_1 procrustes residual angle moments least_squares)
+set(tier_2 linearity jump regularizer)
+set(tier_3 profile)
+set(tier_4 layerwise)
+
+# Inside a tier a header stands alone, but for these: "<header> may include <header>".
+set(within_a_tier
+    "embedding may include error"
+    "token_mask may include error"
+    "detail/parallel may include error"
+    "detail/rows may include error"
+    "detail/rows may include embedding"
+    "detail/rows may include detail/parallel"
+    "moments may include procrustes"
+    "least_squares may include moments")
+
+# Other than these, <name> is not of the standard library (C++20, without the C headers' .h names).
+set(standard
+    algorithm any array atomic barrier bit bitset cassert cctype cerrno cfenv cfloat charconv chrono cinttypes
+    climits clocale cmath compare complex concepts condition_variable coroutine csetjmp csignal cstdarg cstddef cstdint
+    cstdio cstdlib cstring ctime cuchar cwchar cwctype deque exception execution filesystem format forward_list
+    fstream functional future initializer_list iomanip ios iosfwd iostream istream iterator latch limits list locale
+    map memory memory_resource mutex new numbers numeric optional ostream queue random ranges ratio regex
+    scoped_allocator semaphore set shared_mutex source_location span sstream stack stdexcept stop_token streambuf
+    string string_view strstream syncstream system_error thread tuple type_traits typeindex typeinfo unordered_map
+    unordered_set utility valarray variant vector version)
+
+set(faults 0)
+function(fault header text)
+  message("${header}: ${text}")
+  math(EXPR faults "${faults} + 1")
+  set(faults ${faults} PARENT_SCOPE)
+endfunction()
+
+foreach(tier RANGE 4)
+  foreach(name IN LISTS tier_${tier})
+    set(tier_of_${name} ${tier})
+    if(NOT EXISTS "${INCLUDE}/layerwise/${name}.hpp")
+      fault(layerwise/${name}.hpp "is in the table of tiers, but does not exist")
+    endif()
+  endforeach()
+endforeach()
+
+set(checked 0)
+file(GLOB_RECURSE headers RELATIVE "${INCLUDE}/layerwise" "${INCLUDE}/layerwise/*")
+foreach(header IN LISTS headers)
+  string(REGEX REPLACE "\\.hpp$" "" name "${header}")
+  if(NOT DEFINED tier_of_${name})
+    fault(${header} "is in no tier: add it to the table in header_tiers.cmake")
+    continue()
+  endif()
+  file(STRINGS "${INCLUDE}/layerwise/${header}" lines REGEX "^[ \t]*#[ \t]*include")
+  foreach(line IN LISTS lines)
+    math(EXPR checked "${checked} + 1")
+    if(line MATCHES "<layerwise/([a-z_/]+)\\.hpp>")
+      set(included ${CMAKE_MATCH_1})
+      if(NOT DEFINED tier_of_${included})
+        fault(${header} "includes layerwise/${included}.hpp, which is in no tier")
+      elseif(tier_of_${included} GREATER_EQUAL tier_of_${name} AND NOT "${name} may include ${included}" IN_LIST within_a_tier)
+        fault(${header} "is of tier ${tier_of_${name}} and includes ${included}.hpp of tier ${tier_of_${included}}")
+      endif()
+    elseif(line MATCHES "<Eigen/[A-Za-z]+>")
+    elseif(line MATCHES "<([a-z_]+)>" AND CMAKE_MATCH_1 IN_LIST standard)
+    elseif(line MATCHES "<omp\\.h>" AND name STREQUAL "detail/parallel")
+    else()
+      fault(${header} "includes what the core may not: ${line}")
+    endif()
+  endforeach()
+endforeach()
+
+# The umbrella includes every other header, and nothing but includes.
+file(STRINGS "${INCLUDE}/layerwise/layerwise.hpp" umbrella)
+foreach(header IN LISTS headers)
+  if(NOT header STREQUAL "layerwise.hpp" AND NOT header MATCHES "^detail/"
+     AND NOT "#include <layerwise/${header}>" IN_LIST umbrella)
+    fault(layerwise.hpp "does not include ${header}")
+  endif()
+endforeach()
+
+if(faults GREATER 0)
+  message(FATAL_ERROR "${faults} faults")
+endif()
+message("${checked} includes checked")
