@@ -165,6 +165,22 @@ void check_fit(const Measure& measure, const fit& expected, index tokens) {
 
 constexpr centering centerings[] = {centering::columns, centering::none};
 
+/// Every row `times` times, one after the other. That multiplies all moments by `times` and leaves every
+/// score and every mean over tokens as it was, for more tokens than moments are taken of at once.
+row_major repeated(const row_major& m, index times) {
+  row_major all(m.rows() * times, m.cols());
+  for (index i = 0; i < all.rows(); ++i) all.row(i) = m.row(i / times);
+  return all;
+}
+fit repeated(fit f, index tokens, index times, centering center) {
+  if (!f.defined || times == 1) return f;
+  const double freedom = static_cast<double>(tokens * times - (center == centering::columns ? 1 : 0));
+  f.underdetermined = f.rank >= freedom;
+  f.chance_floor = f.rank / freedom;
+  f.adjusted_score = 1 - (1 - f.score) * freedom / (freedom - f.rank);
+  return f;
+}
+
 TEST_CASE("linearity of every pair, in every storage that holds it exactly") {
   for (const pair_case& c : reference::pair_cases)
     for (const centering center : centerings) {
@@ -192,25 +208,28 @@ TEST_CASE("linearity of the rows a mask keeps") {
     }
 }
 
-TEST_CASE("linearity by every solver") {
+TEST_CASE("linearity by every solver, of few tokens and of many") {
   for (const pair_case& c : reference::pair_cases)
-    for (const centering center : centerings) {
-      const fit& expected = choose(c.linearity, center);
-      if (!expected.defined) continue;
-      CAPTURE(std::string_view(c.name));
-      CAPTURE(static_cast<int>(center));
-      const row_major x = x_of(c), y = y_of(c);
-      const auto solve = [&](solver method) {
-        const auto result = layerwise::linearity(x, y, {.centering = center, .method = method});
-        CHECK(result.method == method);
-        return result;
-      };
-      check_fit(solve(solver::orthogonal), expected, c.tokens);
-      check_fit(solve(solver::rank_revealing), expected, c.tokens);
-      if (expected.condition < 1e6) check_fit(solve(solver::cholesky), expected, c.tokens);
-      if (std::isnan(expected.condition))
-        CHECK_THROWS_AS(solve(solver::cholesky), layerwise::degenerate_input_error);
-    }
+    for (const centering center : centerings)
+      for (const index times : {index{1}, 1 + 2100 / index{c.tokens}}) {
+        const fit expected = repeated(choose(c.linearity, center), c.tokens, times, center);
+        if (!expected.defined) continue;
+        CAPTURE(std::string_view(c.name));
+        CAPTURE(static_cast<int>(center));
+        CAPTURE(times);
+        const row_major x = repeated(x_of(c), times), y = repeated(y_of(c), times);
+        const auto solve = [&](solver method) {
+          const auto result = layerwise::linearity(x, y, {.centering = center, .method = method});
+          CHECK(result.method == method);
+          return result;
+        };
+        check_fit(layerwise::linearity(x, y, {.centering = center}), expected, x.rows());
+        check_fit(solve(solver::orthogonal), expected, x.rows());
+        check_fit(solve(solver::rank_revealing), expected, x.rows());
+        if (expected.condition < 1e6) check_fit(solve(solver::cholesky), expected, x.rows());
+        if (std::isnan(expected.condition))
+          CHECK_THROWS_AS(solve(solver::cholesky), layerwise::degenerate_input_error);
+      }
 }
 
 TEST_CASE("residual linearity of every layer, and the identity that links it to the score") {
@@ -251,60 +270,80 @@ TEST_CASE("residual linearity of every layer, and the identity that links it to 
       }
 }
 
-/// Ways to stream rows: batch sizes; and which batches start a new accumulator, merged from the left or from
-/// the right.
+/// A way to stream rows: at least how many, each repeated as often as that takes; in batches of which sizes
+/// (the last one is used to the end); and whether each batch makes an accumulator of its own, merged from the
+/// left or from the right.
 struct streaming {
-  std::vector<index> batches;  ///< the last one is repeated
+  index least_rows;
+  std::vector<index> batches;
   bool merge, from_the_right;
+
+  index times(index tokens) const { return std::max<index>(1, (least_rows + tokens - 1) / tokens); }
 };
 const streaming streamings[] = {
-    {{1000}, false, false}, {{1}, false, false},     {{2, 1, 3}, false, false}, {{1000}, true, false},
-    {{1}, true, false},     {{3, 1, 2}, true, true}, {{1}, true, true},         {{4}, true, false},
+    {1, {1000}, false, false},    {1, {1}, false, false},      {1, {2, 1, 3}, false, false},
+    {1, {1000}, true, false},     {1, {1}, true, false},       {1, {3, 1, 2}, true, true},
+    {1, {1}, true, true},         {1, {4}, true, false},       {2100, {3000}, false, false},
+    {2100, {100}, false, false},  {2100, {3000}, true, false}, {2100, {700}, true, false},
+    {2100, {600, 1}, true, true}, {2100, {512}, true, true},   {2100, {513, 90, 1100}, true, false},
 };
 
-layerwise::cross_moments stream(const row_major& x, const row_major& y, const streaming& how) {
-  std::vector<layerwise::cross_moments> parts(1);  // an empty one first: merging it must change nothing
-  for (index row = 0, batch = 0; row < x.rows(); ++batch) {
+/// add(accumulator, first row, number of rows) for every batch of `rows` rows; all accumulators merged, 40 at
+/// most. The first accumulator stays empty: merging it must change nothing.
+template <class Accumulator, class Add>
+Accumulator stream(const streaming& how, index rows, const Accumulator& empty, const Add& add) {
+  std::vector<Accumulator> parts(1, empty);
+  for (index row = 0, batch = 0; row < rows; ++batch) {
     const auto number = std::min(static_cast<std::size_t>(batch), how.batches.size() - 1);
-    const index count = std::min(how.batches[number], x.rows() - row);
-    if (how.merge) parts.emplace_back();
-    parts.back().add(x.middleRows(row, count), y.middleRows(row, count));
+    const index count = std::min(how.batches[number], rows - row);
+    if (how.merge && parts.size() < 40) parts.push_back(empty);
+    add(parts.back(), row, count);
     row += count;
   }
   if (how.from_the_right) std::reverse(parts.begin(), parts.end());
   for (std::size_t i = 1; i < parts.size(); ++i) parts[0].merge(parts[i]);
   return parts[0];
 }
+layerwise::cross_moments stream(const streaming& how, const row_major& x, const row_major& y) {
+  const index times = how.times(x.rows());
+  const row_major all_x = repeated(x, times), all_y = repeated(y, times);
+  return stream(how, all_x.rows(), layerwise::cross_moments(),
+                [&](layerwise::cross_moments& moments, index first, index count) {
+                  moments.add(all_x.middleRows(first, count), all_y.middleRows(first, count));
+                });
+}
 
 TEST_CASE("linearity of streamed moments lies within its error bound, however rows were split and merged") {
-  for (const pair_case& c : reference::pair_cases)
-    for (const streaming& how : streamings) {
+  for (const streaming& how : streamings) {
+    CAPTURE(&how - streamings);
+    for (const pair_case& c : reference::pair_cases) {
       CAPTURE(std::string_view(c.name));
-      CAPTURE(&how - streamings);
-      const auto moments = stream(x_of(c), y_of(c), how);
-      CHECK(moments.tokens() == c.tokens);
+      const index times = how.times(c.tokens);
+      const auto moments = stream(how, x_of(c), y_of(c));
+      CHECK(moments.tokens() == c.tokens * times);
       for (const centering center : centerings) {
         CAPTURE(static_cast<int>(center));
-        const fit& expected = choose(c.linearity, center);
-        check_fit([&] { return layerwise::linearity(moments, {.centering = center}); }, expected, c.tokens);
+        check_fit([&] { return layerwise::linearity(moments, {.centering = center}); },
+                  repeated(choose(c.linearity, center), c.tokens, times, center), c.tokens * times);
       }
     }
-  for (const stack_case& c : reference::stack_cases)
-    for (index l = 1; l < c.layers; ++l)
-      for (const streaming& how : streamings) {
+    for (const stack_case& c : reference::stack_cases)
+      for (index l = 1; l < c.layers; ++l) {
         CAPTURE(std::string_view(c.name));
         CAPTURE(l);
-        CAPTURE(&how - streamings);
-        const auto moments = stream(layer_of(c, l - 1), layer_of(c, l), how);
+        const index times = how.times(c.tokens);
+        const auto moments = stream(how, layer_of(c, l - 1), layer_of(c, l));
         const auto& layer = c.layer[static_cast<std::size_t>(l - 1)];
         for (const centering center : centerings) {
           CAPTURE(static_cast<int>(center));
           check_fit([&] { return layerwise::linearity(moments, {.centering = center}); },
-                    choose(layer.linearity, center), c.tokens);
+                    repeated(choose(layer.linearity, center), c.tokens, times, center), c.tokens * times);
           check_fit([&] { return layerwise::residual_linearity(moments, {.centering = center}); },
-                    choose(layer.residual_linearity, center), c.tokens);
+                    repeated(choose(layer.residual_linearity, center), c.tokens, times, center),
+                    c.tokens * times);
         }
       }
+  }
 }
 
 TEST_CASE("an error bound says something: below 1e-11 where the problem is well conditioned") {
@@ -381,7 +420,7 @@ TEST_CASE("the fitted map, from data and from moments") {
                 center, few_ulps * condition);
       if (moments_cannot_tell(expected)) continue;
       for (const streaming& how : streamings)
-        check_map(layerwise::fit_linear_map(stream(x, y, how), {.centering = center}), c, center,
+        check_map(layerwise::fit_linear_map(stream(how, x, y), {.centering = center}), c, center,
                   few_ulps * condition * condition);
     }
 }
@@ -468,8 +507,13 @@ void check_optional(const std::optional<linearity_result>& got, const fit& expec
   if (got && expected.defined) check_fit(*got, expected, tokens);
 }
 
-void check_profile(const layerwise::layer_profile& profile, const stack_case& c, centering center) {
-  CHECK(profile.tokens == c.tokens);
+/// The profile of the stack, every row of which was repeated.
+void check_profile(const layerwise::layer_profile& profile, const stack_case& c, centering center,
+                   index times = 1) {
+  const auto expected_fit = [&](const auto& pair) {
+    return repeated(choose(pair, center), c.tokens, times, center);
+  };
+  CHECK(profile.tokens == c.tokens * times);
   CHECK(profile.dimensions == c.dimensions);
   CHECK(profile.centering == center);
   REQUIRE(static_cast<index>(profile.layers.size()) == c.layers - 1);
@@ -488,8 +532,8 @@ void check_profile(const layerwise::layer_profile& profile, const stack_case& c,
     }
     displacement_error += 2 * psi_error;
 
-    check_optional(got.linearity, choose(expected.linearity, center), c.tokens);
-    check_optional(got.residual_linearity, choose(expected.residual_linearity, center), c.tokens);
+    check_optional(got.linearity, expected_fit(expected.linearity), profile.tokens);
+    check_optional(got.residual_linearity, expected_fit(expected.residual_linearity), profile.tokens);
     check_close(got.displacement, expected.displacement, psi_error);
     check_close(got.angular_distance, expected.angular_distance, angle_error);
     check_close(got.cosine_similarity, expected.cosine_similarity, accuracy);
@@ -557,28 +601,26 @@ TEST_CASE("profiles: every layer, every layout") {
 }
 
 TEST_CASE("streamed profiles, however rows were split and merged") {
-  for (const stack_case& c : reference::stack_cases)
-    for (const streaming& how : streamings)
+  for (const streaming& how : streamings)
+    for (const stack_case& c : reference::stack_cases) {
+      CAPTURE(&how - streamings);
+      CAPTURE(std::string_view(c.name));
+      const index times = how.times(c.tokens);
+      std::vector<row_major> layers;
+      for (const row_major& h : layers_of(c)) layers.push_back(repeated(h, times));
       for (const centering center : centerings) {
-        CAPTURE(std::string_view(c.name));
-        CAPTURE(&how - streamings);
         CAPTURE(static_cast<int>(center));
-        const layerwise::profile_options options{.centering = center};
-        std::vector<layerwise::layer_profiler> parts(1, layerwise::layer_profiler(options));
-        for (index row = 0, batch = 0; row < c.tokens; ++batch) {
-          const auto number = std::min(static_cast<std::size_t>(batch), how.batches.size() - 1);
-          const index count = std::min(how.batches[number], c.tokens - row);
-          std::vector<row_major> rows;
-          for (const row_major& h : layers_of(c)) rows.push_back(h.middleRows(row, count));
-          if (how.merge) parts.emplace_back(options);
-          parts.back().add(rows);
-          row += count;
-        }
-        if (how.from_the_right) std::reverse(parts.begin(), parts.end());
-        for (std::size_t i = 1; i < parts.size(); ++i) parts[0].merge(parts[i]);
-        CHECK(parts[0].tokens() == c.tokens);
-        check_profile(parts[0].profile(), c, center);
+        const auto profiler = stream(how, c.tokens * times, layerwise::layer_profiler({.centering = center}),
+                                     [&](layerwise::layer_profiler& part, index first, index count) {
+                                       std::vector<row_major> rows;
+                                       for (const row_major& h : layers)
+                                         rows.push_back(h.middleRows(first, count));
+                                       part.add(rows);
+                                     });
+        CHECK(profiler.tokens() == c.tokens * times);
+        check_profile(profiler.profile(), c, center, times);
       }
+    }
 }
 
 // ---- Regularizers ----

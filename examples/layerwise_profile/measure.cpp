@@ -62,7 +62,6 @@ layerwise::layer_profile stream(const layer_stack& stack, const token_choice& ch
 
 /// The moments are gone through once and thrown away; but the files are still there, and what the moments
 /// leave in doubt can be computed from them again.
-template <class Scalar>
 void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack& stack,
                             const token_choice& choice, const layerwise::profile_options& options) {
   const bool all = options.method == layerwise::solver::orthogonal;
@@ -82,7 +81,7 @@ void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack
                                              choice.mask(stack)};
   progress_bar progress(std::ssize(layers), "layers once more");
   for (const auto layer : layers) {
-    const whole_layer<Scalar> before(stack, layer - 1), after(stack, layer);
+    const whole_layer before(stack, layer - 1), after(stack, layer);
     auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
     if (in_doubt(metrics.linearity))
       metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring);
@@ -104,11 +103,10 @@ index default_batch_tokens(const layer_stack& stack) {
 layerwise::layer_profile measure(const layer_stack& stack, const token_choice& choice,
                                  const layerwise::profile_options& options, index batch_tokens) {
   check_memory(stack);
-  return with_scalar(stack.dtype, [&]<class Scalar>() {
-    auto profile = stream<Scalar>(stack, choice, options, batch_tokens);
-    retake_doubtful_scores<Scalar>(profile, stack, choice, options);
-    return profile;
-  });
+  auto profile = with_scalar(
+      stack.dtype, [&]<class Scalar>() { return stream<Scalar>(stack, choice, options, batch_tokens); });
+  retake_doubtful_scores(profile, stack, choice, options);
+  return profile;
 }
 
 }  // namespace layerwise_profile

@@ -11,6 +11,7 @@
 
 #include <Eigen/Core>
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -30,116 +31,109 @@ inline place hidden_state_place(index layer, index token) {
   return {.operand = "hidden_states", .layer = layer, .row = token};
 }
 
-/// sum_l ||h_l - h_{l-1}||^2 of one token, and its gradients. Holds the workspace of one thread.
+/// The term ||h_l - h_{l-1}||^2 and its gradients, for one token at a time. Holds the workspace of one thread.
 class squared_step_term {
  public:
-  /// The value is a plain sum over tokens; the gradients are multiplied by `scale`.
+  /// The terms come as they are; the gradients are multiplied by `scale`.
   explicit squared_step_term(double scale) : scale_(scale) {}
 
-  /// rows: L + 1 x d, the token's row in every layer. May change them.
-  void measure(row_block& rows, index token, scaled_sum& total) {
-    scale_of_rows_ = scale_;
-    bool safe = true;
-    for (index l = 1; l < rows.rows(); ++l) {
-      const scaled_sum step =
-          squared_distance(&rows(l - 1, 0), &rows(l, 0), rows.cols(), hidden_state_place(l - 1, token),
-                           hidden_state_place(l, token));
-      total.add(step);
-      safe = safe && step.exponent < 2000;
-    }
-    if (safe) return;
-    // Differences of differences of the largest numbers would overflow.
-    rows /= 4;
-    scale_of_rows_ *= 4;
+  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null.
+  scaled_sum enter(index l, const double* before, const double* here, index d, index token) {
+    scaled_sum step;
+    if (before != nullptr)
+      step = squared_distance(before, here, d, hidden_state_place(l - 1, token), hidden_state_place(l, token));
+    previous_is_huge_ = std::exchange(is_huge_, step.exponent > 2000);
+    return step;
   }
 
-  /// out = the gradient with respect to h_l: 2 ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends only what
-  /// exists.
-  void gradient(const row_block& rows, index l, double* out) const {
-    const double* here = &rows(l, 0);
-    const double* before = l > 0 ? &rows(l - 1, 0) : here;
-    const double* after = l + 1 < rows.rows() ? &rows(l + 1, 0) : here;
-    const double factor = 2 * scale_of_rows_;
-    for (index j = 0; j < rows.cols(); ++j) out[j] = factor * ((here[j] - before[j]) - (after[j] - here[j]));
+  /// out = the gradient with respect to h_l: 2 ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends, where a pointer is
+  /// null, only what exists. To be called when layer l + 1 has been entered.
+  void gradient(index, const double* before, const double* here, const double* after, index d, double* out) const {
+    if (before == nullptr) before = here;
+    if (after == nullptr) after = here;
+    if (is_huge_ || previous_is_huge_) {
+      // Differences of the largest numbers overflow, a quarter of them does not.
+      for (index j = 0; j < d; ++j)
+        out[j] = 8 * scale_ * ((here[j] / 4 - before[j] / 4) - (after[j] / 4 - here[j] / 4));
+    } else {
+      for (index j = 0; j < d; ++j) out[j] = 2 * scale_ * ((here[j] - before[j]) - (after[j] - here[j]));
+    }
   }
 
  private:
-  double scale_, scale_of_rows_ = 0;
+  double scale_;
+  bool is_huge_ = false, previous_is_huge_ = false;
 };
 
-/// sum_l weight_l (1 - cos(h_{l-1}, h_l)) of one token, and its gradients. Holds the workspace of one thread.
+/// The term weight_l (1 - cos(h_{l-1}, h_l)) and its gradients, for one token at a time. Holds the workspace of one
+/// thread.
 class turn_term {
  public:
   /// weights[l - 1] is the weight of layer l. The gradients are multiplied by `scale`.
-  turn_term(std::vector<double> weights, double scale)
-      : weights_(std::move(weights)),
-        scale_(scale),
-        rows_(weights_.size() + 1),
-        turns_(weights_.size() + 2) {}
+  turn_term(std::vector<double> weights, double scale) : weights_(std::move(weights)), scale_(scale) {}
 
-  void measure(row_block& rows, index token, scaled_sum& total) {
-    const index d = rows.cols();
-    for (index l = 0; l < rows.rows(); ++l) {
-      row& here = at(l);
-      here = {sum_of_squares(&rows(l, 0), d), 0};
-      if (!in_safe_range(here.squares)) {
-        here.exponent = rescale_direction(&rows(l, 0), d, hidden_state_place(l, token));
-        here.squares = sum_of_squares(&rows(l, 0), d);
-      }
+  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null. A row whose
+  /// squares leave the range of double is divided by a power of two in place: its direction is all that counts.
+  scaled_sum enter(index l, const double* before, double* here, index d, index token) {
+    row& own = at(l);
+    own = {sum_of_squares(here, d), 0};
+    if (!in_safe_range(own.squares)) {
+      own.exponent = rescale_direction(here, d, hidden_state_place(l, token));
+      own.squares = sum_of_squares(here, d);
     }
-    for (index l = 1; l < rows.rows(); ++l) {
-      const row_angle angle = measure_angle(&rows(l - 1, 0), at(l - 1).squares, &rows(l, 0), at(l).squares, d,
-                                            hidden_state_place(l - 1, token), hidden_state_place(l, token));
-      const double weight = weights_[static_cast<std::size_t>(l - 1)];
-      total.add(2 * weight * angle.displacement());
-      turn(l) = {weight, angle.acute ? 1. : -1., angle.chord / 2};
-    }
+    if (before == nullptr) return {};
+    const row_angle angle = measure_angle(before, at(l - 1).squares, here, own.squares, d,
+                                          hidden_state_place(l - 1, token), hidden_state_place(l, token));
+    own.weight = weights_[static_cast<std::size_t>(l - 1)];
+    own.sign = angle.acute ? 1. : -1.;
+    own.shortfall = angle.chord / 2;
+    return {2 * own.weight * angle.displacement(), 0};
   }
 
-  /// out = the gradient with respect to h = h_l. With u^ = u / ||u||, s the sign of the cosine c and E = 1 -
-  /// |c|,
+  /// out = the gradient with respect to h = h_l. With u^ = u / ||u||, s the sign of the cosine c and E = 1 - |c|,
   ///
   ///     d(1 - c)/dh = -(v^ - c h^) / ||h|| = -((v^ - s h^) + s E h^) / ||h||
   ///
-  /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is.
-  void gradient(const row_block& rows, index l, double* out) const {
+  /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is. At both ends
+  /// a pointer is null. To be called when layer l + 1 has been entered.
+  void gradient(index l, const double* before, const double* here, const double* after, index d, double* out) const {
     const row& own = at(l);
-    const double* here = &rows(l, 0);
-    const double* before = l > 0 ? &rows(l - 1, 0) : here;
-    const double* after = l + 1 < rows.rows() ? &rows(l + 1, 0) : here;
-    const turned &in = turn(l), &next = turn(l + 1);  // of weight 0 at both ends
-    const double stretch_before = l > 0 ? std::sqrt(own.squares / at(l - 1).squares) : 1;
-    const double stretch_after = l + 1 < rows.rows() ? std::sqrt(own.squares / at(l + 1).squares) : 1;
     const double factor = -scale_ / own.squares;
-    const double factor_in = factor * in.weight, factor_next = factor * next.weight;
-    const double along = factor_in * in.sign * in.shortfall + factor_next * next.sign * next.shortfall;
-    const double sign_in = in.sign, sign_next = next.sign;
-    for (index j = 0; j < rows.cols(); ++j)
-      out[j] = factor_in * (stretch_before * before[j] - sign_in * here[j]) +
-               factor_next * (stretch_after * after[j] - sign_next * here[j]) + along * here[j];
+    const neighbour in = before == nullptr ? neighbour{here} : neighbour{before, own, own, at(l - 1), factor};
+    const neighbour next = after == nullptr ? neighbour{here} : neighbour{after, at(l + 1), own, at(l + 1), factor};
+    const double along = in.along + next.along;
+    for (index j = 0; j < d; ++j)
+      out[j] = in.factor * (in.stretch * in.values[j] - in.sign * here[j]) +
+               next.factor * (next.stretch * next.values[j] - next.sign * here[j]) + along * here[j];
     if (own.exponent != 0)
-      for (index j = 0; j < rows.cols(); ++j) out[j] = std::scalbn(out[j], -own.exponent);
+      for (index j = 0; j < d; ++j) out[j] = std::scalbn(out[j], -own.exponent);
   }
 
  private:
   struct row {
     double squares = 0;  ///< of the row divided by 2^exponent
     int exponent = 0;
-  };
-  struct turned {
-    double weight = 0, sign = 1;
-    double shortfall = 0;  ///< 1 - |c|
+    double weight = 0, sign = 1, shortfall = 0;  ///< of the turn into this layer: w, s and E
   };
 
-  row& at(index l) { return rows_[static_cast<std::size_t>(l)]; }
-  const row& at(index l) const { return rows_[static_cast<std::size_t>(l)]; }
-  turned& turn(index l) { return turns_[static_cast<std::size_t>(l)]; }
-  const turned& turn(index l) const { return turns_[static_cast<std::size_t>(l)]; }
+  /// What the gradient takes from one neighbour v; nothing, by default.
+  struct neighbour {
+    const double* values;
+    double factor = 0, sign = 1, stretch = 1 /* ||h|| / ||v|| */, along = 0;
+
+    explicit neighbour(const double* anything) : values(anything) {}
+    neighbour(const double* v, const row& turn, const row& own, const row& other, double scale)
+        : values(v), factor(scale * turn.weight), sign(turn.sign), stretch(std::sqrt(own.squares / other.squares)),
+          along(factor * sign * turn.shortfall) {}
+  };
+
+  // Three layers are enough: what a gradient needs.
+  row& at(index l) { return rows_[static_cast<std::size_t>(l % 3)]; }
+  const row& at(index l) const { return rows_[static_cast<std::size_t>(l % 3)]; }
 
   std::vector<double> weights_;
   double scale_;
-  std::vector<row> rows_;
-  std::vector<turned> turns_;  ///< [l]: from h_{l-1} to h_l
+  std::array<row, 3> rows_;
 };
 
 /// row `token` of m += values, rounded once to m's scalar type
@@ -193,22 +187,28 @@ double regularize(double lambda, reduction how, const MakeTerm& make_term, const
                                  {.operand = "token_mask"});
 
   const index kept = static_cast<index>(tokens.size()), chunk = 16;
+  const index last = static_cast<index>(layers.size()) - 1;
   const double scale = how == reduction::mean ? lambda / static_cast<double>(kept) : lambda;
-  const auto term_of_all = make_term(static_cast<index>(layers.size()) - 1, scale);
+  const auto term_of_all = make_term(last, scale);
   std::vector<scaled_sum> partial(static_cast<std::size_t>((kept + chunk - 1) / chunk));
   parallel_chunks(kept, chunk, [&](index first, index count) {
     auto term = term_of_all;
     scaled_sum sum;
-    row_block rows(static_cast<index>(layers.size()), size.cols);
+    row_block rows(3, size.cols);
     Eigen::VectorXd gradient(size.cols);
     for (index i = first; i < first + count; ++i) {
       const index token = tokens[static_cast<std::size_t>(i)];
-      for (std::size_t l = 0; l < layers.size(); ++l) layers[l].read(token, &rows(static_cast<index>(l), 0));
-      term.measure(rows, token, sum);
-      for (std::size_t l = 0; l < writers.size(); ++l) {
-        term.gradient(rows, static_cast<index>(l), gradient.data());
-        add_to_row(writers[l], token, gradient.data());
+      const auto row = [&](index l) { return l < 0 || l > last ? nullptr : &rows(l % 3, 0); };
+      const auto add_gradient = [&](index l) {
+        term.gradient(l, row(l - 1), row(l), row(l + 1), size.cols, gradient.data());
+        add_to_row(writers[static_cast<std::size_t>(l)], token, gradient.data());
+      };
+      for (index l = 0; l <= last; ++l) {
+        layers[static_cast<std::size_t>(l)].read(token, row(l));
+        sum.add(term.enter(l, row(l - 1), row(l), size.cols, token));
+        if (!writers.empty() && l > 0) add_gradient(l - 1);
       }
+      if (!writers.empty()) add_gradient(last);
     }
     partial[static_cast<std::size_t>(first / chunk)] = sum;
   });

@@ -1,0 +1,386 @@
+#include <layerwise/least_squares.hpp>
+
+#include "exact_regression.hpp"
+#include "hard_data.hpp"
+#include "support.hpp"
+
+#include <layerwise/linearity.hpp>
+
+#include <doctest/doctest.h>
+
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
+#include <Eigen/SVD>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+using layerwise::centering;
+using layerwise::cross_moments;
+using layerwise::degenerate_input_error;
+using layerwise::index;
+using layerwise::linearity_options;
+using layerwise::linearity_result;
+using layerwise::solver;
+using namespace layerwise_test;
+
+/// Where a score is taken from, by which solver.
+struct way {
+  enum { data, moments, merged } from;
+  solver method;
+};
+const std::vector<way> ways{{way::data, solver::automatic},         {way::data, solver::cholesky},
+                            {way::data, solver::orthogonal},        {way::data, solver::rank_revealing},
+                            {way::moments, solver::automatic},      {way::moments, solver::rank_revealing},
+                            {way::merged, solver::automatic},       {way::merged, solver::cholesky},
+                            {way::merged, solver::rank_revealing}};
+
+/// Random parts, merged pairwise in random order.
+template <class Matrix>
+cross_moments random_merges(std::mt19937_64& random, const Matrix& x, const Matrix& y) {
+  std::vector<cross_moments> parts;
+  index first = 0;
+  for (const index length : random_split(random, x.rows(), x.rows())) {
+    parts.emplace_back().add(x.middleRows(first, length), y.middleRows(first, length));
+    first += length;
+  }
+  while (parts.size() > 1) {
+    std::shuffle(parts.begin(), parts.end(), random);
+    const cross_moments last = parts.back();
+    parts.pop_back();
+    parts.back().merge(last);
+  }
+  return parts.front();
+}
+
+/// error_bound over the true error, for the report; and the largest error where the data was at hand.
+struct looseness {
+  std::map<solver, std::vector<double>> ratios;
+  double worst_error = 0.0;
+
+  void report() {
+    const std::map<solver, const char*> names{
+        {solver::cholesky, "cholesky"}, {solver::orthogonal, "orthogonal"}, {solver::rank_revealing, "rank_revealing"}};
+    for (auto& [method, all] : ratios) {
+      std::sort(all.begin(), all.end());
+      MESSAGE("bound / error by ", std::string(names.at(method)), ": ", all.size(), " scores, least ", all.front(),
+              ", median ", all[all.size() / 2], ", 99 % below ", all[all.size() * 99 / 100], ", most ", all.back());
+    }
+    MESSAGE("largest error with the data at hand: ", worst_error);
+  }
+};
+
+/// Both scores of one pair by every way, against the exact ones.
+template <class Scalar>
+void check_certificate(std::mt19937_64& random, const hard_case& c, double accuracy, looseness& seen) {
+  const cast_pair<Scalar> data(make_data(random, c));
+  const centering center = random_index(random, 0, 3) == 0 ? centering::none : centering::columns;
+  const exact_regression exact = regress_exactly(data.x, data.y, center == centering::columns);
+  if (exact.output_energy == 0 || exact.scaled_x.squaredNorm() == 0) return;
+  const std::string scalar = typeid(Scalar).name();
+  CAPTURE(c);
+  CAPTURE(scalar);
+
+  const auto check = [&](const way& by, const linearity_result& result, long double expected) {
+    const long double error = std::abs(result.score - expected);
+    CAPTURE(by.from);
+    CAPTURE(by.method);
+    CAPTURE(result.method);
+    CAPTURE(result.condition);
+    CAPTURE(result.rank);
+    CHECK(error <= result.error_bound);
+    if (by.from == way::data && (by.method == solver::automatic || by.method == solver::orthogonal)) {
+      CHECK(error <= accuracy);
+      seen.worst_error = std::max(seen.worst_error, static_cast<double>(error));
+    }
+    CHECK(result.score >= 0.0);
+    CHECK(result.score <= 1.0);
+    if (error > 1e-17) seen.ratios[result.method].push_back(result.error_bound / static_cast<double>(error));
+  };
+
+  cross_moments once;
+  once.add(data.x, data.y);
+  for (const way& by : ways) {
+    const linearity_options options{.centering = center, .method = by.method};
+    const cross_moments moments = by.from == way::merged ? random_merges(random, data.x, data.y) : once;
+    try {
+      check(by,
+            by.from == way::data ? layerwise::linearity(data.x, data.y, options) : layerwise::linearity(moments, options),
+            exact.score());
+      if (c.d_x == c.d_y && exact.update_energy > 0)
+        check(by,
+              by.from == way::data ? layerwise::residual_linearity(data.x, data.y, options)
+                                   : layerwise::residual_linearity(moments, options),
+              exact.residual_score());
+    } catch (const degenerate_input_error& e) {
+      // Too ill-conditioned for it is an answer, but only this solver may give it.
+      const std::string message = e.what();
+      CAPTURE(message);
+      CHECK(by.method == solver::cholesky);
+    }
+  }
+}
+
+/// One random case with everything that makes a regression hard.
+hard_case random_case(std::mt19937_64& random, const std::vector<double>& conditions,
+                      const std::vector<double>& scales) {
+  hard_case c;
+  c.d_x = random_index(random, 1, 40);
+  c.d_y = random_index(random, 0, 1) == 0 ? c.d_x : random_index(random, 1, 40);
+  c.n = random_index(random, 2, std::min<index>(64 * c.d_x, 600));
+  c.target = static_cast<target_kind>(random_index(random, 0, c.d_x == c.d_y ? 4 : 2));
+  c.level = pick(random, std::vector<double>{1.0, 1e-3, 1e-6, 1e-9, 0.0});
+  c.condition = pick(random, conditions);
+  c.outlier = pick(random, std::vector<double>{1.0, 1.0, 1e3, 1e6});
+  c.offset = pick(random, std::vector<double>{0.0, 0.0, 1.0, 1e3, 1e6});
+  c.scale = pick(random, scales);
+  c.duplicates = pick(random, std::vector<int>{0, 0, 1, 3});
+  c.dead = pick(random, std::vector<int>{0, 0, 1, 2});
+  return c;
+}
+
+const std::vector<double> any_scale{1.0, 1.0, 1.0, 1e-150, 1e150, 1e-305, 1e-310, 1e290};
+
+TEST_CASE("the error bound holds for double, whatever makes the regression hard") {
+  std::mt19937_64 random(1);
+  looseness seen;
+  for (int trial = 0; trial < 250; ++trial)
+    check_certificate<double>(random, random_case(random, {1.0, 1e2, 1e4, 1e6, 1e8}, any_scale), 1e-8, seen);
+  seen.report();
+}
+
+TEST_CASE("the error bound holds up to condition 1e12, and the score is good to 1e-8 with the data at hand") {
+  std::mt19937_64 random(2);
+  looseness seen;
+  for (int trial = 0; trial < 150; ++trial)
+    check_certificate<double>(random, random_case(random, {1e10, 1e11, 1e12}, any_scale), 1e-8, seen);
+  seen.report();
+}
+
+TEST_CASE("the error bound holds for float, half and bfloat16") {
+  std::mt19937_64 random(3);
+  looseness seen;
+  const std::vector<double> conditions{1.0, 1e2, 1e4, 1e8, 1e12};
+  for (int trial = 0; trial < 80; ++trial) {
+    check_certificate<float>(random, random_case(random, conditions, {1.0, 1.0, 1e-38, 1e-42, 1e30}), 1e-8, seen);
+    check_certificate<Eigen::half>(random, random_case(random, conditions, {1.0, 1e-5, 1e3}), 1e-8, seen);
+    check_certificate<Eigen::bfloat16>(random, random_case(random, conditions, {1.0, 1e-38, 1e30}), 1e-8, seen);
+  }
+  seen.report();
+}
+
+TEST_CASE("the error bound holds for many tokens, and for blocks that chose different targets") {
+  std::mt19937_64 random(4);
+  looseness seen;
+  for (int trial = 0; trial < 60; ++trial) {
+    hard_case c = random_case(random, {1.0, 1e2, 1e6}, any_scale);
+    c.d_x = random_index(random, 1, 12);
+    c.d_y = trial % 3 == 0 ? random_index(random, 1, 12) : c.d_x;
+    c.n = random_index(random, 1024, 3000);
+    c.target = trial % 3 == 1 ? target_kind::mixed : target_kind::map_and_noise;
+    check_certificate<double>(random, c, 1e-8, seen);
+    if (trial % 4 == 0) {
+      c.scale = 1.0;
+      check_certificate<float>(random, c, 1e-8, seen);
+    }
+  }
+  seen.report();
+}
+
+TEST_CASE("the bound is worth something: below 1e-12 where the problem is easy") {
+  std::mt19937_64 random(5);
+  for (const index d : {1, 10, 100}) {
+    const data_pair data = make_data(random, {.n = 8 * d + 20, .d_x = d, .d_y = d, .condition = 3.0, .offset = 1.0});
+    for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing})
+      CHECK(layerwise::linearity(data.x, data.y, {.method = method}).error_bound < 1e-12);
+  }
+}
+
+TEST_CASE("automatic takes Cholesky if its bound is within the tolerance, else the data, else the revealed rank") {
+  std::mt19937_64 random(6);
+  const data_pair easy = make_data(random, {.n = 200, .d_x = 8, .d_y = 8}),
+                  hard = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .condition = 1e5}),
+                  dependent = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .duplicates = 1}),
+                  few = make_data(random, {.n = 8, .d_x = 8, .d_y = 8});
+  const auto from_data = [](const data_pair& d, double tolerance) {
+    return layerwise::linearity(d.x, d.y, {.tolerance = tolerance});
+  };
+  const auto from_moments = [](const data_pair& d, double tolerance) {
+    cross_moments moments;
+    moments.add(d.x, d.y);
+    return layerwise::linearity(moments, {.tolerance = tolerance});
+  };
+  CHECK(from_data(easy, 1e-8).method == solver::cholesky);
+  CHECK(from_data(easy, 0.0).method == solver::orthogonal);
+  CHECK(from_data(hard, 1.0).method == solver::cholesky);
+  CHECK(from_data(hard, 1e-12).method == solver::orthogonal);
+  CHECK(from_data(hard, 1e-12).error_bound < from_data(hard, 1.0).error_bound);
+  CHECK(from_data(dependent, 1e-8).method == solver::orthogonal);
+  CHECK(from_data(few, 1e-8).method == solver::orthogonal);
+  CHECK(from_moments(easy, 1e-8).method == solver::cholesky);
+  CHECK(from_moments(dependent, 1e-8).method == solver::rank_revealing);
+  CHECK(from_moments(few, 1e-8).method == solver::rank_revealing);
+  // Beyond the tolerance and without the data, the better of the two bounds.
+  const linearity_result best = from_moments(hard, 1e-15);
+  cross_moments moments;
+  moments.add(hard.x, hard.y);
+  for (const solver method : {solver::cholesky, solver::rank_revealing})
+    CHECK(best.error_bound <= layerwise::linearity(moments, {.method = method}).error_bound);
+  for (const solver method : {solver::cholesky, solver::orthogonal, solver::rank_revealing})
+    CHECK(layerwise::linearity(easy.x, easy.y, {.method = method}).method == method);
+}
+
+/// n x d with orthonormal centred columns.
+row_major orthonormal(std::mt19937_64& random, index n, index d) {
+  row_major u = random_matrix(random, n, d);
+  u.rowwise() -= u.colwise().mean().eval();
+  return Eigen::HouseholderQR<row_major>(u).householderQ() * row_major::Identity(n, d);
+}
+
+TEST_CASE("rank and discarded energy of exactly dependent columns, by every solver that takes them") {
+  std::mt19937_64 random(7);
+  for (const auto& [d, rank] : std::vector<std::pair<index, index>>{{2, 1}, {7, 3}, {20, 19}, {40, 10}}) {
+    // Small integers: sums and multiples of columns are exact, also in float16.
+    row_major x(300, d);
+    for (index j = 0; j < d; ++j)
+      x.col(j) = j < rank ? row_major(random_matrix(random, 300, 1) * 4.0).array().round().matrix()
+                          : row_major(2.0 * x.col(j - rank) - (rank > 1 ? x.col((j + 1) % rank) : x.col(0)));
+    x.array() += 3.0;
+    const row_major y = x.leftCols(1) + random_matrix(random, 300, 1);
+    CAPTURE(d);
+    CAPTURE(rank);
+    const double expected = static_cast<double>(regress_exactly(x, y).score());
+    for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {
+      const linearity_result r = layerwise::linearity(x, y, {.method = method});
+      CHECK(r.rank == rank);
+      CHECK(r.discarded_energy < 1e-12);
+      CHECK(std::abs(r.score - expected) < 1e-12);
+      CHECK(r.chance_floor == static_cast<double>(rank) / 299.0);
+      const double left = 1.0 - (1.0 - expected) * 299.0 / static_cast<double>(299 - rank);
+      CHECK(std::abs(r.adjusted_score - left) < 1e-11);
+      CHECK_FALSE(r.underdetermined);
+      const Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic> half = x.cast<Eigen::half>();
+      CHECK(layerwise::linearity(half, y, {.method = method}).rank == rank);
+    }
+  }
+}
+
+TEST_CASE("directions at the level of rounding are left out, and their energy is reported") {
+  std::mt19937_64 random(8);
+  // Columns u and u + tiny v: of the two directions, the second has tiny^2 / 4 of the scaled energy.
+  const row_major u = orthonormal(random, 100, 3);
+  for (const double tiny : {1e-3, 1e-6, 1e-7, 1e-8, 1e-9, 1e-11, 1e-13}) {
+    row_major x(100, 2);
+    x << u.col(0), u.col(0) + tiny * u.col(1);
+    const row_major y = u.col(1) + u.col(2);
+    CAPTURE(tiny);
+    const linearity_result by_data = layerwise::linearity(x, y, {.method = solver::orthogonal});
+    CHECK(by_data.rank == 2);
+    CHECK(by_data.discarded_energy < 1e-30);
+    CHECK(by_data.condition == doctest::Approx(2.0 / tiny).epsilon(0.05));
+
+    cross_moments moments;
+    moments.add(x, y);
+    const linearity_result by_moments = layerwise::linearity(moments, {.method = solver::rank_revealing});
+    CHECK(std::abs(by_moments.score - by_data.score) <= by_moments.error_bound);
+    if (tiny >= 1e-6) CHECK(by_moments.rank == 2);
+    if (tiny <= 1e-9) {
+      CHECK(by_moments.rank == 1);
+      CHECK(by_moments.score < 1e-6);
+      CHECK(by_moments.error_bound > 0.4);  // the direction left out explains half
+    }
+    if (by_moments.rank == 1) CHECK(by_moments.discarded_energy < 1e-13);
+  }
+}
+
+TEST_CASE("rank decisions are relative: neither scale nor a scale per column matters") {
+  std::mt19937_64 random(9);
+  const data_pair data = make_data(random, {.n = 200, .d_x = 10, .d_y = 3, .condition = 1e4, .duplicates = 2});
+  for (const solver method : {solver::orthogonal, solver::rank_revealing}) {
+    const linearity_result plain = layerwise::linearity(data.x, data.y, {.method = method});
+    for (const double scale : {1e-300, 1e-20, 1e20, 1e300})
+      CHECK(layerwise::linearity(data.x * scale, data.y, {.method = method}).rank == plain.rank);
+    const Eigen::VectorXd uneven =
+        Eigen::VectorXd::NullaryExpr(10, [&](index j) { return std::ldexp(1.0, static_cast<int>(j * 10 - 50)); });
+    const linearity_result r = layerwise::linearity(data.x * uneven.asDiagonal(), data.y, {.method = method});
+    CHECK(r.rank == plain.rank);
+    CHECK(std::abs(r.score - plain.score) < 1e-12);
+    CHECK(r.condition == doctest::Approx(plain.condition).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("condition is that of the scaled columns, against a singular value decomposition in long double") {
+  std::mt19937_64 random(10);
+  for (const double condition : {1.0, 1e1, 1e3, 1e6, 1e9})
+    for (const index d : {2, 10, 60}) {
+      const data_pair data =
+          make_data(random, {.n = 300, .d_x = d, .d_y = 4, .condition = condition, .outlier = 1e3, .offset = 1.0});
+      const exact_regression exact = regress_exactly(data.x, data.y);
+      const Eigen::JacobiSVD<long_matrix> svd(exact.scaled_x.transpose() * exact.scaled_x);
+      const auto& values = svd.singularValues();
+      const double expected = static_cast<double>(std::sqrt(values[0] / values[d - 1]));
+      CAPTURE(condition);
+      CAPTURE(d);
+      for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {
+        const linearity_result r = layerwise::linearity(data.x, data.y, {.method = method});
+        if (r.rank < d) continue;  // moments alone do not see the last directions at 1e9
+        CHECK(r.condition == doctest::Approx(expected).epsilon(0.03));
+        if (method == solver::orthogonal) CHECK(r.condition <= expected * (1.0 + 1e-6));
+      }
+    }
+}
+
+TEST_CASE("Lanczos finds the largest eigenvalue") {
+  std::mt19937_64 random(11);
+  for (const index size : {1, 2, 5, 39, 41, 200})
+    for (const double decay : {0.0, 0.05, 0.5}) {
+      const row_major v = random_orthogonal(random, size);
+      const Eigen::VectorXd values = Eigen::VectorXd::NullaryExpr(
+          size, [&](index k) { return 7.0 * std::pow(static_cast<double>(k + 1), -decay); });
+      const Eigen::MatrixXd m = v * values.asDiagonal() * v.transpose();
+      const double found = layerwise::detail::largest_eigenvalue(
+          size, [&](const Eigen::VectorXd& x) -> Eigen::VectorXd { return m * x; });
+      CAPTURE(size);
+      CAPTURE(decay);
+      CHECK(found <= 7.0 * (1.0 + 1e-12));
+      CHECK(found >= 7.0 * 0.95);
+    }
+}
+
+TEST_CASE("pivoted Cholesky reproduces its matrix and reveals the rank, with decreasing pivots") {
+  std::mt19937_64 random(12);
+  for (const auto& [d, rank] : std::vector<std::pair<index, index>>{{1, 1}, {6, 6}, {12, 5}, {50, 31}}) {
+    const Eigen::MatrixXd factor = random_matrix(random, d, rank);
+    const Eigen::MatrixXd g = factor * factor.transpose();
+    const layerwise::detail::pivoted_cholesky cholesky(g, d, 1e-12 * g.diagonal().maxCoeff());
+    REQUIRE(cholesky.rank() == rank);
+    CHECK(std::is_sorted(cholesky.pivots.begin(), cholesky.pivots.end(), std::greater<>()));
+    const Eigen::MatrixXd permuted = g(cholesky.order, cholesky.order);
+    const double size = g.cwiseAbs().maxCoeff();
+    CHECK((cholesky.l * cholesky.l.transpose() - permuted).cwiseAbs().maxCoeff() < 1e-13 * size);
+    CHECK(cholesky.discarded < 1e-12 * size);
+    // Cut short, what is left is the trace of the rest.
+    const layerwise::detail::pivoted_cholesky shorter(g, rank / 2, 0.0);
+    CHECK(shorter.rank() == rank / 2);
+    CHECK(shorter.discarded == doctest::Approx(g.trace() - shorter.l.squaredNorm()));
+  }
+}
+
+TEST_CASE("block by block, QR keeps the normal equations and the energy") {
+  std::mt19937_64 random(13);
+  const row_major x = random_matrix(random, 90, 7), t = random_matrix(random, 90, 70);
+  layerwise::detail::block_qr qr(7, 70);
+  for (const auto& [first, count] : std::vector<std::pair<index, index>>{{0, 3}, {3, 2}, {5, 60}, {65, 25}})
+    qr.add(x.middleRows(first, count), t.middleRows(first, count));
+  CHECK((qr.r().transpose() * qr.r()).isApprox(x.transpose() * x, 1e-13));
+  CHECK((qr.r().transpose() * qr.z()).isApprox(x.transpose() * t, 1e-13));
+  CHECK((qr.z().colwise().squaredNorm() + qr.left()).isApprox(t.colwise().squaredNorm(), 1e-13));
+}
+
+}  // namespace
