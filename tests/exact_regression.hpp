@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 #include <Eigen/QR>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -19,7 +20,12 @@ struct exact_regression {
   long double output_energy = 0, update_energy = 0, residual_energy = 0;
   long_matrix weight;  ///< d_x x d_y; unique if rank = d_x
   long_row bias;
-  long_matrix scaled_x;  ///< centred, columns of unit norm
+  long_matrix triangle;  ///< of the pivoted QR factorization of X, centred, columns of unit norm
+
+  /// The size of direction `number`, from 0 on, relative to the first one.
+  long double relative_pivot(Eigen::Index number) const {
+    return number < triangle.rows() ? std::abs(triangle(number, number) / triangle(0, 0)) : 0;
+  }
 
   long double score() const { return 1 - residual_energy / output_energy; }
   long double residual_score() const { return 1 - residual_energy / update_energy; }
@@ -63,11 +69,12 @@ exact_regression regress_exactly(const X& x_values, const Y& y_values, bool cent
     norm[j] = peak > 0 ? peak * (x.col(j) / peak).norm() : 1;
     x.col(j) /= norm[j];
   }
-  out.scaled_x = x;
   const Eigen::ColPivHouseholderQR<long_matrix> qr(x);
-  const Eigen::Matrix<long double, Eigen::Dynamic, 1> pivots = qr.matrixQR().diagonal().cwiseAbs();
+  const Eigen::Index most = std::min(x.rows(), x.cols());
+  out.triangle = qr.matrixQR().topRows(most).template triangularView<Eigen::Upper>();
   const long double rounding = std::numeric_limits<long double>::epsilon() * std::sqrt(static_cast<long double>(d));
-  while (out.rank < pivots.size() && pivots[out.rank] > 64 * rounding * pivots[0]) ++out.rank;
+  if (out.triangle(0, 0) != 0)
+    while (out.rank < most && out.relative_pivot(out.rank) > 64 * rounding) ++out.rank;
 
   const long_matrix z = qr.householderQ().adjoint() * (fit_update ? update : y);
   out.residual_energy = z.bottomRows(z.rows() - out.rank).squaredNorm();

@@ -82,7 +82,7 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
   const cast_pair<Scalar> data(make_data(random, c));
   const centering center = random_index(random, 0, 3) == 0 ? centering::none : centering::columns;
   const exact_regression exact = regress_exactly(data.x, data.y, center == centering::columns);
-  if (exact.output_energy == 0 || exact.scaled_x.squaredNorm() == 0) return;
+  if (exact.output_energy == 0 || exact.rank == 0) return;
   const std::string scalar = typeid(Scalar).name();
   CAPTURE(c);
   CAPTURE(scalar);
@@ -94,13 +94,18 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
     CAPTURE(result.method);
     CAPTURE(result.condition);
     CAPTURE(result.rank);
+    CHECK(result.score >= 0.0);
+    CHECK(result.score <= 1.0);
+    if (result.method == solver::orthogonal && result.rank < exact.rank) {
+      // What was left out has to be the data's own rounding; it does not count, in the bound neither.
+      CHECK(exact.relative_pivot(result.rank) < 32.0 * std::sqrt(static_cast<double>(c.d_x)) * 0x1p-53);
+      return;
+    }
     CHECK(error <= result.error_bound);
     if (by.from == way::data && (by.method == solver::automatic || by.method == solver::orthogonal)) {
       CHECK(error <= accuracy);
       seen.worst_error = std::max(seen.worst_error, static_cast<double>(error));
     }
-    CHECK(result.score >= 0.0);
-    CHECK(result.score <= 1.0);
     if (error > 1e-17) seen.ratios[result.method].push_back(result.error_bound / static_cast<double>(error));
   };
 
@@ -322,9 +327,8 @@ TEST_CASE("condition is that of the scaled columns, against a singular value dec
       const data_pair data =
           make_data(random, {.n = 300, .d_x = d, .d_y = 4, .condition = condition, .outlier = 1e3, .offset = 1.0});
       const exact_regression exact = regress_exactly(data.x, data.y);
-      const Eigen::JacobiSVD<long_matrix> svd(exact.scaled_x.transpose() * exact.scaled_x);
-      const auto& values = svd.singularValues();
-      const double expected = static_cast<double>(std::sqrt(values[0] / values[d - 1]));
+      const auto values = Eigen::JacobiSVD<long_matrix>(exact.triangle).singularValues().eval();
+      const double expected = static_cast<double>(values[0] / values[d - 1]);
       CAPTURE(condition);
       CAPTURE(d);
       for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {

@@ -16,8 +16,7 @@ std::string default_dump() {
   for (const auto& candidate : {built_in, folder / built_in.filename(), folder / "data" / built_in.filename(),
                                 folder.parent_path() / "share" / "layerwise" / built_in.filename()})
     if (fs::is_regular_file(candidate, ignored)) return candidate.string();
-  throw input_error(built_in.string(),
-                    "expected the example dump here or beside the program, got none: give a file");
+  reject(built_in.string(), "expected the example dump here or beside the program, got none: give a file");
 }
 
 }  // namespace layerwise_profile

@@ -1,7 +1,5 @@
 #include "input_error.hpp"
 
-#include <fmt/format.h>
-
 namespace layerwise_profile {
 
 std::string printable(std::string_view text) {
@@ -21,14 +19,14 @@ std::string printable(std::string_view text) {
   return result;
 }
 
-std::string in_quotes(std::string_view name) {
-  constexpr std::size_t longest = 80;
-  if (name.size() <= longest) return fmt::format("'{}'", name);
-  auto end = longest;
-  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0u) == 0x80u)
-    --end;  // not inside a UTF-8 character
-  return fmt::format("'{}...'", name.substr(0, end));
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  auto end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0u) == 0x80u) --end;
+  return fmt::format("{}...", text.substr(0, end));
 }
+
+std::string in_quotes(std::string_view name) { return fmt::format("'{}'", shortened(name, 80)); }
 
 input_error::input_error(std::string_view file, std::string_view message)
     : std::runtime_error(printable(fmt::format("{}: {}", file, message))) {}

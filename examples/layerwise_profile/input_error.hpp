@@ -1,8 +1,12 @@
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace layerwise_profile {
 
@@ -13,8 +17,18 @@ class input_error : public std::runtime_error {
   input_error(std::string_view file, std::string_view message);
 };
 
+/// Throws an input_error with a message made as fmt::format makes it.
+template <class... Arguments>
+[[noreturn]] void reject(std::string_view file, fmt::format_string<Arguments...> message,
+                         Arguments&&... arguments) {
+  throw input_error(file, fmt::format(message, std::forward<Arguments>(arguments)...));
+}
+
 /// `text` with control characters written as \xNN, so that no file can move the cursor or add a line.
 std::string printable(std::string_view text);
+
+/// `text` up to `most` bytes, not cut inside a UTF-8 character; "..." stands for the rest.
+std::string shortened(std::string_view text, std::size_t most);
 
 /// `name` in quotes, shortened when long: names come from files, and a header may hold megabytes of them.
 std::string in_quotes(std::string_view name);

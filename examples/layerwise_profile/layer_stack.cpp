@@ -40,16 +40,14 @@ std::vector<const tensor*> hidden_states_of(const tensor_file& file, const std::
     if (item.shape.size() == 2 && item.name.starts_with(wanted)) matrices.push_back(&item);
   }
   if (stacks.size() > 1)
-    throw input_error(file.path,
-                      fmt::format("expected one tensor of three dimensions, got {}: choose with --tensor",
-                                  describe(stacks)));
+    reject(file.path, "expected one tensor of three dimensions, got {}: choose with --tensor",
+           describe(stacks));
   if (stacks.size() == 1) return stacks;
   if (matrices.empty())
-    throw input_error(file.path,
-                      fmt::format("expected a floating-point tensor{} of three dimensions, or one matrix "
-                                  "per layer{}, got {}",
-                                  wanted.empty() ? "" : " named " + in_quotes(wanted),
-                                  wanted.empty() ? "" : " with names that begin so", describe(all)));
+    reject(file.path,
+           "expected a floating-point tensor{} of three dimensions, or one matrix per layer{}, got {}",
+           wanted.empty() ? "" : " named " + in_quotes(wanted),
+           wanted.empty() ? "" : " with names that begin so", describe(all));
   std::stable_sort(matrices.begin(), matrices.end(),
                    [](const tensor* a, const tensor* b) { return natural_less(a->name, b->name); });
   return matrices;
@@ -71,12 +69,10 @@ file_slice slice_stack(const tensor_file& file, const tensor& item, tensor_layou
   const std::size_t layer_axis = layout == tensor_layout::layer_major ? 0 : 1;
   const std::size_t token_axis = 1 - layer_axis;
   file_slice slice{&file, {item.name}, true, item.dtype, item.shape[token_axis], item.shape[2], {}};
-  if (item.bytes.empty())
-    throw input_error(file.path, fmt::format("expected no dimension to be 0, got {}", describe(item)));
+  if (item.bytes.empty()) reject(file.path, "expected no dimension to be 0, got {}", describe(item));
   if (item.shape[layer_axis] > most_states)
-    throw input_error(file.path, fmt::format("expected at most {} layers, got {} in {}: is it --layout {}?",
-                                             most_states, item.shape[layer_axis], describe(item),
-                                             layer_axis == 0 ? "token-major" : "layer-major"));
+    reject(file.path, "expected at most {} layers, got {} in {}: is it --layout {}?", most_states,
+           item.shape[layer_axis], describe(item), layer_axis == 0 ? "token-major" : "layer-major");
   for (index layer = 0; layer < item.shape[layer_axis]; ++layer) {
     const auto offset = layer * strides[layer_axis] * static_cast<index>(size_of(item.dtype));
     slice.states.push_back({item.name, {item.bytes.data() + offset, strides[token_axis], strides[2]}});
@@ -89,12 +85,10 @@ file_slice slice_matrices(const tensor_file& file, std::span<const tensor* const
   file_slice slice{&file, {}, false, first.dtype, first.shape[0], first.shape[1], {}};
   for (const auto* item : matrices) {
     if (item->shape != first.shape || item->dtype != first.dtype)
-      throw input_error(file.path,
-                        fmt::format("expected matrices of one shape and type for the layers, got {} and {}: "
-                                    "choose with --tensor",
-                                    describe(first), describe(*item)));
-    if (item->bytes.empty())
-      throw input_error(file.path, fmt::format("expected no dimension to be 0, got {}", describe(*item)));
+      reject(file.path,
+             "expected matrices of one shape and type for the layers, got {} and {}: choose with --tensor",
+             describe(first), describe(*item));
+    if (item->bytes.empty()) reject(file.path, "expected no dimension to be 0, got {}", describe(*item));
     const auto strides = item->strides();
     slice.names.insert(item->name);
     slice.states.push_back({item->name, {item->bytes.data(), strides[0], strides[1]}});
@@ -109,9 +103,8 @@ std::optional<std::string> agreed_metadata(std::span<const tensor_file> files, c
     if (!file.metadata.contains(key)) continue;
     if (first == nullptr) first = &file;
     if (file.metadata.at(key) != first->metadata.at(key))
-      throw input_error(file.path, fmt::format("__metadata__: {}: expected {} as in {}, got {}", key,
-                                               in_quotes(first->metadata.at(key)), first->path,
-                                               in_quotes(file.metadata.at(key))));
+      reject(file.path, "__metadata__: {}: expected {} as in {}, got {}", key,
+             in_quotes(first->metadata.at(key)), first->path, in_quotes(file.metadata.at(key)));
   }
   return first == nullptr ? std::nullopt : std::optional(first->metadata.at(key));
 }
@@ -120,8 +113,7 @@ std::optional<std::string> agreed_metadata(std::span<const tensor_file> files, c
                                   std::string_view expected, std::string_view got) {
   const auto file =
       std::find_if(files.begin(), files.end(), [&](auto& f) { return f.metadata.contains(key); });
-  throw input_error(file->path,
-                    fmt::format("__metadata__: {}: expected {}, got {}", key, expected, in_quotes(got)));
+  reject(file->path, "__metadata__: {}: expected {}, got {}", key, expected, in_quotes(got));
 }
 
 std::optional<tensor_layout> layout_of(std::span<const tensor_file> files) {
@@ -162,9 +154,8 @@ void check_agreement(std::span<const file_slice> slices, bool same_tokens, bool 
         (!same_tokens || slice.tokens == first.tokens) &&
         (!same_states || slice.states.size() == first.states.size()))
       continue;
-    throw input_error(slice.file->path, fmt::format("expected {}{} as {} has, got {}",
-                                                    same_tokens ? "the tokens, " : "the states, ",
-                                                    "dimensions and type", first.file->path, text(slice)));
+    reject(slice.file->path, "expected the {}, dimensions and type as {} has, got {}",
+           same_tokens ? "tokens" : "states", first.file->path, text(slice));
   }
 }
 
@@ -191,13 +182,11 @@ bool files_hold_layers(std::span<const file_slice> slices) {
   const auto& first = slices.front();
   for (const auto& slice : slices) {
     if (slice.file->format != first.file->format)
-      throw input_error(slice.file->path,
-                        fmt::format("expected the file format of {}, got another", first.file->path));
+      reject(slice.file->path, "expected the file format of {}, got another", first.file->path);
     if (slice.rank_three != first.rank_three)
-      throw input_error(slice.file->path,
-                        fmt::format("expected {} as in {}, got {}",
-                                    first.rank_three ? "a rank-3 tensor" : "one matrix per layer",
-                                    first.file->path, slice.rank_three ? "a rank-3 tensor" : "matrices"));
+      reject(slice.file->path, "expected {} as in {}, got {}",
+             first.rank_three ? "a rank-3 tensor" : "one matrix per layer", first.file->path,
+             slice.rank_three ? "a rank-3 tensor" : "matrices");
   }
   // A .npy array has no name: matrices are layers, rank-3 arrays shards of tokens.
   if (first.file->format == file_format::npy) return !first.rank_three;
@@ -210,11 +199,9 @@ bool files_hold_layers(std::span<const file_slice> slices) {
     const auto distinct = seen.size() + slice.names.size();
     seen.insert(slice.names.begin(), slice.names.end());
     if (first.rank_three || seen.size() != distinct)
-      throw input_error(
-          slice.file->path,
-          fmt::format("expected the tensor names of {} (shards of tokens){}, got {}{}", first.file->path,
-                      first.rank_three ? "" : " or no name of another file (different layers)",
-                      in_quotes(*slice.names.begin()), slice.names.size() > 1 ? ", ..." : ""));
+      reject(slice.file->path, "expected the tensor names of {} (shards of tokens){}, got {}{}",
+             first.file->path, first.rank_three ? "" : " or no name of another file (different layers)",
+             in_quotes(*slice.names.begin()), slice.names.size() > 1 ? ", ..." : "");
   }
   return true;
 }
@@ -247,7 +234,7 @@ bool natural_less(std::string_view a, std::string_view b) {
 }
 
 layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& options) {
-  if (files.empty()) throw input_error("input", "expected at least one file, got none");
+  if (files.empty()) reject("input", "expected at least one file, got none");
   const auto named_layout = options.layout ? options.layout : layout_of(files);
   const auto layout = named_layout.value_or(tensor_layout::layer_major);
 
@@ -269,15 +256,13 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
   index tokens = 0;
   for (const auto& shard : shards) {
     if (shard.tokens > std::numeric_limits<index>::max() - tokens)
-      throw input_error(shard.path, "expected fewer than 2^63 tokens in all the files, got more");
+      reject(shard.path, "expected fewer than 2^63 tokens in all the files, got more");
     tokens += shard.tokens;
   }
   const auto states = std::ssize(shards.front().states);
   if (states < 2)
-    throw input_error(shards.front().path,
-                      fmt::format("expected the states of at least two layers (the first layer's "
-                                  "input and output), got {}",
-                                  states));
+    reject(shards.front().path,
+           "expected the states of at least two layers (the first layer's input and output), got {}", states);
 
   const bool assumed = !named_layout && slices.front().rank_three;
   const auto final_norm = final_norm_of(files);

@@ -47,9 +47,8 @@ token_choice choose_tokens(const options& asked, const layer_stack& stack) {
   const auto length = asked.sequence_length ? asked.sequence_length : stack.sequence_length;
   token_choice choice{length.value_or(0), asked.skip_first, asked.last_only};
   if (!choice.everything() && !length)
-    throw input_error(stack.files.front().path,
-                      "--skip-first and --last-only need --sequence-length: the file's "
-                      "metadata has no sequence_length");
+    reject(stack.files.front().path,
+           "--skip-first and --last-only need --sequence-length: the file's metadata has no sequence_length");
   return choice;
 }
 
@@ -80,8 +79,7 @@ void run(options asked) {
   if (stack.layout_was_assumed && stack.states > stack.tokens)
     say(
         fmt::format("warning: read as [layer][token][dim] these are {} layers of {} tokens; if it is "
-                    "[token][layer][dim], "
-                    "say --layout token-major",
+                    "[token][layer][dim], say --layout token-major",
                     stack.states, stack.tokens));
 
   asked.profile.final_norm = label_of(asked, stack);

@@ -34,8 +34,7 @@ mapped_file::mapped_file(const std::string& path) {
 
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) fail(path, "can't be examined");
-  if (!S_ISREG(status.st_mode))
-    throw input_error(path, "expected a regular file, got a directory, pipe or device");
+  if (!S_ISREG(status.st_mode)) reject(path, "expected a regular file, got a directory, pipe or device");
 
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;  // a mapping can't be empty; an empty span says the same

@@ -26,11 +26,9 @@ void check_memory(const layer_stack& stack) {
   const double available =
       static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
   if (needed > available)
-    throw input_error(
-        stack.files.front().path,
-        fmt::format("{} states of {} dimensions need about {:.3g} GiB for their moments, got {:.3g} GiB of "
-                    "memory",
-                    stack.states, stack.dimensions, needed / 0x1p30, available / 0x1p30));
+    reject(stack.files.front().path,
+           "{} states of {} dimensions need about {:.3g} GiB for their moments, got {:.3g} GiB of memory",
+           stack.states, stack.dimensions, needed / 0x1p30, available / 0x1p30);
 }
 
 template <class Scalar>
@@ -46,17 +44,16 @@ layerwise::layer_profile stream(const layer_stack& stack, const token_choice& ch
         try {
           profiler.add(batch<Scalar>(shard, stack.dimensions, first, count).states(), *mask);
         } catch (const layerwise::error& error) {
-          throw input_error(shard.path, fmt::format("in tokens {} to {} (row 0 is token {}): {}", first,
-                                                    first + count - 1, first, error.what()));
+          reject(shard.path, "in tokens {} to {} (row 0 is token {}): {}", first, first + count - 1, first,
+                 error.what());
         }
       }
       stack.release_pages();
       progress.advance(count);
     }
   if (profiler.tokens() == 0)
-    throw input_error(stack.files.front().path, fmt::format("expected tokens to profile, got none of {}: "
-                                                            "--skip-first leaves out all",
-                                                            stack.tokens));
+    reject(stack.files.front().path,
+           "expected tokens to profile, got none of {}: --skip-first leaves out all", stack.tokens);
   return profiler.profile();
 }
 

@@ -57,8 +57,7 @@ class header_reader {
 
  private:
   [[noreturn]] void fail(std::string_view expected, std::string_view got) const {
-    throw input_error(path_, fmt::format("header, byte {} of the file: expected {}, got {}",
-                                         offset_ + position_, expected, got));
+    reject(path_, "header, byte {} of the file: expected {}, got {}", offset_ + position_, expected, got);
   }
 
   std::string next_text() const {
@@ -140,42 +139,35 @@ bool is_npy(std::span<const std::byte> file) { return as_text(file).substr(0, ma
 
 tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) {
   constexpr std::size_t version_end = 8;  // magic, major, minor
-  if (file.size() < version_end + 2)
-    throw input_error(path, fmt::format("expected a .npy header, got only {} bytes", file.size()));
+  if (file.size() < version_end + 2) reject(path, "expected a .npy header, got only {} bytes", file.size());
   const auto major = std::to_integer<unsigned>(file[6]);
   const auto minor = std::to_integer<unsigned>(file[7]);
   if (major < 1 || major > 3 || minor != 0)
-    throw input_error(path, fmt::format("format version (bytes 6 and 7): expected 1.0, 2.0 or 3.0, got {}.{}",
-                                        major, minor));
+    reject(path, "format version (bytes 6 and 7): expected 1.0, 2.0 or 3.0, got {}.{}", major, minor);
 
   const std::size_t header_begin = version_end + (major == 1 ? 2 : 4);
-  if (file.size() < header_begin)
-    throw input_error(path, fmt::format("expected a .npy header, got only {} bytes", file.size()));
+  if (file.size() < header_begin) reject(path, "expected a .npy header, got only {} bytes", file.size());
   std::uint32_t length = 0;
   std::memcpy(&length, file.data() + version_end, header_begin - version_end);
   if (length > file.size() - header_begin)
-    throw input_error(path,
-                      fmt::format("header length (byte 8): expected at most {}, the bytes that follow in the "
-                                  "file, got {}: truncated?",
-                                  file.size() - header_begin, length));
+    reject(
+        path,
+        "header length (byte 8): expected at most {}, the bytes that follow in the file, got {}: truncated?",
+        file.size() - header_begin, length);
 
   header_reader header(path, as_text(file.subspan(header_begin, length)), header_begin);
   header.read();
   const auto type = data_type_of(*header.descr);
   if (!type)
-    throw input_error(
-        path, fmt::format("descr: expected '<f8', '<f4' or '<f2' (little-endian floating point), got {}",
-                          in_quotes(*header.descr)));
+    reject(path, "descr: expected '<f8', '<f4' or '<f2' (little-endian floating point), got {}",
+           in_quotes(*header.descr));
   const auto needed = bytes_needed(*header.shape, size_of(*type));
-  if (!needed)
-    throw input_error(
-        path, fmt::format("shape: expected fewer than 2^63 bytes, got {}", shape_text(*header.shape)));
+  if (!needed) reject(path, "shape: expected fewer than 2^63 bytes, got {}", shape_text(*header.shape));
   const auto data = file.subspan(header_begin + length);
   if (data.size() != *needed)
-    throw input_error(
-        path, fmt::format("expected {} bytes for {} elements of {} after the header, got {}: {}", *needed,
-                          shape_text(*header.shape), *header.descr, data.size(),
-                          data.size() < *needed ? "truncated?" : "too many"));
+    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed,
+           shape_text(*header.shape), *header.descr, data.size(),
+           data.size() < *needed ? "truncated?" : "too many");
 
   tensor_file result{path, file_format::npy, {}, {}, nullptr};
   result.tensors.push_back({"", *type, std::move(*header.shape), *header.fortran_order, data});

@@ -40,9 +40,10 @@ command_line read_command_line(int argc, char** argv) {
   const auto not_negative = CLI::Range(index{0}, std::numeric_limits<index>::max()).description("");
 
   CLI::App app(
-      "Profiles what each layer of a transformer does to its hidden states: how linear it is with and "
-      "without the\n"
-      "residual stream, how far it turns the vectors, how abruptly the last layers jump.\n");
+      "Profiles what each layer of a transformer does to its hidden states: how linear it is with and
+"
+      "without the residual stream, how far it turns the vectors, how abruptly the last layers jump.
+");
   app.name("layerwise-profile");
   app.formatter(std::make_shared<help_formatter>());
   app.set_version_flag("--version", fmt::format("layerwise-profile {}.{}.{}", layerwise::version_major,
@@ -81,7 +82,8 @@ command_line read_command_line(int argc, char** argv) {
   app.add_flag("--last-only", o.last_only, "Use only the last token of each sequence")->group(input);
 
   app.add_flag_callback(
-         "--no-centering", [&o] { o.profile.centering = layerwise::centering::none; },
+         "--no-centering", [&o] {
+    o.profile.centering = layerwise::centering::none; },
          "Don't centre the columns before linearity is scored")
       ->group(measurement);
   add_choice(app, "--method", o.profile.method,
@@ -112,8 +114,7 @@ command_line read_command_line(int argc, char** argv) {
   app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check([](const std::string& name) {
-        return name.ends_with(".svg") || name.ends_with(".png") ? ""
-                                                                : "expected a name ending in .svg or .png";
+    return name.ends_with(".svg") || name.ends_with(".png") ? "" : "expected a name ending in .svg or .png";
       })
       ->type_name("FILE")
       ->group(output);
@@ -124,8 +125,7 @@ command_line read_command_line(int argc, char** argv) {
       "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
       "  layerwise-profile layer_0.npy layer_1.npy layer_2.npy --final-norm after\n"
       "\n"
-      "OMP_NUM_THREADS sets the number of threads. The exit status is 0, or 1 when a file can't be "
-      "profiled.");
+      "OMP_NUM_THREADS sets the number of threads. The exit status is 1 when a file can't be profiled.");
 
   try {
     app.parse(argc, argv);

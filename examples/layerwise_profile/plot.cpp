@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <fstream>
 #include <optional>
 #include <stdexcept>
@@ -71,18 +72,22 @@ std::string final_jump(const layer_profile& profile) {
       "set arrow from {2}, {0} to {1}, {0} nohead linestyle 7\n"
       "set arrow from {4}, {3} to {1}, {3} nohead linestyle 7\n"
       "set arrow from {1}, {0} to {1}, {3} head filled size screen 0.010, 18 linestyle 6\n"
-      "set label 'final jump  {{/:Bold {5:.2f} %}}' at {1}, {3} right offset character 0.8, 1 textcolor rgb "
-      "'#b0305c'\n",
+      "set label 'final jump  {{/:Bold {5:.2f} %}}' at {1}, {3} right offset character 0.8, 1 "
+      "textcolor rgb '#b0305c'\n",
       before, x, count - 1, last.displacement, count, *last.jump_rate);
+}
+
+/// The title's font size: smaller for a long one, so that it fits the page.
+std::size_t title_size(const std::string& title) {
+  return std::clamp<std::size_t>(19 * 70 / std::max<std::size_t>(title.size(), 1), 13, 19);
 }
 
 std::string terminal(const std::string& path) {
   if (path.ends_with(".svg"))
     return "set terminal svg size 960,780 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n";
   if (path.ends_with(".png"))
-    return "set terminal pngcairo size 1440,1170 font 'Helvetica,15' fontscale 1.4 linewidth 1.5 pointscale "
-           "1.5 "
-           "background '#ffffff'\n";
+    return "set terminal pngcairo size 1440,1170 font 'Helvetica,15' fontscale 1.4 linewidth 1.5 "
+           "pointscale 1.5 background '#ffffff'\n";
   throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", printable(path)));
 }
 
@@ -111,8 +116,8 @@ set lmargin at screen 0.100
 set rmargin at screen 0.965
 )";
   text += fmt::format("set xrange [{}:{}]\n", layers > 1 ? 0.5 : 0.0, layers + 0.06 * layers + 0.5);
-  text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',19'\n",
-                      gnuplot_string(source.title));
+  text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',{}'\n",
+                      gnuplot_string(shortened(source.title, 100)), title_size(source.title));
   text += fmt::format(
       "set label 2 {} at screen 0.100, 0.927 left noenhanced textcolor rgb '#606060' font ',13'\n",
       gnuplot_string(summary(source)));

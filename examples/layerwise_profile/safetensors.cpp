@@ -23,20 +23,17 @@ constexpr int deepest_header = 3;                      // {name: {"shape": [1]}}
 /// The header's text, its length checked against the limit and the file.
 std::string_view header_text(const std::string& path, std::span<const std::byte> file) {
   if (file.size() < length_bytes)
-    throw input_error(path,
-                      fmt::format("expected a .safetensors or .npy file, got only {} bytes", file.size()));
+    reject(path, "expected a .safetensors or .npy file, got only {} bytes", file.size());
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), length_bytes);
   if (length > longest_header)
-    throw input_error(
-        path, fmt::format("header length (bytes 0 to 7): expected at most {} for a .safetensors file, "
-                          "got {}",
-                          longest_header, length));
+    reject(path, "header length (bytes 0 to 7): expected at most {} for a .safetensors file, got {}",
+           longest_header, length);
   if (length > file.size() - length_bytes)
-    throw input_error(
-        path, fmt::format("header length (bytes 0 to 7): expected at most {}, the bytes that follow in "
-                          "the file, got {}: truncated?",
-                          file.size() - length_bytes, length));
+    reject(path,
+           "header length (bytes 0 to 7): expected at most {}, the bytes that follow in the file, got {}: "
+           "truncated?",
+           file.size() - length_bytes, length);
   return {reinterpret_cast<const char*>(file.data() + length_bytes), static_cast<std::size_t>(length)};
 }
 
@@ -49,14 +46,13 @@ json parse_header(const std::string& path, std::string_view text) {
       case json::parse_event_t::object_start:
       case json::parse_event_t::array_start:
         if (depth >= deepest_header)
-          throw input_error(
-              path, fmt::format("header: expected at most {} nested levels, got more", deepest_header));
+          reject(path, "header: expected at most {} nested levels, got more", deepest_header);
         keys.emplace_back();
         break;
       case json::parse_event_t::key:
         if (!keys.back().insert(parsed.get_ref<const std::string&>()).second)
-          throw input_error(path, fmt::format("header: expected each name once, got {} twice",
-                                              in_quotes(parsed.get_ref<const std::string&>())));
+          reject(path, "header: expected each name once, got {} twice",
+                 in_quotes(parsed.get_ref<const std::string&>()));
         break;
       case json::parse_event_t::object_end:
       case json::parse_event_t::array_end:
@@ -69,14 +65,13 @@ json parse_header(const std::string& path, std::string_view text) {
   };
   try {
     auto header = json::parse(text.begin(), text.end(), check);
-    if (!header.is_object())
-      throw input_error(path, fmt::format("header: expected a JSON object, got {}", header.type_name()));
+    if (!header.is_object()) reject(path, "header: expected a JSON object, got {}", header.type_name());
     return header;
   } catch (const json::parse_error& error) {
-    throw input_error(path, fmt::format("header: expected JSON in UTF-8, got an error at byte {} of the file",
-                                        length_bytes + std::max<std::size_t>(error.byte, 1) - 1));
+    reject(path, "header: expected JSON in UTF-8, got an error at byte {} of the file",
+           length_bytes + std::max<std::size_t>(error.byte, 1) - 1);
   } catch (const json::out_of_range&) {
-    throw input_error(path, "header: expected numbers that fit 64 bits, got a larger one");
+    reject(path, "header: expected numbers that fit 64 bits, got a larger one");
   }
 }
 
@@ -84,9 +79,8 @@ json parse_header(const std::string& path, std::string_view text) {
 const json& member(const std::string& path, const std::string& name, const json& entry, const char* key) {
   const auto found = entry.is_object() ? entry.find(key) : entry.end();
   if (!entry.is_object() || found == entry.end())
-    throw input_error(
-        path, fmt::format("tensor {}: expected an object with dtype, shape and data_offsets, got no {}",
-                          in_quotes(name), key));
+    reject(path, "tensor {}: expected an object with dtype, shape and data_offsets, got no {}",
+           in_quotes(name), key);
   return *found;
 }
 
@@ -94,9 +88,8 @@ const json& member(const std::string& path, const std::string& name, const json&
 std::vector<index> list_of_sizes(const std::string& path, const std::string& name, const json& list,
                                  const char* key) {
   const auto fail = [&](std::string_view got) {
-    throw input_error(path,
-                      fmt::format("tensor {}: {}: expected a list of integers from 0 to 2^63 - 1, got {}",
-                                  in_quotes(name), key, got));
+    reject(path, "tensor {}: {}: expected a list of integers from 0 to 2^63 - 1, got {}", in_quotes(name),
+           key, got);
   };
   if (!list.is_array()) fail(list.type_name());
   std::vector<index> result;
@@ -112,7 +105,7 @@ std::vector<index> list_of_sizes(const std::string& path, const std::string& nam
 tensor read_entry(const std::string& path, const std::string& name, const json& entry,
                   std::span<const std::byte> data) {
   const auto fail = [&](std::string_view message) {
-    throw input_error(path, fmt::format("tensor {}: {}", in_quotes(name), message));
+    reject(path, "tensor {}: {}", in_quotes(name), message);
   };
 
   const auto& type_name = member(path, name, entry, "dtype");
@@ -143,13 +136,11 @@ tensor read_entry(const std::string& path, const std::string& name, const json& 
 }
 
 std::map<std::string, std::string> read_metadata(const std::string& path, const json& entry) {
-  if (!entry.is_object())
-    throw input_error(path, fmt::format("__metadata__: expected an object, got {}", entry.type_name()));
+  if (!entry.is_object()) reject(path, "__metadata__: expected an object, got {}", entry.type_name());
   std::map<std::string, std::string> result;
   for (const auto& [key, value] : entry.items()) {
     if (!value.is_string())
-      throw input_error(path, fmt::format("__metadata__: {}: expected a string, got {}", in_quotes(key),
-                                          value.type_name()));
+      reject(path, "__metadata__: {}: expected a string, got {}", in_quotes(key), value.type_name());
     result.emplace(key, value.get<std::string>());
   }
   return result;
@@ -168,16 +159,14 @@ void check_coverage(const std::string& path, std::span<const tensor> tensors,
   index covered = 0;
   for (const auto* item : in_order) {
     if (begin_of(*item) != covered)
-      throw input_error(
-          path, fmt::format("tensor {}: data_offsets: expected to begin at {}, where the tensor before "
-                            "it ends, got {}: {}",
-                            in_quotes(item->name), covered, begin_of(*item),
-                            begin_of(*item) < covered ? "they overlap" : "bytes in between"));
+      reject(path,
+             "tensor {}: data_offsets: expected to begin at {}, where the tensor before it ends, got {}: {}",
+             in_quotes(item->name), covered, begin_of(*item),
+             begin_of(*item) < covered ? "they overlap" : "bytes in between");
     covered += std::ssize(item->bytes);
   }
   if (covered != std::ssize(data))
-    throw input_error(
-        path, fmt::format("expected {} bytes of tensors after the header, got {}", covered, data.size()));
+    reject(path, "expected {} bytes of tensors after the header, got {}", covered, data.size());
 }
 
 }  // namespace
