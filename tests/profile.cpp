@@ -361,7 +361,7 @@ TEST_CASE("a layer that changes nothing has no residual linearity; a constant on
     CHECK_FALSE(layers[1].outlier_dimension.has_value());
     CHECK(layers[1].jump_rate.has_value());
     // constant -> constant, constant -> h
-    for (const std::size_t l : {2, 3}) {
+    for (const std::size_t l : {2u, 3u}) {
       CHECK_FALSE(layers[l].linearity.has_value());
       CHECK_FALSE(layers[l].residual_linearity.has_value());
     }
@@ -441,7 +441,7 @@ TEST_CASE("hidden states that are not are refused, with the place, and nothing o
           "hidden_states, layer 0");
   refused(degenerate_input_error(""), stack(2, row_major(4, 0)), "a matrix with rows and columns", "4 x 0",
           "hidden_states, layer 0");
-  for (const std::size_t layer : {0, 1, 2})
+  for (const std::size_t layer : {0u, 1u, 2u})
     for (const index row : {0, 511, 512, 599}) {
       const std::string at = "hidden_states, layer " + std::to_string(layer) + ", row " + std::to_string(row);
       row_major h = 1e250 * good[layer];  // a peak that would change the scale, were it taken over

@@ -20,13 +20,19 @@
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <utility>
 
 #include <unistd.h>
 
 namespace layerwise_profile {
 namespace {
 
-void say(const std::string& message) { fmt::print(stderr, "layerwise-profile: {}\n", message); }
+/// One line on stderr.
+template <class... Arguments>
+void say(fmt::format_string<Arguments...> message, Arguments&&... arguments) {
+  const auto text = fmt::format(message, std::forward<Arguments>(arguments)...);
+  fmt::print(stderr, "layerwise-profile: {}\n", printable(text));
+}
 
 /// A mapped file that shrinks, or a disk that fails, while it is read raises SIGBUS.
 extern "C" void end_on_bus_error(int) {
@@ -71,23 +77,23 @@ std::string title_of(const layer_stack& stack) {
 void run(options asked) {
   if (asked.files.empty()) {
     asked.files.push_back(default_dump());
-    say(fmt::format("no file given, so this is the example dump {}", asked.files.front()));
+    say("no file given, so this is the example dump {}", asked.files.front());
   }
   std::vector<tensor_file> files;
   for (const auto& path : asked.files) files.push_back(open_tensor_file(path));
   const auto stack = stack_layers(std::move(files), asked.stack);
   if (stack.layout_was_assumed && stack.states > stack.tokens)
-    say(
-        fmt::format("warning: read as [layer][token][dim] these are {} layers of {} tokens; if it is "
-                    "[token][layer][dim], say --layout token-major",
-                    stack.states, stack.tokens));
+    say("warning: read as [layer][token][dim] these are {} layers of {} tokens; if it is "
+        "[token][layer][dim], say "
+        "--layout token-major",
+        stack.states, stack.tokens);
 
   asked.profile.final_norm = label_of(asked, stack);
   const auto batch_tokens = asked.batch_tokens.value_or(default_batch_tokens(stack));
   const report result{title_of(stack), asked.files, stack.dtype,
                       measure(stack, choose_tokens(asked, stack), asked.profile, batch_tokens)};
 
-  if (const auto advice = sample_size_advice(result.profile)) say(*advice);
+  if (const auto advice = sample_size_advice(result.profile)) say("{}", *advice);
   const bool to_terminal =
       asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   const auto text = asked.format == output_format::csv    ? to_csv(result)
@@ -116,7 +122,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     say("error: out of memory");
   } catch (const std::exception& error) {
-    say(fmt::format("error: {}", printable(error.what())));
+    say("error: {}", error.what());
   }
   return EXIT_FAILURE;
 }

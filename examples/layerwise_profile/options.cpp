@@ -40,10 +40,8 @@ command_line read_command_line(int argc, char** argv) {
   const auto not_negative = CLI::Range(index{0}, std::numeric_limits<index>::max()).description("");
 
   CLI::App app(
-      "Profiles what each layer of a transformer does to its hidden states: how linear it is with and
-"
-      "without the residual stream, how far it turns the vectors, how abruptly the last layers jump.
-");
+      "Profiles what each layer of a transformer does to its hidden states: how linear it is with and\n"
+      "without the residual stream, how far it turns the vectors, how abruptly the last layers jump.\n");
   app.name("layerwise-profile");
   app.formatter(std::make_shared<help_formatter>());
   app.set_version_flag("--version", fmt::format("layerwise-profile {}.{}.{}", layerwise::version_major,

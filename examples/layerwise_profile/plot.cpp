@@ -88,7 +88,12 @@ std::string terminal(const std::string& path) {
   if (path.ends_with(".png"))
     return "set terminal pngcairo size 1440,1170 font 'Helvetica,15' fontscale 1.4 linewidth 1.5 "
            "pointscale 1.5 background '#ffffff'\n";
-  throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", printable(path)));
+  throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", path));
+}
+
+std::string last_line(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
 }
 
 std::string script(const report& source, const std::string& path) {
@@ -156,7 +161,7 @@ unset multiplot
 void write_file(const std::string& path, const std::string& content) {
   std::ofstream file(path, std::ios::binary);
   if (!file.write(content.data(), static_cast<std::streamsize>(content.size())) || !file.flush())
-    throw std::runtime_error(fmt::format("{}: can't be written", printable(path)));
+    throw std::runtime_error(fmt::format("{}: can't be written", path));
 }
 
 void write_plot(const report& source, const std::string& path) {
@@ -166,7 +171,7 @@ void write_plot(const report& source, const std::string& path) {
         "--plot needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
   if (result->status != 0 || result->output.empty())
     throw std::runtime_error(
-        fmt::format("gnuplot failed (status {}): {}", result->status, printable(result->errors)));
+        fmt::format("gnuplot failed with status {}: {}", result->status, last_line(result->errors)));
   write_file(path, result->output);
 }
 

@@ -66,7 +66,7 @@ auto residual_update(const X& before, const Y& after) {
       from, detail::row_reader<Y>(after), [&](index token, index d, const double* x, const double* y) {
         double* difference = &update(token, 0);
         for (index j = 0; j < d; ++j) difference[j] = y[j] - x[j];
-        if (!std::isfinite(detail::lane_sum(d, [=](index j) { return difference[j]; }))) {
+        if (!std::isfinite(update.row(token).sum())) {
           detail::fail_non_finite(x, d, {.operand = "before", .row = token});
           detail::fail_non_finite(y, d, {.operand = "after", .row = token});
           detail::fail_non_finite(difference, d, {.operand = "after - before", .row = token});

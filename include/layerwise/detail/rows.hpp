@@ -16,28 +16,25 @@
 // 1e-310 included), and the walk over the rows of two matrices.
 namespace layerwise::detail {
 
-/// term(0) + ... + term(n - 1), in 16 partial sums, which compilers turn into vector registers without any
-/// permission to reorder: the result depends on n and the terms only.
-template <class Term>
-double lane_sum(index n, const Term& term) {
-  constexpr index lanes = 16;
-  double sums[lanes] = {};
+/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in 16 partial sums that stay in vector registers. `term`
+/// is written with Eigen's array operations. The order of the additions depends on n alone.
+template <class Term, class... Rows>
+double lane_sum(index n, const Term& term, const Rows*... rows) {
+  constexpr int lanes = 16;
+  Eigen::Array<double, lanes, 1> sums = Eigen::Array<double, lanes, 1>::Zero();
   double rest = 0;
   index j = 0;
-  for (; j + lanes <= n; j += lanes)
-    for (index k = 0; k < lanes; ++k) sums[k] += term(j + k);
-  for (; j < n; ++j) rest += term(j);
-  for (index width = lanes / 2; width > 0; width /= 2)
-    for (index k = 0; k < width; ++k) sums[k] += sums[k + width];
-  return sums[0] + rest;
+  for (; j + lanes <= n; j += lanes) sums += term(Eigen::Array<double, lanes, 1>::Map(rows + j)...);
+  for (; j < n; ++j) rest += term(Eigen::Array<double, 1, 1>::Map(rows + j)...).value();
+  return sums.sum() + rest;
 }
 
 inline double sum_of_squares(const double* x, index d) {
-  return lane_sum(d, [=](index j) { return x[j] * x[j]; });
+  return lane_sum(d, [](const auto& a) { return a.square(); }, x);
 }
 
 inline double dot_product(const double* x, const double* y, index d) {
-  return lane_sum(d, [=](index j) { return x[j] * y[j]; });
+  return lane_sum(d, [](const auto& a, const auto& b) { return a * b; }, x, y);
 }
 
 /// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums
@@ -118,10 +115,7 @@ inline scaled_sum squared_norm(const double* x, index d, const place& at) {
 /// ||y - x||^2. Throws non_finite_error with the column, at the place given.
 inline scaled_sum squared_distance(const double* x, const double* y, index d, const place& x_at,
                                    const place& y_at) {
-  const double sum = lane_sum(d, [=](index j) {
-    const double difference = y[j] - x[j];
-    return difference * difference;
-  });
+  const double sum = lane_sum(d, [](const auto& a, const auto& b) { return (b - a).square(); }, x, y);
   return in_safe_range(sum) ? scaled_sum{sum, 0} : rescaled_squared_distance(x, y, d, x_at, y_at);
 }
 
