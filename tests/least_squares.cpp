@@ -103,7 +103,8 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
     }
     CHECK(error <= result.error_bound);
     if (by.from == way::data && (by.method == solver::automatic || by.method == solver::orthogonal)) {
-      CHECK(error <= accuracy);
+      // Beyond, one rounding of double, of a centred element or of y - x, moves the score by more than 1e-8.
+      if (result.condition < 1e9 && c.offset * 1e-9 < c.level) CHECK(error <= accuracy);
       seen.worst_error = std::max(seen.worst_error, static_cast<double>(error));
     }
     if (error > 1e-17) seen.ratios[result.method].push_back(result.error_bound / static_cast<double>(error));

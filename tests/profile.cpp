@@ -401,7 +401,7 @@ TEST_CASE("an outlier dimension is seen") {
   states[1].col(7) *= 1e4;
   const layer_metrics layer = profile(states).layers[0];
   CHECK(layer.outlier_dimension == 7);
-  CHECK(*layer.outlier_share > 0.9999999);
+  CHECK(*layer.outlier_share > 0.99999);
   CHECK(*layer.outlier_share <= 1.0);
 }
 

@@ -418,7 +418,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
 
 /// What the rounding of t = y - x adds to the error of a residual energy f of t.
 inline double update_rounding(const pair_moments& m, double f) {
-  const double norm = unit_roundoff * m.update_raw_norm;
+  const double norm = unit_roundoff * m.update_raw_ratio * std::sqrt(m.update_energy);
   return 2.0 * norm * std::sqrt(f) + norm * norm;
 }
 

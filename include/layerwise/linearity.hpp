@@ -103,7 +103,7 @@ inline double energy_of(const pair_moments& m, explained what) {
 /// never larger than the score could be off.
 inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
   const double energy = energy_of(m, what);
-  const double noise = what == explained::output ? m.output_noise : m.update_noise;
+  const double inflation = what == explained::output ? m.output_inflation : m.update_inflation;
   const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
   const double rank = static_cast<double>(fit.rank);
   const double unexplained = std::min(1.0, fit.residual_energy / energy);
@@ -113,8 +113,12 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   out.chance_floor = std::min(1.0, rank / freedom);
   out.underdetermined = rank >= freedom;
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
-  double bound = (fit.residual_error + unexplained * rounding_of(m.tokens, 1, 0.0) * noise) / energy;
-  if (what == explained::update) bound += unexplained * update_rounding(m, energy) / energy;
+  // The error of the residual energy, and that of the energy it is divided by.
+  double bound = fit.residual_error / energy + unexplained * rounding_of(m.tokens, 1, 0.0) * inflation;
+  if (what == explained::update) {
+    const double rounding = unit_roundoff * m.update_raw_ratio;
+    bound += unexplained * (2.0 * rounding + rounding * rounding);
+  }
   out.error_bound = std::min(bound + 4.0 * unit_roundoff, std::max(out.score, unexplained));
   out.condition = fit.condition;
   out.discarded_energy = fit.discarded_energy;

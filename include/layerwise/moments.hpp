@@ -153,11 +153,10 @@ struct pair_moments {
   Eigen::RowVectorXd target_energy;  ///< per column of t
   Eigen::RowVectorXd target_noise;   ///< as x_noise
   double output_energy = 0.0;        ///< tr y^T y, in units of the target
-  double output_noise = 0.0;
-  double update_energy = 0.0;  ///< tr r^T r, in units of the target; 0 if d_x != d_y
-  double update_noise = 0.0;
-  double update_raw_norm =
-      0.0;  ///< ||r||_F before centring, in units of the target: y - x is rounded relative to it
+  double update_energy = 0.0;        ///< tr r^T r, in units of the target; 0 if d_x != d_y
+  double output_inflation = 0.0;     ///< what was summed to get output_energy, over output_energy
+  double update_inflation = 0.0;     ///< the same of update_energy
+  double update_raw_ratio = 0.0;     ///< ||r||_F before over after centring: y - x is rounded relative to the former
   Eigen::RowVectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
   double x_scale = 1.0, target_scale = 1.0;
   /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no
@@ -242,21 +241,24 @@ class moment_chain {
   /// observe(pair, x, y) sees every block of raw rows of every pair, once.
   void add(const read_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
            const name_layer& where, const observe_pair& observe = {}) {
-    inspect(read, rows, zero_rows_allowed, where);
+    const auto row_peaks = inspect(read, rows, zero_rows_allowed, where);
     const index n = static_cast<index>(rows.size());
     for (index done = 0; done < n;) {
+      const index count = std::min(block_rows - pending_rows_, n - done);
+      // Block by block, so that scales do not depend on how rows were batched either.
+      for (index l = 0; l < layers(); ++l)
+        for (index i = done; i < done + count; ++i)
+          at(layers_, l).peak = std::max(at(layers_, l).peak, at(at(row_peaks, l), i));
       const auto next = [&](index layer, index i, double* out) {
         read(layer, rows[static_cast<std::size_t>(done + i)], out);
       };
-      if (pending_rows_ == 0 && n - done >= block_rows) {
+      if (count == block_rows) {
         add_block(next, block_rows, observe);
-        done += block_rows;
       } else {
-        const index count = std::min(block_rows - pending_rows_, n - done);
         append_pending(next, count);
-        done += count;
         if (pending_rows_ == block_rows) flush(observe);
       }
+      done += count;
     }
   }
 
@@ -332,20 +334,21 @@ class moment_chain {
     return pair(l).target_is_update ? pair(l).update : at(layers_, l).frame;
   }
 
-  void inspect(const read_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
-               const name_layer& where) {
-    std::vector<double> peaks;
+  /// Checks all rows, and returns for each layer and row a bound on its elements' magnitude: at least the largest,
+  /// at most d times that, 0 for a row of zeros.
+  std::vector<std::vector<double>> inspect(const read_row& read, const std::vector<index>& rows,
+                                           bool zero_rows_allowed, const name_layer& where) const {
+    std::vector<std::vector<double>> peaks(layers_.size(), std::vector<double>(rows.size()));
     for (index l = 0; l < layers(); ++l) {
-      std::vector<double> row_peaks(rows.size());
+      std::vector<double>& row_peaks = at(peaks, l);
       const auto inspect_rows = [&](index first, index count) {
         Eigen::VectorXd row(dimensions(l));
         for (index i = first; i < first + count; ++i) {
           read(l, at(rows, i), row.data());
-          at(row_peaks, i) = row.lpNorm<1>();  // at least the peak, and NaN or infinity if an element is
+          at(row_peaks, i) = row.lpNorm<1>();  // NaN or infinity if an element is
         }
       };
       parallel_chunks(static_cast<index>(rows.size()), 64, inspect_rows);
-      double peak = at(layers_, l).peak;
       for (std::size_t i = 0; i < rows.size(); ++i) {
         place at_row = where(l);
         at_row.row = rows[i];
@@ -358,11 +361,9 @@ class moment_chain {
         if (row_peaks[i] == 0.0 && !zero_rows_allowed)
           fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)",
                                        "a row of zeros", at_row);
-        peak = std::max(peak, row_peaks[i]);
       }
-      peaks.push_back(peak);
     }
-    for (index l = 0; l < layers(); ++l) at(layers_, l).peak = at(peaks, l);
+    return peaks;
   }
 
   static void read_block(const read_row& read, index layer, row_block& block) {
@@ -619,16 +620,18 @@ class moment_chain {
       out.second.diagonal() = centered_energy(x, tokens_);
     }
 
+    // Energies in units of the target may overflow; ratios, taken in a frame's own units, do not.
     const auto in_target_units = [&](double energy, const column_frame& frame) {
       const double ratio = t.scale / frame.scale;
       return energy * ratio * ratio;
     };
-    out.output_energy = in_target_units(y_energy.sum(), y);
-    out.output_noise = in_target_units(y_noise.sum(), y);
-    if (has_update(1)) {
-      out.update_energy = in_target_units(r_energy.sum(), state.update);
-      out.update_noise = in_target_units(r_noise.sum(), state.update);
-      out.update_raw_norm = state.update.raw_norm(n) * (t.scale / state.update.scale);
+    const double y_total = y_energy.sum();
+    out.output_energy = in_target_units(y_total, y);
+    if (y_total > 0.0) out.output_inflation = y_noise.sum() / y_total;
+    if (const double r_total = has_update(1) ? r_energy.sum() : 0.0; r_total > 0.0) {
+      out.update_energy = in_target_units(r_total, state.update);
+      out.update_inflation = r_noise.sum() / r_total;
+      out.update_raw_ratio = state.update.raw_norm(n) / std::sqrt(r_total);
     }
     return out;
   }

@@ -271,8 +271,8 @@ struct make_jump_term {
 // Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
 // degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
 // infinity in the states and for a lambda that is not finite. All but the faults of single rows are found
-// before anything is written. A faulty row is found when its token's turn comes: of that token nothing is
-// written, of others the gradients may have been added, so after an exception they are to be thrown away.
+// before anything is written. A faulty row is found when its turn comes, and gradients may have been added by
+// then: after an exception they are to be thrown away.
 //
 // Costs one pass over the states (and one, to read and to write, over the gradients), with a workspace of L +
 // 1 rows per thread. The same to the bit for any number of threads.
