@@ -46,9 +46,8 @@ inline long_row center_exactly(long_matrix& m) {
   return first + mean;
 }
 
-template <class X, class Y>
-exact_regression regress_exactly(const X& x_values, const Y& y_values, bool centered = true) {
-  long_matrix x = exact_values(x_values), y = exact_values(y_values), update;
+inline exact_regression regress_exactly(long_matrix x, long_matrix y, bool centered) {
+  long_matrix update;
   const Eigen::Index d = x.cols();
   if (x.cols() == y.cols()) update = y - x;
   long_row x_mean = long_row::Zero(d), y_mean = long_row::Zero(y.cols());
@@ -85,6 +84,11 @@ exact_regression regress_exactly(const X& x_values, const Y& y_values, bool cent
   if (fit_update) out.weight.diagonal().array() += 1;
   out.bias = y_mean - x_mean * out.weight;
   return out;
+}
+
+template <class X, class Y>
+exact_regression regress_exactly(const X& x, const Y& y, bool centered = true) {
+  return regress_exactly(exact_values(x), exact_values(y), centered);
 }
 
 }  // namespace layerwise_test

@@ -25,7 +25,8 @@ data_pair some_data() {
 }
 
 TEST_CASE("the metrics of a pair of layers") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   const layerwise::linearity_options options{.centering = layerwise::centering::none};
 
   const std::same_as<double> auto score = layerwise::linearity_score(x, y);
@@ -59,7 +60,8 @@ TEST_CASE("the metrics of a pair of layers") {
 }
 
 TEST_CASE("the fields of a linearity result") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   const layerwise::linearity_result r = layerwise::linearity(x, y);
   static_assert(std::same_as<decltype(r.score), double>);
   static_assert(std::same_as<decltype(r.adjusted_score), double>);
@@ -77,7 +79,8 @@ TEST_CASE("the fields of a linearity result") {
 }
 
 TEST_CASE("moments take the place of the data, and merge") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   layerwise::cross_moments first, second;
   first.add(x.topRows(30), y.topRows(30));
   second.add(x.bottomRows(34), y.bottomRows(34));
@@ -98,7 +101,8 @@ TEST_CASE("the jump rate: of layer l, and of the last layer") {
 }
 
 TEST_CASE("the regularizers: values, and gradients that are added") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   const std::vector<row_major> states{x, y, x + y};
   const auto check = [&](const auto& regularizer) {
     const std::same_as<double> auto value = regularizer.value(states);
@@ -122,7 +126,8 @@ TEST_CASE("the regularizers: values, and gradients that are added") {
 }
 
 TEST_CASE("a profile, whole and streamed, and its fields") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   const std::vector<row_major> states{x, y, x + y};
   const std::same_as<layerwise::layer_profile> auto whole = layerwise::profile(states);
   const layerwise::layer_profile labelled =
@@ -164,7 +169,8 @@ TEST_CASE("rank-3 arrays in both orders, masks and raw 16-bit patterns") {
 }
 
 TEST_CASE("errors are invalid_argument, and of one family") {
-  const auto [x, y] = some_data();
+  const data_pair data = some_data();
+  const auto &x = data.x, &y = data.y;
   static_assert(std::derived_from<layerwise::error, std::invalid_argument>);
   static_assert(std::derived_from<layerwise::shape_error, layerwise::error>);
   static_assert(std::derived_from<layerwise::non_finite_error, layerwise::error>);

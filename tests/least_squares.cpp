@@ -251,7 +251,8 @@ row_major orthonormal(std::mt19937_64& random, index n, index d) {
 
 TEST_CASE("rank and discarded energy of exactly dependent columns, by every solver that takes them") {
   std::mt19937_64 random(7);
-  for (const auto& [d, rank] : std::vector<std::pair<index, index>>{{2, 1}, {7, 3}, {20, 19}, {40, 10}}) {
+  for (const auto& constructed : std::vector<std::pair<index, index>>{{2, 1}, {7, 3}, {20, 19}, {40, 10}}) {
+    const index d = constructed.first, rank = constructed.second;  // clang 14 captures no structured bindings
     // Small integers: sums and multiples of columns are exact, also in float16.
     row_major x(300, d);
     for (index j = 0; j < d; ++j)

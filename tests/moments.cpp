@@ -163,8 +163,9 @@ TEST_CASE("how rows are split into batches changes no bit") {
 
 TEST_CASE("nor does it for magnitudes that grow or shrink on the way") {
   std::mt19937_64 random(3);
-  for (const auto& [first, last] : std::vector<std::pair<double, double>>{
+  for (const auto& ends : std::vector<std::pair<double, double>>{
            {1e-200, 1e200}, {1e200, 1e-200}, {0.0, 1e-310}, {0.0, 1e300}, {1e-310, 1.0}, {1.0, 1e-310}, {1e-3, 1e3}}) {
+    const double first = ends.first, last = ends.second;
     CAPTURE(first);
     CAPTURE(last);
     data_pair data = make_data(random, {.n = 2 * block_rows + 100, .d_x = 3, .d_y = 3});
@@ -227,7 +228,8 @@ TEST_CASE("scalar types and layouts change no bit; every type's NaN is found") {
 
 TEST_CASE("one thread and two give the same sums, to the last bit") {
   std::mt19937_64 random(6);
-  for (const auto& [d_x, d_y] : std::vector<std::pair<index, index>>{{70, 70}, {200, 30}, {257, 257}, {800, 40}}) {
+  for (const auto& dimensions : std::vector<std::pair<index, index>>{{70, 70}, {200, 30}, {257, 257}, {800, 40}}) {
+    const index d_x = dimensions.first, d_y = dimensions.second;
     const data_pair data = make_data(random, {.n = d_x + 600, .d_x = d_x, .d_y = d_y, .offset = 1.0});
     const auto accumulate = [&] { return in_one_call(data); };
     const auto merge = [&] {

@@ -101,8 +101,9 @@ layer_profile streamed(const stack& states, const std::vector<index>& lengths, c
 
 TEST_CASE("every field is what the single functions say") {
   std::mt19937_64 random(1);
-  for (const auto& [n, d] : std::vector<std::pair<index, index>>{{40, 1}, {20, 7}, {700, 7}, {1100, 30}, {20, 30}})
+  for (const auto& size : std::vector<std::pair<index, index>>{{40, 1}, {20, 7}, {700, 7}, {1100, 30}, {20, 30}})
     for (const centering center : {centering::columns, centering::none}) {
+      const index n = size.first, d = size.second;
       CAPTURE(n);
       CAPTURE(d);
       const stack states = random_stack(random, 4, n, d);
@@ -159,7 +160,8 @@ TEST_CASE("how tokens are batched changes no bit, of any field") {
 
 TEST_CASE("one thread and two give the same profile, to the last bit") {
   std::mt19937_64 random(3);
-  for (const auto& [n, d] : std::vector<std::pair<index, index>>{{600, 40}, {700, 270}}) {
+  for (const auto& size : std::vector<std::pair<index, index>>{{600, 40}, {700, 270}}) {
+    const index n = size.first, d = size.second;
     const stack states = random_stack(random, 3, n, d);
     const auto whole = [&] { return profile(states); };
     const auto by_batches = [&] { return streamed(states, {100, n - 100}); };

@@ -602,7 +602,7 @@ TEST_CASE("a bad row is refused with layer, row and column") {
         const std::string got = bad == infinity ? "inf" : "nan";
         check_throws<non_finite_error>([&] { (void)regularizer.value(converted<Eigen::MatrixXf>(broken)); },
                                        "finite values", got, at);
-        states g(3, row_major::Constant(40, 5, 7));
+        states g = zeros_like(h);
         check_throws<non_finite_error>([&] { (void)regularizer.value_and_gradient(broken, g); },
                                        "finite values", got, at);
         CHECK_NOTHROW((void)regularizer.value(broken, token_mask::skip_first(40, 40, 34)));
@@ -619,7 +619,7 @@ TEST_CASE("a bad row is refused with layer, row and column") {
       const auto check_zero = [&](const auto& regularizer) {
         const std::string zero_at = "hidden_states, layer " + std::to_string(layer) + ", row 33";
         const std::string expected = "a row other than zero, where an angle is asked for";
-        states g(3, row_major::Constant(40, 5, 7));
+        states g = zeros_like(h);
         check_throws<degenerate_input_error>([&] { (void)regularizer.value(broken); }, expected,
                                              "a row of zeros", zero_at);
         check_throws<degenerate_input_error>([&] { (void)regularizer.value_and_gradient(broken, g); },

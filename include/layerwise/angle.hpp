@@ -56,10 +56,10 @@ row_angle measure_angle(const double* u, const double* v, index d, const place& 
   return measure_angle(u_copy.data(), v_copy.data(), d, u_at, v_at);
 }
 
-/// ||u - factor * v||^2, each difference rounded once: exact where lane_sum, which rounds the product first, is left
-/// with rounding errors.
-[[gnu::cold, gnu::noinline]] inline double fused_squared_distance(const double* u, double factor, const double* v,
-                                                                  index d) {
+/// ||u - factor * v||^2, each difference rounded once: exact where lane_sum, which rounds the product first,
+/// is left with rounding errors.
+[[gnu::cold, gnu::noinline]] inline double fused_squared_distance(const double* u, double factor,
+                                                                  const double* v, index d) {
   double sum = 0;
   for (index j = 0; j < d; ++j) {
     const double difference = std::fma(-factor, v[j], u[j]);
@@ -70,16 +70,18 @@ row_angle measure_angle(const double* u, const double* v, index d, const place& 
 
 /// The angle between u and v, with uu and vv their sums of squares.
 ///
-/// ||u^ - v^|| is taken as ||u - (||u||/||v||) v|| / ||u||, exactly 0 for equal rows. Its error is a few units of 1e-16,
-/// and the relative error of the angle at most about 1e-13 down to 1e-3, and below that up to 1e-16 over the angle.
-/// Throws degenerate_input_error for a row of zeros and non_finite_error with the column, at the place given.
-inline row_angle measure_angle(const double* u, double uu, const double* v, double vv, index d, const place& u_at,
-                               const place& v_at) {
+/// ||u^ - v^|| is taken as ||u - (||u||/||v||) v|| / ||u||, exactly 0 for equal rows. Its error is a few
+/// units of 1e-16, and the relative error of the angle at most about 1e-13 down to 1e-3, and below that up to
+/// 1e-16 over the angle. Throws degenerate_input_error for a row of zeros and non_finite_error with the
+/// column, at the place given.
+inline row_angle measure_angle(const double* u, double uu, const double* v, double vv, index d,
+                               const place& u_at, const place& v_at) {
   if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
   const bool acute = dot_product(u, v, d) >= 0;
   const double length = std::sqrt(uu / vv);
   const double factor = acute ? length : -length;
-  double square = lane_sum(d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
+  double square = lane_sum(
+      d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
   if (square < 1e-6 * uu && square > 0) square = fused_squared_distance(u, factor, v, d);
   return {std::min(square / uu, 2.), acute};
 }

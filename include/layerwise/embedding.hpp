@@ -6,6 +6,7 @@
 
 #include <Eigen/Core>
 
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -270,6 +271,15 @@ auto view_of(M& m) {
                                   traits::col_stride(m));
 }
 
+template <class Scalar>
+double to_double(const Scalar& x) {
+  return static_cast<double>(x);
+}
+/// A bfloat16 is the upper half of a float. Written out, because GCC does not vectorize Eigen's conversion.
+inline double to_double(const Eigen::bfloat16& x) {
+  return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(x.value) << 16));
+}
+
 /// Reads rows of an embedding matrix as double. It must not outlive the elements.
 template <class M>
 class row_reader;
@@ -287,9 +297,9 @@ class row_reader<M> {
     const auto* from = view_.data() + row * view_.row_stride();
     const index cols = view_.cols(), stride = view_.col_stride();
     if (stride == 1)
-      for (index j = 0; j < cols; ++j) out[j] = static_cast<double>(from[j]);
+      for (index j = 0; j < cols; ++j) out[j] = to_double(from[j]);
     else
-      for (index j = 0; j < cols; ++j) out[j] = static_cast<double>(from[j * stride]);
+      for (index j = 0; j < cols; ++j) out[j] = to_double(from[j * stride]);
   }
 
  private:
@@ -308,7 +318,7 @@ class row_reader<M> {
   index cols() const { return cols_; }
 
   void read(index row, double* out) const {
-    for (index j = 0; j < cols_; ++j) out[j] = static_cast<double>(evaluator_->coeff(row, j));
+    for (index j = 0; j < cols_; ++j) out[j] = to_double(evaluator_->coeff(row, j));
   }
 
  private:

@@ -31,7 +31,8 @@ inline place hidden_state_place(index layer, index token) {
   return {.operand = "hidden_states", .layer = layer, .row = token};
 }
 
-/// The term ||h_l - h_{l-1}||^2 and its gradients, for one token at a time. Holds the workspace of one thread.
+/// The term ||h_l - h_{l-1}||^2 and its gradients, for one token at a time. Holds the workspace of one
+/// thread.
 class squared_step_term {
  public:
   /// The terms come as they are; the gradients are multiplied by `scale`.
@@ -41,14 +42,16 @@ class squared_step_term {
   scaled_sum enter(index l, const double* before, const double* here, index d, index token) {
     scaled_sum step;
     if (before != nullptr)
-      step = squared_distance(before, here, d, hidden_state_place(l - 1, token), hidden_state_place(l, token));
+      step =
+          squared_distance(before, here, d, hidden_state_place(l - 1, token), hidden_state_place(l, token));
     previous_is_huge_ = std::exchange(is_huge_, step.exponent > 2000);
     return step;
   }
 
-  /// out = the gradient with respect to h_l: 2 ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends, where a pointer is
-  /// null, only what exists. To be called when layer l + 1 has been entered.
-  void gradient(index, const double* before, const double* here, const double* after, index d, double* out) const {
+  /// out = the gradient with respect to h_l: 2 ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends, where a
+  /// pointer is null, only what exists. To be called when layer l + 1 has been entered.
+  void gradient(index, const double* before, const double* here, const double* after, index d,
+                double* out) const {
     if (before == nullptr) before = here;
     if (after == nullptr) after = here;
     if (is_huge_ || previous_is_huge_) {
@@ -65,15 +68,16 @@ class squared_step_term {
   bool is_huge_ = false, previous_is_huge_ = false;
 };
 
-/// The term weight_l (1 - cos(h_{l-1}, h_l)) and its gradients, for one token at a time. Holds the workspace of one
-/// thread.
+/// The term weight_l (1 - cos(h_{l-1}, h_l)) and its gradients, for one token at a time. Holds the workspace
+/// of one thread.
 class turn_term {
  public:
   /// weights[l - 1] is the weight of layer l. The gradients are multiplied by `scale`.
   turn_term(std::vector<double> weights, double scale) : weights_(std::move(weights)), scale_(scale) {}
 
-  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null. A row whose
-  /// squares leave the range of double is divided by a power of two in place: its direction is all that counts.
+  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null. A
+  /// row whose squares leave the range of double is divided by a power of two in place: its direction is all
+  /// that counts.
   scaled_sum enter(index l, const double* before, double* here, index d, index token) {
     row& own = at(l);
     own = {sum_of_squares(here, d), 0};
@@ -90,17 +94,20 @@ class turn_term {
     return {2 * own.weight * angle.displacement(), 0};
   }
 
-  /// out = the gradient with respect to h = h_l. With u^ = u / ||u||, s the sign of the cosine c and E = 1 - |c|,
+  /// out = the gradient with respect to h = h_l. With u^ = u / ||u||, s the sign of the cosine c and E = 1 -
+  /// |c|,
   ///
   ///     d(1 - c)/dh = -(v^ - c h^) / ||h|| = -((v^ - s h^) + s E h^) / ||h||
   ///
-  /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is. At both ends
-  /// a pointer is null. To be called when layer l + 1 has been entered.
-  void gradient(index l, const double* before, const double* here, const double* after, index d, double* out) const {
+  /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is. At
+  /// both ends a pointer is null. To be called when layer l + 1 has been entered.
+  void gradient(index l, const double* before, const double* here, const double* after, index d,
+                double* out) const {
     const row& own = at(l);
     const double factor = -scale_ / own.squares;
     const neighbour in = before == nullptr ? neighbour{here} : neighbour{before, own, own, at(l - 1), factor};
-    const neighbour next = after == nullptr ? neighbour{here} : neighbour{after, at(l + 1), own, at(l + 1), factor};
+    const neighbour next =
+        after == nullptr ? neighbour{here} : neighbour{after, at(l + 1), own, at(l + 1), factor};
     const double along = in.along + next.along;
     for (index j = 0; j < d; ++j)
       out[j] = in.factor * (in.stretch * in.values[j] - in.sign * here[j]) +
@@ -123,7 +130,10 @@ class turn_term {
 
     explicit neighbour(const double* anything) : values(anything) {}
     neighbour(const double* v, const row& turn, const row& own, const row& other, double scale)
-        : values(v), factor(scale * turn.weight), sign(turn.sign), stretch(std::sqrt(own.squares / other.squares)),
+        : values(v),
+          factor(scale * turn.weight),
+          sign(turn.sign),
+          stretch(std::sqrt(own.squares / other.squares)),
           along(factor * sign * turn.shortfall) {}
   };
 
@@ -270,12 +280,13 @@ struct make_jump_term {
 //
 // Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
 // degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
-// infinity in the states and for a lambda that is not finite. All but the faults of single rows are found
-// before anything is written. A faulty row is found when its turn comes, and gradients may have been added by
-// then: after an exception they are to be thrown away.
+// infinity in the states and for a lambda that is not finite. All this is found before anything is written,
+// but for a row at fault (NaN, infinity, or zeros where an angle is asked for): it is found when its turn
+// comes, in the one pass, and the gradients of other rows have been added by then. Throw them away after an
+// exception.
 //
-// Costs one pass over the states (and one, to read and to write, over the gradients), with a workspace of L +
-// 1 rows per thread. The same to the bit for any number of threads.
+// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is four
+// rows per thread. The same to the bit for any number of threads.
 
 /// The MSE regularizer of arXiv 2405.12250: lambda * sum_{l=1}^{L} ||h_l - h_{l-1}||^2, which draws
 /// neighbouring layers together. Mean (or sum) over tokens; the square of a row's norm is the sum over its d

@@ -16,8 +16,8 @@
 // 1e-310 included), and the walk over the rows of two matrices.
 namespace layerwise::detail {
 
-/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in 16 partial sums that stay in vector registers. `term`
-/// is written with Eigen's array operations. The order of the additions depends on n alone.
+/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in 16 partial sums that stay in vector
+/// registers. `term` is written with Eigen's array operations. The order of the additions depends on n alone.
 template <class Term, class... Rows>
 double lane_sum(index n, const Term& term, const Rows*... rows) {
   constexpr int lanes = 16;
@@ -30,11 +30,13 @@ double lane_sum(index n, const Term& term, const Rows*... rows) {
 }
 
 inline double sum_of_squares(const double* x, index d) {
-  return lane_sum(d, [](const auto& a) { return a.square(); }, x);
+  return lane_sum(
+      d, [](const auto& a) { return a.square(); }, x);
 }
 
 inline double dot_product(const double* x, const double* y, index d) {
-  return lane_sum(d, [](const auto& a, const auto& b) { return a * b; }, x, y);
+  return lane_sum(
+      d, [](const auto& a, const auto& b) { return a * b; }, x, y);
 }
 
 /// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums
@@ -115,7 +117,8 @@ inline scaled_sum squared_norm(const double* x, index d, const place& at) {
 /// ||y - x||^2. Throws non_finite_error with the column, at the place given.
 inline scaled_sum squared_distance(const double* x, const double* y, index d, const place& x_at,
                                    const place& y_at) {
-  const double sum = lane_sum(d, [](const auto& a, const auto& b) { return (b - a).square(); }, x, y);
+  const double sum = lane_sum(
+      d, [](const auto& a, const auto& b) { return (b - a).square(); }, x, y);
   return in_safe_range(sum) ? scaled_sum{sum, 0} : rescaled_squared_distance(x, y, d, x_at, y_at);
 }
 
