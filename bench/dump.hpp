@@ -1,4 +1,5 @@
-// What the benchmarks bound by memory share: a dump of hidden states, and how fast this machine reads one.
+// What the benchmarks bound by memory share: a dump of hidden states, and how fast this machine
+// reads one, or adds one to another.
 #pragma once
 
 #include <layerwise/detail/parallel.hpp>
@@ -7,6 +8,7 @@
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <random>
@@ -34,26 +36,37 @@ std::vector<Scalar> make_dump() {
   return dump;
 }
 
-/// Bytes a second at which all threads together sum up an array that no cache holds: the best of ten runs.
+/// bytes / the shortest time of twenty that walk(first, count) takes over all elements, in chunks shared out
+/// among all threads. Measured anew at each call, so that it is close in time to what it is compared with.
+template <class Walk>
+double best_rate(double bytes, const Walk& walk) {
+  double best = 0;
+  for (int run = 0; run < 20; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    layerwise::detail::parallel_chunks(size, 1 << 16, walk);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, bytes / seconds.count());
+  }
+  return best;
+}
+
+/// Bytes a second at which all threads together sum up an array that no cache holds.
 inline double plain_read_bandwidth() {
-  static const double bandwidth = [] {
-    const std::vector<float> data(static_cast<std::size_t>(size), 1.f);
-    const index chunk = 1 << 16;
-    std::vector<float> sums(static_cast<std::size_t>((size + chunk - 1) / chunk));
-    double best = 0;
-    for (int run = 0; run < 10; ++run) {
-      const auto start = std::chrono::steady_clock::now();
-      layerwise::detail::parallel_chunks(size, chunk, [&](index first, index count) {
-        sums[static_cast<std::size_t>(first / chunk)] = Eigen::ArrayXf::Map(data.data() + first, count).sum();
-      });
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-      // Used, so that it is done: all sums are exact.
-      if (sums.front() == static_cast<float>(chunk))
-        best = std::max(best, static_cast<double>(size) * sizeof(float) / seconds.count());
-    }
-    return best;
-  }();
-  return bandwidth;
+  const Eigen::ArrayXf data = Eigen::ArrayXf::Ones(size);
+  std::atomic<index> wrong = 0;  // the sums are used, so that they are taken
+  const double rate = best_rate(static_cast<double>(size) * sizeof(float), [&](index first, index count) {
+    if (data.segment(first, count).sum() != static_cast<float>(count)) ++wrong;
+  });
+  return wrong == 0 ? rate : 0;
+}
+
+/// Bytes a second, two read and one written, at which they add a multiple of one array to another.
+inline double plain_update_bandwidth() {
+  const Eigen::ArrayXf x = Eigen::ArrayXf::Ones(size);
+  Eigen::ArrayXf g = x;
+  return best_rate(3. * static_cast<double>(size) * sizeof(float), [&](index first, index count) {
+    g.segment(first, count) += 0.5f * x.segment(first, count);
+  });
 }
 
 }  // namespace layerwise_bench

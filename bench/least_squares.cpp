@@ -1,4 +1,4 @@
-// A score from float32 rows to the certified result, by each solver; and the solution alone, from moments.
+// Scores from rows to the certified result, by each solver; and the solution alone, from moments.
 #include <layerwise/least_squares.hpp>
 #include <layerwise/linearity.hpp>
 
@@ -6,54 +6,102 @@
 
 #include <benchmark/benchmark.h>
 
+#include <Eigen/Core>
+
 namespace {
 
 using namespace layerwise_bench;
+using layerwise::solver;
+
+constexpr const char* solver_names[] = {"automatic", "cholesky", "orthogonal", "rank_revealing"};
+
+solver solver_of(benchmark::State& state) {
+  state.SetLabel(solver_names[state.range(2)]);
+  return static_cast<solver>(state.range(2));
+}
+
+/// Both scores of a pair, in one pass over the data.
+template <class Scalar, int order>
+void pair(benchmark::State& state) {
+  const auto& data = pair_of<Scalar, order>(state.range(0), state.range(1));
+  const solver method = solver_of(state);
+  if (!close(both_scores(data, method), expected_scores<Scalar, order>(data.tokens(), data.dims())))
+    return state.SkipWithError("wrong score");
+  measure(state, data, static_cast<int>(state.range(3)), 1, [&] { return both_scores(data, method); });
+}
 
 /// One call per score: what a user who wants one of them pays.
 void linearity(benchmark::State& state) {
-  const layer_pair data(state.range(0), state.range(1));
-  const reference_scores expected(data);
-  const auto method = static_cast<layerwise::solver>(state.range(2));
-  const layerwise::linearity_options options{.method = method};
-  if (!close(layerwise::linearity_score(data.before, data.after, options), expected.linearity) ||
-      !close(layerwise::residual_linearity_score(data.before, data.after, options),
-             expected.residual_linearity))
+  const auto& data = pair_of<float, Eigen::RowMajor>(state.range(0), state.range(1));
+  const auto& expected = expected_scores<float, Eigen::RowMajor>(data.tokens(), data.dims());
+  const layerwise::linearity_options options{.method = solver_of(state)};
+  if (!close({layerwise::linearity_score(data.before, data.after, options),
+              layerwise::residual_linearity_score(data.before, data.after, options)},
+             expected))
     return state.SkipWithError("wrong score");
-  for ([[maybe_unused]] auto _ : state)
-    benchmark::DoNotOptimize(layerwise::linearity(data.before, data.after, options));
-  report(state, 1, data);
+  measure(state, data, static_cast<int>(state.range(3)), 1,
+          [&] { return layerwise::linearity(data.before, data.after, options); });
 }
 
+/// From moments to one score: O(d^3).
 void solution(benchmark::State& state) {
-  const layer_pair data(state.range(0), state.range(1));
+  const auto& data = pair_of<float, Eigen::RowMajor>(state.range(0), state.range(1));
+  const layerwise::linearity_options options{.method = solver_of(state)};
   layerwise::cross_moments m;
   m.add(data.before, data.after);
-  const layerwise::linearity_options options{.method = static_cast<layerwise::solver>(state.range(2))};
-  if (!close(layerwise::residual_linearity_score(m, options), reference_scores(data).residual_linearity))
+  const auto& expected = expected_scores<float, Eigen::RowMajor>(data.tokens(), data.dims());
+  if (!close({layerwise::linearity_score(m, options), layerwise::residual_linearity_score(m, options)},
+             expected))
     return state.SkipWithError("wrong score");
-  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(layerwise::linearity(m, options));
+  const thread_scope threads(static_cast<int>(state.range(3)));
+  best_seconds(state, [&] { return layerwise::linearity(m, options); });
 }
 
-constexpr auto cholesky = static_cast<int>(layerwise::solver::cholesky);
-constexpr auto orthogonal = static_cast<int>(layerwise::solver::orthogonal);
-constexpr auto rank_revealing = static_cast<int>(layerwise::solver::rank_revealing);
+void arguments(benchmark::internal::Benchmark* b) { usual(b->ArgNames({"n", "d", "solver", "threads"})); }
 
-BENCHMARK(linearity)
-    ->ArgNames({"n", "d", "solver"})
-    ->Args({8192, 256, cholesky})
-    ->Args({8192, 768, cholesky})
-    ->Args({16384, 576, cholesky})
-    ->Args({8192, 256, orthogonal})
-    ->Args({8192, 768, orthogonal})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(solution)
-    ->ArgNames({"n", "d", "solver"})
-    ->Args({2048, 256, cholesky})
-    ->Args({2048, 768, cholesky})
-    ->Args({2048, 768, rank_revealing})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+/// The quoted sizes, the automatic solver, one thread and all.
+void sizes(benchmark::internal::Benchmark* b) {
+  arguments(b);
+  for (const auto& [n, d] : quoted_sizes())
+    for (const int threads : thread_counts()) b->Args({n, d, static_cast<int>(solver::automatic), threads});
+}
+/// And the plotted ones.
+void all_sizes(benchmark::internal::Benchmark* b) {
+  sizes(b);
+  for (const auto& [n, d] : plotted_sizes())
+    b->Args({n, d, static_cast<int>(solver::automatic), max_threads()});
+}
+void plotted_dims(benchmark::internal::Benchmark* b) {
+  arguments(b);
+  for (const auto& [n, d] : plotted_sizes())
+    if (n == 4096) b->Args({n, d, static_cast<int>(solver::automatic), max_threads()});
+}
+void one_size(benchmark::internal::Benchmark* b) {
+  arguments(b);
+  b->Args({8192, 768, static_cast<int>(solver::automatic), max_threads()});
+}
+void solvers(benchmark::internal::Benchmark* b) {
+  arguments(b);
+  for (const solver method : {solver::cholesky, solver::orthogonal, solver::rank_revealing})
+    for (const int threads : thread_counts()) b->Args({8192, 768, static_cast<int>(method), threads});
+}
+void moment_solvers(benchmark::internal::Benchmark* b) {
+  arguments(b);
+  for (const solver method : {solver::cholesky, solver::rank_revealing})
+    b->Args({8192, 768, static_cast<int>(method), max_threads()});
+}
+
+BENCHMARK(pair<float, Eigen::RowMajor>)->Apply(all_sizes);
+BENCHMARK(pair<float, Eigen::RowMajor>)->Apply(solvers);
+BENCHMARK(pair<float, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(pair<double, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(pair<double, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(pair<Eigen::half, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(pair<Eigen::half, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(pair<Eigen::bfloat16, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(pair<Eigen::bfloat16, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(linearity)->Apply(sizes);
+BENCHMARK(solution)->Apply(plotted_dims);
+BENCHMARK(solution)->Apply(moment_solvers);
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The moments of a layer pair from float32 rows: reading, centring and the two products.
+// The moments of a layer pair: reading, centring and the two products.
 #include <layerwise/linearity.hpp>
 #include <layerwise/moments.hpp>
 
@@ -6,29 +6,43 @@
 
 #include <benchmark/benchmark.h>
 
+#include <Eigen/Core>
+
 namespace {
 
 using namespace layerwise_bench;
 
+template <class Scalar, int order>
 void moments(benchmark::State& state) {
-  const layer_pair data(state.range(0), state.range(1));
-  layerwise::cross_moments check;
-  check.add(data.before, data.after);
-  if (!close(layerwise::linearity_score(check), reference_scores(data).linearity))
-    return state.SkipWithError("wrong score");
-  for ([[maybe_unused]] auto _ : state) {
+  const auto& data = pair_of<Scalar, order>(state.range(0), state.range(1));
+  const auto call = [&] {
     layerwise::cross_moments m;
     m.add(data.before, data.after);
-    benchmark::DoNotOptimize(m);
-  }
-  report(state, 1, data);
+    return m;
+  };
+  if (!close(layerwise::linearity_score(call()),
+             expected_scores<Scalar, order>(data.tokens(), data.dims()).linearity))
+    return state.SkipWithError("wrong score");
+  measure(state, data, static_cast<int>(state.range(2)), 1, call);
 }
 
-BENCHMARK(moments)
-    ->ArgNames({"n", "d"})
-    ->Args({8192, 256})
-    ->Args({8192, 768})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+void sizes(benchmark::internal::Benchmark* b) {
+  usual(b->ArgNames({"n", "d", "threads"}));
+  for (const auto& [n, d] : quoted_sizes())
+    for (const int threads : thread_counts()) b->Args({n, d, threads});
+  for (const auto& [n, d] : plotted_sizes()) b->Args({n, d, max_threads()});
+}
+void one_size(benchmark::internal::Benchmark* b) {
+  usual(b->ArgNames({"n", "d", "threads"})->Args({8192, 768, max_threads()}));
+}
+
+BENCHMARK(moments<float, Eigen::RowMajor>)->Apply(sizes);
+BENCHMARK(moments<float, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(moments<double, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(moments<double, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(moments<Eigen::half, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(moments<Eigen::half, Eigen::ColMajor>)->Apply(one_size);
+BENCHMARK(moments<Eigen::bfloat16, Eigen::RowMajor>)->Apply(one_size);
+BENCHMARK(moments<Eigen::bfloat16, Eigen::ColMajor>)->Apply(one_size);
 
 }  // namespace

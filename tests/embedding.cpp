@@ -7,6 +7,7 @@
 #include <Eigen/Core>
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <forward_list>
 #include <iterator>
@@ -185,6 +186,24 @@ TEST_CASE("the reader converts every scalar type exactly") {
   };
   check(double());
   check(float());
+  check(Eigen::half());
+  check(Eigen::bfloat16());
+}
+
+TEST_CASE("all 16-bit patterns are read as Eigen reads them") {
+  std::vector<std::uint16_t> bits(1 << 16);
+  for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
+  const auto check = [&]<class Scalar>(Scalar) {
+    const Scalar* values = layerwise::from_bits<Scalar>(bits.data());
+    const row_major got = read(strided_view(values, 256, 256));
+    index wrong = 0;
+    for (index i = 0; i < got.size(); ++i) {
+      const double expected = static_cast<double>(static_cast<float>(values[i])), x = got.data()[i];
+      const bool same = std::isnan(expected) ? std::isnan(x) : x == expected;
+      wrong += !same || std::signbit(x) != std::signbit(expected);
+    }
+    CHECK(wrong == 0);
+  };
   check(Eigen::half());
   check(Eigen::bfloat16());
 }

@@ -81,7 +81,9 @@ template <class Scalar>
 void check_certificate(std::mt19937_64& random, const hard_case& c, double accuracy, looseness& seen) {
   const cast_pair<Scalar> data(make_data(random, c));
   const centering center = random_index(random, 0, 3) == 0 ? centering::none : centering::columns;
-  const exact_regression exact = regress_exactly(data.x, data.y, center == centering::columns);
+  // Long double is better than the certificate up to a condition of 1e4.
+  const exact_regression exact = c.condition > 1e4 ? regress_in_quad(data.x, data.y, center == centering::columns)
+                                                   : regress_exactly(data.x, data.y, center == centering::columns);
   if (exact.output_energy == 0 || exact.rank == 0) return;
   const std::string scalar = typeid(Scalar).name();
   CAPTURE(c);
@@ -104,7 +106,7 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
     CHECK(error <= result.error_bound);
     if (by.from == way::data && (by.method == solver::automatic || by.method == solver::orthogonal)) {
       // Beyond, one rounding of double, of a centred element or of y - x, moves the score by more than 1e-8.
-      if (result.condition < 1e9 && c.offset * 1e-9 < c.level) CHECK(error <= accuracy);
+      if (result.condition < 3e12) CHECK(error <= accuracy);
       seen.worst_error = std::max(seen.worst_error, static_cast<double>(error));
     }
     if (error > 1e-17) seen.ratios[result.method].push_back(result.error_bound / static_cast<double>(error));
@@ -137,12 +139,13 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
 hard_case random_case(std::mt19937_64& random, const std::vector<double>& conditions,
                       const std::vector<double>& scales) {
   hard_case c;
-  c.d_x = random_index(random, 1, 40);
-  c.d_y = random_index(random, 0, 1) == 0 ? c.d_x : random_index(random, 1, 40);
-  c.n = random_index(random, 2, std::min<index>(64 * c.d_x, 600));
+  c.condition = pick(random, conditions);
+  const index most = c.condition > 1e4 ? 12 : 40;  // what quads can do in a test's time
+  c.d_x = random_index(random, 1, most);
+  c.d_y = random_index(random, 0, 1) == 0 ? c.d_x : random_index(random, 1, most);
+  c.n = random_index(random, 2, std::min<index>(64 * c.d_x, 15 * most));
   c.target = static_cast<target_kind>(random_index(random, 0, c.d_x == c.d_y ? 4 : 2));
   c.level = pick(random, std::vector<double>{1.0, 1e-3, 1e-6, 1e-9, 0.0});
-  c.condition = pick(random, conditions);
   c.outlier = pick(random, std::vector<double>{1.0, 1.0, 1e3, 1e6});
   c.offset = pick(random, std::vector<double>{0.0, 0.0, 1.0, 1e3, 1e6});
   c.scale = pick(random, scales);

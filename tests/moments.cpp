@@ -31,7 +31,7 @@ using layerwise::shape_error;
 using layerwise::solver;
 using layerwise::token_mask;
 using layerwise::detail::block_rows;
-using layerwise::detail::tile_columns;
+using layerwise::detail::product_tile;
 using namespace layerwise_test;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -119,7 +119,7 @@ TEST_CASE("tokens and dimensions are counted") {
 
 TEST_CASE("the sums are those of long double, within the rounding they own up to") {
   std::mt19937_64 random(1);
-  for (const index d : std::vector<index>{1, 15, 17, tile_columns - 1, tile_columns + 1, 300})
+  for (const index d : std::vector<index>{1, 15, 17, product_tile - 1, product_tile + 1, 300})
     for (const double offset : {0.0, 1e6}) {
       const index n = d < 100 ? 1100 : 530, d_y = d < 100 ? d + 3 : 20;
       const data_pair data = make_data(random, {.n = n, .d_x = d, .d_y = d_y, .offset = offset});

@@ -43,19 +43,6 @@ struct row_angle {
   return exponent;
 }
 
-row_angle measure_angle(const double* u, const double* v, index d, const place& u_at, const place& v_at);
-
-/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of
-/// two.
-[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const double* u, const double* v,
-                                                                     index d, const place& u_at,
-                                                                     const place& v_at) {
-  Eigen::VectorXd u_copy = Eigen::VectorXd::Map(u, d), v_copy = Eigen::VectorXd::Map(v, d);
-  rescale_direction(u_copy.data(), d, u_at);
-  rescale_direction(v_copy.data(), d, v_at);
-  return measure_angle(u_copy.data(), v_copy.data(), d, u_at, v_at);
-}
-
 /// ||u - factor * v||^2, each difference rounded once: exact where lane_sum, which rounds the product first,
 /// is left with rounding errors.
 [[gnu::cold, gnu::noinline]] inline double fused_squared_distance(const double* u, double factor,
@@ -68,15 +55,9 @@ row_angle measure_angle(const double* u, const double* v, index d, const place& 
   return sum;
 }
 
-/// The angle between u and v, with uu and vv their sums of squares.
-///
-/// ||u^ - v^|| is taken as ||u - (||u||/||v||) v|| / ||u||, exactly 0 for equal rows. Its error is a few
-/// units of 1e-16, and the relative error of the angle at most about 1e-13 down to 1e-3, and below that up to
-/// 1e-16 over the angle. Throws degenerate_input_error for a row of zeros and non_finite_error with the
-/// column, at the place given.
-inline row_angle measure_angle(const double* u, double uu, const double* v, double vv, index d,
-                               const place& u_at, const place& v_at) {
-  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
+/// The angle from one more look at the rows: ||u^ - v^|| as ||u - (||u||/||v||) v|| / ||u||.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_scaled_angle(const double* u, double uu,
+                                                                   const double* v, double vv, index d) {
   const bool acute = dot_product(u, v, d) >= 0;
   const double length = std::sqrt(uu / vv);
   const double factor = acute ? length : -length;
@@ -86,9 +67,39 @@ inline row_angle measure_angle(const double* u, double uu, const double* v, doub
   return {std::min(square / uu, 2.), acute};
 }
 
-inline row_angle measure_angle(const double* u, const double* v, index d, const place& u_at,
-                               const place& v_at) {
-  return measure_angle(u, sum_of_squares(u, d), v, sum_of_squares(v, d), d, u_at, v_at);
+row_angle measure_rescaled_angle(const double* u, const double* v, index d, const place& u_at,
+                                 const place& v_at);
+
+/// The angle between u and v, with uu the sum of squares of u, and of_v what sum_row told about v after u.
+///
+/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of
+/// that cancels, because lengths differ much more than directions or the angle is wide, the rows are measured
+/// again. The error of the angle is a few units of 1e-16, its relative error at most about 1e-13, and another
+/// (1e-16 / angle)^2 for rows of different lengths. Throws degenerate_input_error for a row of zeros and
+/// non_finite_error with the column, at the place given.
+inline row_angle measure_angle(const double* u, double uu, const double* v, const row_sums& of_v, index d,
+                               const place& u_at, const place& v_at) {
+  const double vv = of_v.squares;
+  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
+  const double u_norm = std::sqrt(uu), v_norm = std::sqrt(vv), product = u_norm * v_norm;
+  const double growth = (vv - uu) / (u_norm + v_norm);
+  const double chord = (of_v.step - growth * growth) / product, opposite = 4 - chord;
+  const double rounded = of_v.step + 2 * std::abs(vv - uu);  // what the chord's error is proportional to
+  if (!(rounded <= product * std::min({4., 256 * chord, 4 * opposite})))
+    return measure_scaled_angle(u, uu, v, vv, d);
+  return chord <= 2 ? row_angle{chord, true} : row_angle{opposite, false};
+}
+
+/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of
+/// two.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const double* u, const double* v,
+                                                                     index d, const place& u_at,
+                                                                     const place& v_at) {
+  Eigen::VectorXd x = Eigen::VectorXd::Map(u, d), y = Eigen::VectorXd::Map(v, d);
+  rescale_direction(x.data(), d, u_at);
+  rescale_direction(y.data(), d, v_at);
+  return measure_angle(x.data(), sum_of_squares(x.data(), d), y.data(), sum_row(x.data(), y.data(), d), d,
+                       u_at, v_at);
 }
 
 /// quantity(row_angle) of every token.
@@ -96,9 +107,10 @@ template <embedding_matrix X, embedding_matrix Y, class Quantity>
 Eigen::VectorXd angles_per_token(const X& before, const Y& after, const Quantity& quantity) {
   const row_reader<X> from(before);
   Eigen::VectorXd result(from.rows());
-  for_each_row_pair(from, row_reader<Y>(after), [&](index token, index d, const double* u, const double* v) {
-    result[token] = quantity(
-        measure_angle(u, v, d, {.operand = "before", .row = token}, {.operand = "after", .row = token}));
+  for_each_row_pair(from, row_reader<Y>(after), [&](const row_pair& p) {
+    result[p.token] =
+        quantity(measure_angle(p.before, p.before_squares, p.after, p.sums, p.d,
+                               {.operand = "before", .row = p.token}, {.operand = "after", .row = p.token}));
   });
   return result;
 }

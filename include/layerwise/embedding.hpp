@@ -24,15 +24,15 @@ namespace layerwise {
 
 /// The scalar types read without conversion by the caller. All arithmetic is done in double.
 template <class T>
-concept embedding_scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, Eigen::half> ||
-                           std::same_as<T, Eigen::bfloat16>;
+concept embedding_scalar = std::same_as<T, float> || std::same_as<T, double> ||
+    std::same_as<T, Eigen::half> || std::same_as<T, Eigen::bfloat16>;
 
 /// A rank-2 view of memory that somebody else owns: element (i, j) is data[i * row_stride + j * col_stride].
 ///
-/// T may be const; strides are in elements and may be negative. Throws shape_error for a negative size, a zero stride
-/// over more than one element, or a null pointer to a non-empty matrix.
+/// T may be const; strides are in elements and may be negative. Throws shape_error for a negative size, a
+/// zero stride over more than one element, or a null pointer to a non-empty matrix.
 template <class T>
-  requires embedding_scalar<std::remove_const_t<T>>
+requires embedding_scalar<std::remove_const_t<T>>
 class strided_view {
  public:
   using scalar = std::remove_const_t<T>;
@@ -45,16 +45,15 @@ class strided_view {
     if (!empty && ((rows > 1 && row_stride == 0) || (cols > 1 && col_stride == 0)))
       detail::fail<shape_error>("strides other than 0", detail::text(row_stride, " and ", col_stride), here);
     if (!empty && data == nullptr)
-      detail::fail<shape_error>(detail::text("memory of ", detail::shape{rows, cols}), "a null pointer", here);
+      detail::fail<shape_error>(detail::text("memory of ", detail::shape{rows, cols}), "a null pointer",
+                                here);
   }
 
   /// Contiguous and row-major.
   strided_view(T* data, index rows, index cols) : strided_view(data, rows, cols, cols, 1) {}
 
   /// A view that may write is a view that may read.
-  operator strided_view<const scalar>() const
-    requires(!std::is_const_v<T>)
-  {
+  operator strided_view<const scalar>() const requires(!std::is_const_v<T>) {
     return {data_, rows_, cols_, row_stride_, col_stride_};
   }
 
@@ -74,8 +73,8 @@ class strided_view {
 
 /// Reads a buffer of raw 16-bit patterns as Scalar (Eigen::half or Eigen::bfloat16), in place.
 template <class Scalar>
-  requires(std::same_as<Scalar, Eigen::half> || std::same_as<Scalar, Eigen::bfloat16>)
-const Scalar* from_bits(const std::uint16_t* bits) {
+requires(std::same_as<Scalar, Eigen::half> ||
+         std::same_as<Scalar, Eigen::bfloat16>) const Scalar* from_bits(const std::uint16_t* bits) {
   static_assert(sizeof(Scalar) == sizeof(std::uint16_t) && std::is_trivially_copyable_v<Scalar>);
   return reinterpret_cast<const Scalar*>(bits);
 }
@@ -90,8 +89,8 @@ const Scalar* from_bits(const std::uint16_t* bits) {
 ///       static layerwise::index col_stride(const my_matrix&) { return 1; }
 ///     };
 ///
-/// For gradients to be written into it, add `static float* data(my_matrix&)`. For a type that only refers to its
-/// elements, so that a temporary may be viewed, add `static constexpr bool is_view = true`.
+/// For gradients to be written into it, add `static float* data(my_matrix&)`. For a type that only refers to
+/// its elements, so that a temporary may be viewed, add `static constexpr bool is_view = true`.
 template <class M>
 struct embedding_traits;
 
@@ -112,11 +111,13 @@ void probe_eigen(const Eigen::DenseBase<D>&);
 
 /// Any dense Eigen expression.
 template <class M>
-concept eigen_dense = requires(const M& m) { probe_eigen(m); };
+concept eigen_dense = requires(const M& m) {
+  probe_eigen(m);
+};
 
 /// An Eigen expression with memory behind it: Matrix, Map, Ref, Block ...
 template <class M>
-concept eigen_direct = eigen_dense<M> && bool(M::Flags & Eigen::DirectAccessBit);
+concept eigen_direct = eigen_dense<M> && bool(M::Flags& Eigen::DirectAccessBit);
 
 /// An Eigen expression that is computed when it is read: A + B, A * B, A.cast<float>() ...
 template <class M>
@@ -126,7 +127,9 @@ concept eigen_lazy = eigen_dense<M> && !bool(M::Flags & Eigen::DirectAccessBit);
 
 template <detail::eigen_direct M>
 struct embedding_traits<M> {
-  static constexpr bool is_view = !requires(const M& m) { []<class D>(const Eigen::PlainObjectBase<D>&) {}(m); };
+  static constexpr bool is_view = !requires(const M& m) {
+    []<class D>(const Eigen::PlainObjectBase<D>&) {}(m);
+  };
   static auto* data(M& m) { return m.data(); }
   static const typename M::Scalar* data(const M& m) { return m.data(); }
   static index rows(const M& m) { return m.rows(); }
@@ -144,7 +147,7 @@ using element =
 
 template <class M>
 concept has_embedding_traits = requires(const M& m) {
-  { *embedding_traits<M>::data(m) };
+  {*embedding_traits<M>::data(m)};
   { embedding_traits<M>::rows(m) } -> std::convertible_to<index>;
   { embedding_traits<M>::cols(m) } -> std::convertible_to<index>;
   { embedding_traits<M>::row_stride(m) } -> std::convertible_to<index>;
@@ -159,8 +162,8 @@ concept lazy_embedding = eigen_lazy<M> && embedding_scalar<typename M::Scalar>;
 
 }  // namespace detail
 
-/// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or expression, or any
-/// type for which embedding_traits is specialized.
+/// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or
+/// expression, or any type for which embedding_traits is specialized.
 template <class M>
 concept embedding_matrix = detail::strided_embedding<M> || detail::lazy_embedding<M>;
 
@@ -187,27 +190,33 @@ concept outlives_iteration = std::is_lvalue_reference_v<std::ranges::range_refer
 
 }  // namespace detail
 
-/// h_0 ... h_L: any forward range of embedding matrices. Its elements are lvalues, or views returned by value.
+/// h_0 ... h_L: any forward range of embedding matrices. Its elements are lvalues, or views returned by
+/// value.
 template <class R>
 concept hidden_states = std::ranges::forward_range<const R> &&
-                        embedding_matrix<std::remove_cvref_t<std::ranges::range_reference_t<const R>>> &&
-                        detail::outlives_iteration<const R>;
+    embedding_matrix<std::remove_cvref_t<std::ranges::range_reference_t<const R>>> &&
+    detail::outlives_iteration<const R>;
 
 /// The same shape of range, to write to: what the regularizers add their gradients to.
 template <class R>
-concept hidden_state_gradients =
-    std::ranges::forward_range<R> &&
+concept hidden_state_gradients = std::ranges::forward_range<R> &&
     writable_embedding_matrix<std::remove_reference_t<std::ranges::range_reference_t<R>>> &&
     detail::outlives_iteration<R>;
 
-/// A rank-3 array as hidden states: a random-access range of strided_view, one per layer. Strides are in elements.
+/// A rank-3 array as hidden states: a random-access range of strided_view, one per layer. Strides are in
+/// elements.
 template <class T>
 class hidden_states_view {
  public:
   hidden_states_view(T* data, index layers, index tokens, index dims, index layer_stride, index token_stride,
                      index dim_stride)
-      : data_(data), layers_(layers), tokens_(tokens), dims_(dims), layer_stride_(layer_stride),
-        token_stride_(token_stride), dim_stride_(dim_stride) {
+      : data_(data),
+        layers_(layers),
+        tokens_(tokens),
+        dims_(dims),
+        layer_stride_(layer_stride),
+        token_stride_(token_stride),
+        dim_stride_(dim_stride) {
     if (layers < 0 || tokens < 0 || dims < 0)
       detail::fail<shape_error>("sizes >= 0", detail::text(layers, " x ", tokens, " x ", dims), here);
     if (layers > 1 && tokens > 0 && dims > 0 && layer_stride == 0)
@@ -226,7 +235,8 @@ class hidden_states_view {
 
   index size() const { return layers_; }
   strided_view<T> operator[](index layer) const {
-    return {data_ == nullptr ? nullptr : data_ + layer * layer_stride_, tokens_, dims_, token_stride_, dim_stride_};
+    return {data_ == nullptr ? nullptr : data_ + layer * layer_stride_, tokens_, dims_, token_stride_,
+            dim_stride_};
   }
 
   class iterator {
@@ -264,7 +274,7 @@ using row_block = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 
 /// The strided view of any matrix with memory behind it, writable if the matrix is.
 template <class M>
-  requires strided_embedding<std::remove_const_t<M>>
+requires strided_embedding<std::remove_const_t<M>>
 auto view_of(M& m) {
   using traits = embedding_traits<std::remove_const_t<M>>;
   return strided_view<element<M>>(traits::data(m), traits::rows(m), traits::cols(m), traits::row_stride(m),
@@ -302,12 +312,17 @@ class row_reader<M> {
       for (index j = 0; j < cols; ++j) out[j] = to_double(from[j * stride]);
   }
 
+  /// The elements of a row in memory, or null where they are not next to each other.
+  const auto* contiguous(index row) const {
+    return view_.col_stride() == 1 ? view_.data() + row * view_.row_stride() : nullptr;
+  }
+
  private:
   strided_view<const std::remove_const_t<element<M>>> view_;
 };
 
-/// A lazy expression is read through one evaluator made here, so that a product inside it is computed once, not once
-/// per row, and nothing else of it is ever stored.
+/// A lazy expression is read through one evaluator made here, so that a product inside it is computed once,
+/// not once per row, and nothing else of it is ever stored.
 template <lazy_embedding M>
 class row_reader<M> {
  public:

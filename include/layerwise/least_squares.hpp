@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/cholesky.hpp>
+#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/moments.hpp>
 
-#include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
 #include <Eigen/QR>
@@ -75,6 +76,22 @@ using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;
 
 inline indices first_indices(index count) { return indices::LinSpaced(count, 0, count - 1); }
 
+/// A, as it was solved for: for the columns of X that were kept, divided by their norms.
+struct scaled_solution {
+  index x_dimensions = 0;
+  Eigen::MatrixXd a;     ///< kept columns x d_t
+  indices kept;          ///< which columns of X
+  Eigen::VectorXd norm;  ///< their norms
+
+  /// A, d_x x d_t, for x * x_scale and t * target_scale; 0 for columns of X that were left out.
+  Eigen::MatrixXd coefficients() const {
+    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(x_dimensions, a.cols());
+    for (index c = 0; c < a.cols(); ++c)
+      for (index i = 0; i < a.rows(); ++i) all(kept[i], c) = a(i, c) / norm[i];
+    return all;
+  }
+};
+
 /// The regression of a target on x, and its certificate. Energies are in units of the target.
 struct regression {
   solver method = solver::cholesky;
@@ -83,7 +100,9 @@ struct regression {
   double discarded_energy = 0.0;  ///< share of the scaled columns' energy in the directions that were not
   double residual_energy = 0.0;   ///< min ||X A - T||_F^2
   double residual_error = 0.0;    ///< bound on the rounding error of residual_energy
-  Eigen::MatrixXd coefficients;   ///< A, d_x x d_t, for x * x_scale and t * target_scale
+  /// ||y - x||_F^2, where it was taken more accurately than in the moments.
+  std::optional<double> update_energy;
+  scaled_solution solution;
 };
 
 /// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full
@@ -140,20 +159,31 @@ class scaled_problem {
     return moments_.tokens - (moments_.centering == centering::columns ? 1 : 0);
   }
 
-  /// G, full, with unit diagonal.
+  /// G with unit diagonal; its lower triangle.
   Eigen::MatrixXd gram() const {
     const Eigen::VectorXd inverse = norm_.cwiseInverse();
-    Eigen::MatrixXd g = moments_.second(live_, live_);
-    g = inverse.asDiagonal() * g * inverse.asDiagonal();
-    g.triangularView<Eigen::StrictlyUpper>() = g.transpose();
-    g.diagonal().setOnes();
+    Eigen::MatrixXd g(size(), size());
+    for_columns(g, [&](index j) {
+      const auto column = moments_.second.col(live_[j]);
+      g(j, j) = 1.0;
+      for (index i = j + 1; i < size(); ++i) g(i, j) = column[live_[i]] * inverse[i] * inverse[j];
+    });
     return g;
   }
 
   /// X^T T for the live columns, rows scaled.
   Eigen::MatrixXd right_side() const {
-    return norm_.cwiseInverse().asDiagonal() * Eigen::MatrixXd(moments_.cross(live_, Eigen::all));
+    const Eigen::VectorXd inverse = norm_.cwiseInverse();
+    Eigen::MatrixXd b(size(), moments_.y_dimensions());
+    for_columns(b, [&](index c) {
+      const auto column = moments_.cross.col(c);
+      for (index i = 0; i < size(); ++i) b(i, c) = column[live_[i]] * inverse[i];
+    });
+    return b;
   }
+
+  /// Norms of columns as they were summed over their norms about the mean.
+  Eigen::VectorXd inflation(const indices& kept) const { return inflation_(kept); }
 
   double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
   double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
@@ -176,11 +206,9 @@ class scaled_problem {
     return error;
   }
 
-  /// Coefficients for all columns of X, in the units of the moments, from those of the kept scaled columns.
-  Eigen::MatrixXd coefficients(const Eigen::MatrixXd& a, const indices& kept) const {
-    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(moments_.x_dimensions(), a.cols());
-    for (index i = 0; i < a.rows(); ++i) all.row(live_[kept[i]]) = a.row(i) / norm_[kept[i]];
-    return all;
+  /// The solution `a` in the coordinates `kept`, as one for all columns of X, in the units of the moments.
+  scaled_solution solution(Eigen::MatrixXd a, const indices& kept) const {
+    return {moments_.x_dimensions(), std::move(a), live_(kept), norm_(kept)};
   }
 
  private:
@@ -190,45 +218,45 @@ class scaled_problem {
   Eigen::VectorXd inflation_;
 };
 
-/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
-/// threads.
-template <class Body>
-void for_column_tiles(Eigen::MatrixXd& m, const Body& body) {
-  parallel_chunks(m.cols(), 64, [&](index first, index count) { body(m.middleCols(first, count)); });
+/// What the rounding of y - x adds to the error of a residual energy f, where the update is the target.
+inline double update_rounding(const pair_moments& m, double f) {
+  if (!m.target_is_update) return 0.0;
+  const double norm = unit_roundoff * m.update_raw_ratio * std::sqrt(m.update_energy);
+  return 2.0 * norm * std::sqrt(f) + norm * norm;
 }
 
 /// Empty if the factorization breaks down or the certificate does not hold.
 inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
-  const Eigen::MatrixXd gram = problem.gram();
-  const Eigen::LLT<Eigen::MatrixXd> llt(gram);
-  if (llt.info() != Eigen::Success) return std::nullopt;
-  const auto lower = llt.matrixL();
+  Eigen::MatrixXd factor = problem.gram(), a = problem.right_side();
+  if (!eliminate(factor, a)) return std::nullopt;
+  const auto lower = std::as_const(factor).triangularView<Eigen::Lower>();
 
   regression out;
   out.method = solver::cholesky;
   out.rank = problem.size();
-  const double largest = largest_eigenvalue(
-      problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return gram * v; });
+  const double largest =
+      largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+        return lower * Eigen::VectorXd(lower.transpose() * v);
+      });
   const double smallest =
-      1.0 / largest_eigenvalue(problem.size(),
-                               [&](const Eigen::VectorXd& v) -> Eigen::VectorXd { return llt.solve(v); });
+      1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+        return lower.transpose().solve(Eigen::VectorXd(lower.solve(v)));
+      });
   out.condition = std::sqrt(std::max(1.0, largest / smallest));
 
-  Eigen::MatrixXd a = problem.right_side();
-  for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
   const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
   out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
-  for_column_tiles(a, [&](auto columns) { llt.matrixU().solveInPlace(columns); });
+  substitute_back(factor, a);
 
   const indices kept = first_indices(problem.size());
   const auto error = problem.moment_error(a, kept, smallest);
   if (!error) return std::nullopt;
-  out.residual_error = *error;
-  out.coefficients = problem.coefficients(a, kept);
+  out.residual_error = *error + update_rounding(problem.moments(), out.residual_energy);
+  out.solution = problem.solution(std::move(a), kept);
   return out;
 }
 
-/// G(order, order) ~ L L^T with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete
+/// G(order, order) ~ L L^T, g the lower triangle of G, with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete
 /// pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's LDLT does not update the
 /// diagonal it pivots on, and so does not reveal the rank.)
 struct pivoted_cholesky {
@@ -253,7 +281,10 @@ struct pivoted_cholesky {
       l.row(k).swap(l.row(best));
       const index below = d - k - 1;
       auto column = l.col(k).tail(below);
-      column = g.col(order[k])(order.tail(below));
+      for (index i = 0; i < below; ++i) {
+        const index row = order[k + 1 + i];
+        column[i] = row > order[k] ? g(row, order[k]) : g(order[k], row);
+      }
       column.noalias() -= l.bottomLeftCorner(below, k) * l.row(k).head(k).transpose();
       l(k, k) = std::sqrt(pivots[k]);
       column /= l(k, k);
@@ -302,7 +333,8 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
     out.residual_error = error.value_or(problem.moments().target_energy.sum());
     if (rank < problem.size()) out.residual_error += out.residual_energy;
-    out.coefficients = problem.coefficients(a, kept);
+    out.residual_error += update_rounding(problem.moments(), out.residual_energy);
+    out.solution = problem.solution(std::move(a), kept);
     return out;
   }
 }
@@ -338,18 +370,189 @@ class block_qr {
 
 /// The data of a pair, where it is still there: layers 0 and 1 of `read`, and the rows that take part.
 struct pair_data {
-  read_row read;
+  read_layer_row read;
   const std::vector<index>& rows;
 };
 
-/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
-/// own rounding, and are left out.
-inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data) {
+/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the data as
+/// it came, in double-double: no centring, no scaling and no y - x is rounded. With the triangle R of X from
+/// solve_orthogonal and P the projection onto the columns of X,
+///     ||P r|| = ||R^-T X^T r||,    f = ||r||^2 - ||P r||^2 (Pythagoras),    a + R^-1 R^-T X^T r is the next a.
+/// All but the two sums r and X^T r is double: R need only be right to theta << 1, relative to X in every direction.
+class refinement {
+ public:
+  refinement(const scaled_problem& problem, const pair_data& data, const scaled_solution& start)
+      : moments_(problem.moments()), data_(data), kept_(start.kept), norm_(start.norm),
+        targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
+        weight_(row_block::Zero(kept_.size(), targets_)), weight_low_(weight_) {
+    weight_.leftCols(moments_.y_dimensions()) = norm_.cwiseInverse().asDiagonal() * start.a;
+    if (moments_.centering == centering::columns) take_means();
+  }
+
+  /// X^T r for the scaled columns of X; for the columns of r their energies, and how far rounding moved their norms.
+  struct residual {
+    Eigen::MatrixXd gradient;
+    Eigen::RowVectorXd energy, rounding;
+  };
+  residual measure() {
+    const index n = static_cast<index>(data_.rows.size());
+    const std::vector<double_double> bias = take_bias();
+    row_block gradient = row_block::Zero(kept_.size(), targets_), gradient_low = gradient;
+    Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(targets_);
+    std::vector<double_double> sum(static_cast<std::size_t>(targets_));
+    for (index done = 0; done < n; done += block_rows) {
+      const index count = std::min(block_rows, n - done);
+      row_block x(count, kept_.size()), r = row_block::Zero(count, targets_), r_low = r;
+      parallel_chunks(count, 16, [&](index first, index length) {
+        for (index i = first; i < first + length; ++i) {
+          read(done + i, &x(i, 0), [&](index c, double_double t) {
+            t.add(bias[static_cast<std::size_t>(c)]);
+            t = t.normalized();
+            r(i, c) = t.high, r_low(i, c) = t.low;
+          });
+          const row_block minus_x = -x.row(i);
+          for (index c = 0; c < targets_; c += accurate_lanes)
+            add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c), targets_,
+                                    &r(i, c), &r_low(i, c));
+          for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
+            const double_double sum = double_double{r(i, c), r_low(i, c)}.normalized();
+            r(i, c) = sum.high, r_low(i, c) = sum.low;
+          }
+        }
+      });
+      parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
+        for (index j = 0; j < kept_.size(); ++j)
+          add_products_accurately(count, &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_, &gradient(j, c),
+                                  &gradient_low(j, c));
+        for (index k = c; k < c + accurate_lanes; ++k)
+          for (index i = 0; i < count; ++i) sum[static_cast<std::size_t>(k)].add({r(i, k), r_low(i, k)});
+      });
+      energy += (r + r_low).colwise().squaredNorm();
+    }
+    // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
+    if (moments_.centering == centering::columns)
+      for (index c = 0; c < targets_; ++c)
+        for (index j = 0; j < kept_.size(); ++j) {
+          double_double g{gradient(j, c), gradient_low(j, c)};
+          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high, sum[static_cast<std::size_t>(c)].value());
+          gradient(j, c) = g.high, gradient_low(j, c) = g.low;
+        }
+    const index width = moments_.y_dimensions();
+    const Eigen::RowVectorXd x_norm =
+        (norm_.transpose().array().square() +
+         static_cast<double>(n) * (moments_.x_mean(kept_).array() * moments_.x_scale).square())
+            .sqrt();
+    return {norm_.cwiseInverse().asDiagonal() * (gradient + gradient_low).leftCols(width), energy.head(width),
+            0x1p-98 * (x_norm * weight_.leftCols(width).cwiseAbs())};
+  }
+
+  /// ||y - x||_F^2 about the mean, in units of the target: relative error u sqrt(n), however large the mean is.
+  double update_energy() const {
+    const index n = static_cast<index>(data_.rows.size()), d = moments_.y_dimensions();
+    std::vector<double_double> mean(static_cast<std::size_t>(d));
+    double energy = 0.0;
+    const auto for_each = [&](const auto& body) {
+      Eigen::RowVectorXd x(d), y(d);
+      for (const index row : data_.rows) {
+        data_.read(0, row, x.data());
+        data_.read(1, row, y.data());
+        for (index c = 0; c < d; ++c) {
+          double_double r{y[c] * moments_.target_scale, 0.0};
+          r.add(-x[c] * moments_.target_scale);
+          body(r, mean[static_cast<std::size_t>(c)]);
+        }
+      }
+    };
+    if (moments_.centering == centering::columns) {
+      for_each([](const double_double& r, double_double& sum) { sum.add(r); });
+      for (double_double& m : mean) m = m.normalized() / static_cast<double>(n);
+    }
+    for_each([&](double_double r, const double_double& m) {
+      r.add({-m.high, -m.low});
+      energy += r.value() * r.value();
+    });
+    return energy;
+  }
+
+  /// a += step
+  void improve(const Eigen::MatrixXd& step) {
+    for (index j = 0; j < step.rows(); ++j)
+      for (index c = 0; c < step.cols(); ++c) {
+        double_double w{weight_(j, c), weight_low_(j, c)};
+        w.add(step(j, c) / norm_[j]);
+        w = w.normalized();
+        weight_(j, c) = w.high, weight_low_(j, c) = w.low;
+      }
+  }
+
+  /// a, rounded
+  Eigen::MatrixXd solution() const { return norm_.asDiagonal() * weight_.leftCols(moments_.y_dimensions()); }
+
+ private:
+  /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are exact.
+  template <class Target>
+  void read(index i, double* x, const Target& target) const {
+    const index row = data_.rows[static_cast<std::size_t>(i)];
+    Eigen::RowVectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
+    data_.read(0, row, in.data());
+    data_.read(1, row, out.data());
+    for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x_scale;
+    for (index c = 0; c < out.size(); ++c) {
+      double_double t{out[c] * moments_.target_scale, 0.0};
+      if (moments_.target_is_update) t.add(-in[c] * moments_.target_scale);
+      target(c, t);
+    }
+  }
+
+  void take_means() {
+    x_mean_.resize(static_cast<std::size_t>(kept_.size()));
+    t_mean_.resize(static_cast<std::size_t>(moments_.y_dimensions()));
+    Eigen::RowVectorXd x(kept_.size());
+    for (std::size_t i = 0; i < data_.rows.size(); ++i) {
+      read(static_cast<index>(i), x.data(), [&](index c, const double_double& t) {
+        t_mean_[static_cast<std::size_t>(c)].add(t);
+      });
+      for (index j = 0; j < x.size(); ++j) x_mean_[static_cast<std::size_t>(j)].add(x[j]);
+    }
+    const double n = static_cast<double>(data_.rows.size());
+    for (auto* means : {&x_mean_, &t_mean_})
+      for (double_double& mean : *means) mean = mean.normalized() / n;
+  }
+
+  /// mean x * a - mean t: what makes the residual's mean 0.
+  std::vector<double_double> take_bias() const {
+    std::vector<double_double> bias(static_cast<std::size_t>(moments_.y_dimensions()));
+    if (moments_.centering == centering::none) return bias;
+    for (index c = 0; c < moments_.y_dimensions(); ++c) {
+      double_double& b = bias[static_cast<std::size_t>(c)];
+      for (index j = 0; j < kept_.size(); ++j) {
+        const double_double& mean = x_mean_[static_cast<std::size_t>(j)];
+        b.add_product(mean.high, weight_(j, c));
+        b.low += mean.low * weight_(j, c) + mean.high * weight_low_(j, c);
+      }
+      const double_double& t = t_mean_[static_cast<std::size_t>(c)];
+      b.add({-t.high, -t.low});
+      b = b.normalized();
+    }
+    return bias;
+  }
+
+  const pair_moments& moments_;
+  const pair_data& data_;
+  const indices kept_;
+  const Eigen::VectorXd norm_;
+  const index targets_;              // columns of t, filled up to whole lanes
+  row_block weight_, weight_low_;    // a in the units of the data, kept columns x targets
+  std::vector<double_double> x_mean_, t_mean_;
+};
+
+/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's own
+/// rounding, and are left out. A residual energy not certain to `allowed` is refined.
+inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data, double allowed) {
   const auto& [read, rows] = data;
   const pair_moments& m = problem.moments();
   const index d = problem.size(), n = static_cast<index>(rows.size());
-  const index rows_at_once =
-      std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
+  const index rows_at_once = std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
 
   block_qr qr(d, m.y_dimensions());
   for (index done = 0; done < n; done += rows_at_once) {
@@ -407,19 +610,34 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   const Eigen::RowVectorXd residual = qr.left() + z.bottomRows(z.rows() - rank).colwise().squaredNorm();
   out.residual_energy = residual.sum();
   const double gamma = problem.gamma_orthogonal();
-  const double theta = std::min(0.5, 2.0 * gamma * std::sqrt(static_cast<double>(d)) / smallest);
+  const indices kept = pivoted.colsPermutation().indices().head(rank).cast<index>();
+  const double theta = 2.0 * gamma * problem.inflation(kept).norm() / smallest;
   for (index c = 0; c < a.cols(); ++c) {
-    const double reach = gamma * (a.col(c).lpNorm<1>() / (1.0 - theta) + std::sqrt(m.target_energy[c]));
+    const double reach =
+        gamma * (a.col(c).lpNorm<1>() / (1.0 - std::min(0.5, theta)) + std::sqrt(m.target_energy[c]));
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }
-  out.coefficients = problem.coefficients(a, pivoted.colsPermutation().indices().head(rank).cast<index>());
-  return out;
-}
+  out.residual_error += update_rounding(m, out.residual_energy);
+  out.solution = problem.solution(std::move(a), kept);
+  if (out.residual_error <= allowed || rank == problem.degrees_of_freedom() || !(theta < 0.5)) return out;
 
-/// What the rounding of t = y - x adds to the error of a residual energy f of t.
-inline double update_rounding(const pair_moments& m, double f) {
-  const double norm = unit_roundoff * m.update_raw_ratio * std::sqrt(m.update_energy);
-  return 2.0 * norm * std::sqrt(f) + norm * norm;
+  refinement refined(problem, data, out.solution);
+  if (m.x_dimensions() == m.y_dimensions()) out.update_energy = refined.update_energy();
+  for (int step = 0; step < 3; ++step) {
+    auto [gradient, energy, rounding] = refined.measure();
+    for_column_tiles(gradient, [&](auto columns) { upper.transpose().solveInPlace(columns); });
+    const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
+    const double left = (energy - projected).cwiseMax(0.0).sum();
+    const double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
+                         rounding_of(n, 1, 0.0) * energy.sum() +
+                         (2.0 * rounding.cwiseProduct(energy.cwiseSqrt()) + rounding.cwiseAbs2()).sum();
+    if (error < out.residual_error) out.residual_energy = left, out.residual_error = error;
+    for_column_tiles(gradient, [&](auto columns) { upper.solveInPlace(columns); });
+    refined.improve(gradient);
+    if (error <= allowed) break;
+  }
+  out.solution.a = refined.solution();
+  return out;
 }
 
 /// Solves by the chosen method; `data` is null where only moments are left. `energy` is what the tolerance on
@@ -431,7 +649,7 @@ inline regression solve_as_given(const scaled_problem& problem, solver method, d
     if (data == nullptr)
       fail<shape_error>("a method that works on moments", "solver::orthogonal, which needs the data",
                         {.operand = "linearity_options"});
-    return solve_orthogonal(problem, *data);
+    return solve_orthogonal(problem, *data, tolerance * energy);
   }
   std::optional<regression> fit;
   if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem);
@@ -442,7 +660,7 @@ inline regression solve_as_given(const scaled_problem& problem, solver method, d
     return *std::move(fit);
   }
   if (fit && fit->residual_error <= tolerance * energy) return *std::move(fit);
-  if (data != nullptr) return solve_orthogonal(problem, *data);
+  if (data != nullptr) return solve_orthogonal(problem, *data, tolerance * energy);
   regression revealing = solve_rank_revealing(problem);
   return fit && fit->residual_error <= revealing.residual_error ? *std::move(fit) : std::move(revealing);
 }
@@ -454,8 +672,6 @@ inline regression solve(const pair_moments& moments, solver method, double toler
   regression fit = solve_as_given(problem, method, tolerance, energy, data);
   if (fit.rank == problem.degrees_of_freedom())
     fit.residual_energy = fit.residual_error = 0.0;  // X spans every direction there is
-  else if (moments.target_is_update)
-    fit.residual_error += update_rounding(moments, fit.residual_energy);
   return fit;
 }
 

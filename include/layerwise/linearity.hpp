@@ -102,7 +102,8 @@ inline double energy_of(const pair_moments& m, explained what) {
 /// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound
 /// never larger than the score could be off.
 inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
-  const double energy = energy_of(m, what);
+  const bool is_refined = what == explained::update && fit.update_energy.has_value();
+  const double energy = is_refined ? *fit.update_energy : energy_of(m, what);
   const double inflation = what == explained::output ? m.output_inflation : m.update_inflation;
   const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
   const double rank = static_cast<double>(fit.rank);
@@ -115,7 +116,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
   // The error of the residual energy, and that of the energy it is divided by.
   double bound = fit.residual_error / energy + unexplained * rounding_of(m.tokens, 1, 0.0) * inflation;
-  if (what == explained::update) {
+  if (what == explained::update && !is_refined) {
     const double rounding = unit_roundoff * m.update_raw_ratio;
     bound += unexplained * (2.0 * rounding + rounding * rounding);
   }
@@ -189,7 +190,7 @@ inline std::pair<pair_moments, regression> regress(const cross_moments& moments,
 
 inline linear_map make_map(const pair_moments& m, const regression& fit) {
   linear_map map;
-  map.weight = fit.coefficients * (m.x_scale / m.target_scale);
+  map.weight = fit.solution.coefficients() * (m.x_scale / m.target_scale);
   if (m.target_is_update) map.weight.diagonal().array() += 1.0;
   if (m.centering == centering::columns)
     map.bias = m.y_mean - m.x_mean * map.weight;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/product.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/procrustes.hpp>
 #include <layerwise/token_mask.hpp>
@@ -40,23 +41,15 @@ namespace detail {
 /// cache. Fixed, so that results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
 
-/// An output tile of `second` or `cross`: at most so many rows and columns. Work is split over tiles, never
-/// over tokens: no thread needs a copy of a d x d matrix, and the sums are the same to the last bit for any
-/// number of threads. Tall tiles because Eigen packs both operands of each: 768 x 192 runs at 0.95 of the
-/// rate of the whole product, 192 x 192 at 0.9. Multiples of 24, the rows of Eigen's AVX-512 kernel.
-inline constexpr index tile_rows = 768, tile_columns = 192;
-
-/// Sixteen neighbouring columns, which stay in registers while a kernel runs down the tokens of a block.
-inline constexpr index lanes = 16;
-
-/// body(first column, integral_constant<columns>) for all columns, in parallel; columns is `lanes`, or 1 at
-/// the end. A column is always summed by one thread, from the first token to the last.
+/// body(first column, integral_constant<columns>) for all columns, in parallel: a panel at once, whose columns stay
+/// in registers while the kernel runs down the tokens of a block, and what is left one by one. A column is always
+/// summed by one thread, from the first token to the last.
 template <class Body>
-void for_column_lanes(index columns, const Body& body) {
-  parallel_chunks(columns, 4 * lanes, [&](index first, index count) {
-    index j = first;
-    for (; j + lanes <= first + count; j += lanes) body(j, std::integral_constant<int, lanes>());
-    for (; j < first + count; ++j) body(j, std::integral_constant<int, 1>());
+void for_panels(index columns, const Body& body) {
+  constexpr index width = packed_block<double>::width;
+  parallel_chunks(columns, width, [&](index first, index count) {
+    if (count == width) return body(first, std::integral_constant<int, width>());
+    for (index j = first; j < first + count; ++j) body(j, std::integral_constant<int, 1>());
   });
 }
 
@@ -82,25 +75,25 @@ struct column_frame {
     sum = energy = Eigen::RowVectorXd::Zero(columns);
   }
 
-  /// out = v * scale - shift for a block of raw values v, which may be `out` itself, and counts it.
-  void absorb(const row_block& v, row_block& out) {
-    sweep(out, [&v](index i, index j, auto lane, double by) { return load(v, i, j, lane) * by; });
+  /// out = v * scale - shift for a block of raw values v, which is counted.
+  void absorb(const row_block& v, packed_block<double>& out) {
+    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, &sum, &energy);
   }
 
   /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
-  void absorb_update(const row_block& x, const row_block& y, row_block& out) {
-    sweep(out, [&](index i, index j, auto lane, double by) {
-      return load(y, i, j, lane) * by - load(x, i, j, lane) * by;
-    });
+  void absorb_update(const row_block& x, const row_block& y, packed_block<double>& out) {
+    sweep([&](index i, index j, auto lane) { return load(y, i, j, lane) * scale - load(x, i, j, lane) * scale; }, y,
+          &out, &sum, &energy);
   }
 
-  /// out = v * scale - shift, without counting.
-  void apply(const row_block& v, row_block& out) const {
-    for_column_lanes(v.cols(), [&](index j, auto lane) {
-      const auto offset = shift.segment<lane>(j).array().eval();
-      for (index i = 0; i < v.rows(); ++i)
-        out.row(i).segment<lane>(j).array() = load(v, i, j, lane) * scale - offset;
-    });
+  /// Counts without an output.
+  void count(const row_block& v) {
+    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, nullptr, &sum, &energy);
+  }
+
+  /// An output without counting.
+  void apply(const row_block& v, packed_block<double>& out) const {
+    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, nullptr, nullptr);
   }
 
   /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are
@@ -123,21 +116,28 @@ struct column_frame {
     return block.row(i).segment<Lane::value>(j).array();
   }
 
+  /// out = scaled - shift; what goes into out is summed. Null: not asked for.
   template <class Scaled>
-  void sweep(row_block& out, const Scaled& scaled) {
-    for_column_lanes(out.cols(), [&](index j, auto lane) {
+  void sweep(const Scaled& scaled, const row_block& v, packed_block<double>* out, Eigen::RowVectorXd* sum_to,
+             Eigen::RowVectorXd* energy_to) const {
+    if (out != nullptr) out->resize(v.rows(), v.cols());
+    for_panels(v.cols(), [&](index j, auto lane) {
       using columns = Eigen::Array<double, 1, lane>;
       const columns offset = shift.segment<lane>(j).array();
       columns block_sum = columns::Zero(), block_energy = columns::Zero();
-      for (index i = 0; i < out.rows(); ++i) {
-        const columns v = scaled(i, j, lane, scale) - offset;
-        out.row(i).segment<lane>(j).array() = v;
-        block_sum += v;
-        block_energy += v * v;
+      double* to = out == nullptr ? nullptr : out->at(j);
+      for (index i = 0; i < v.rows(); ++i) {
+        const columns value = scaled(i, j, lane) - offset;
+        if (to != nullptr) columns::Map(to) = value, to += out->row_stride();
+        block_sum += value;
+        block_energy += value * value;
       }
-      sum.segment<lane>(j).array() += block_sum;
-      energy.segment<lane>(j).array() += block_energy;
+      if (sum_to != nullptr) {
+        sum_to->segment<lane>(j).array() += block_sum;
+        energy_to->segment<lane>(j).array() += block_energy;
+      }
     });
+    if (out != nullptr) out->clear_padding();
   }
 };
 
@@ -168,49 +168,11 @@ struct pair_moments {
   index y_dimensions() const { return cross.cols(); }
 };
 
-/// second += x^T x (lower triangle) and cross += x^T t.
-inline void add_products(const row_block& x, const row_block& t, Eigen::MatrixXd& second,
-                         Eigen::MatrixXd& cross) {
-#ifdef EIGEN_USE_BLAS
-  // The BLAS brings its own threads and tiles.
-  second.selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
-  cross.noalias() += x.transpose() * t;
-#else
-  struct tile {
-    bool of_second;
-    index row, column;
-  };
-  std::vector<tile> tiles;  // the larger ones first, for the threads to end together
-  for (index j = 0; j < t.cols(); j += tile_columns)
-    for (index i = 0; i < x.cols(); i += tile_rows) tiles.push_back({false, i, j});
-  for (index j = 0; j < x.cols(); j += tile_columns) {
-    for (index i = j + tile_columns; i < x.cols(); i += tile_rows) tiles.push_back({true, i, j});
-    tiles.push_back({true, j, j});
-  }
-  const auto columns = [](const row_block& block, index first, index most) {
-    return block.middleCols(first, std::min(most, block.cols() - first));
-  };
-  parallel_for(static_cast<index>(tiles.size()), [&](index k) {
-    const auto [of_second, i, j] = tiles[static_cast<std::size_t>(k)];
-    const auto right = columns(of_second ? x : t, j, tile_columns);
-    if (of_second && i == j) {
-      second.block(j, j, right.cols(), right.cols())
-          .selfadjointView<Eigen::Lower>()
-          .rankUpdate(right.transpose());
-    } else {
-      const auto left = columns(x, i, tile_rows);
-      (of_second ? second : cross).block(i, j, left.cols(), right.cols()).noalias() +=
-          left.transpose() * right;
-    }
-  });
-#endif
-}
-
 // Called once a row or a block: type erasure costs nothing there, and all below compiles once, not per matrix
 // type.
 
 /// Reads row `row` of layer `layer` as double.
-using read_row = std::function<void(index layer, index row, double* out)>;
+using read_layer_row = std::function<void(index layer, index row, double* out)>;
 /// Sees a block of raw rows of the pair l, layers l - 1 and l. Empty: nobody looks.
 using observe_pair =
     std::function<void(index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y)>;
@@ -239,10 +201,11 @@ class moment_chain {
   /// before any is added, so that an exception leaves the moments as they were. Throws non_finite_error, and
   /// degenerate_input_error for a row of zeros unless zero_rows_allowed; where(layer) names the operand.
   /// observe(pair, x, y) sees every block of raw rows of every pair, once.
-  void add(const read_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
+  void add(const read_layer_row& read, const std::vector<index>& rows, bool zero_rows_allowed,
            const name_layer& where, const observe_pair& observe = {}) {
     const auto row_peaks = inspect(read, rows, zero_rows_allowed, where);
     const index n = static_cast<index>(rows.size());
+    workspace space;
     for (index done = 0; done < n;) {
       const index count = std::min(block_rows - pending_rows_, n - done);
       // Block by block, so that scales do not depend on how rows were batched either.
@@ -253,10 +216,10 @@ class moment_chain {
         read(layer, rows[static_cast<std::size_t>(done + i)], out);
       };
       if (count == block_rows) {
-        add_block(next, block_rows, observe);
+        add_block(next, block_rows, observe, space);
       } else {
         append_pending(next, count);
-        if (pending_rows_ == block_rows) flush(observe);
+        if (pending_rows_ == block_rows) flush(observe, space);
       }
       done += count;
     }
@@ -273,6 +236,7 @@ class moment_chain {
       else
         merge_blocks(other);
     }
+    workspace space;
     for (index done = 0; done < other.pending_rows_;) {
       const index count = std::min(block_rows - pending_rows_, other.pending_rows_ - done);
       append_pending(
@@ -282,7 +246,7 @@ class moment_chain {
           },
           count);
       done += count;
-      if (pending_rows_ == block_rows) flush(observe);
+      if (pending_rows_ == block_rows) flush(observe, space);
     }
   }
 
@@ -297,7 +261,8 @@ class moment_chain {
   /// The moments of the pair (h_{l-1}, h_l), l = 1..L. Copies the pair's matrices; pending rows are included.
   pair_moments extract(index l, centering center) const {
     moment_chain pair = slice(l);
-    if (pair.pending_rows_ > 0) pair.flush({});
+    workspace space;
+    if (pair.pending_rows_ > 0) pair.flush({}, space);
     return std::move(pair).finish(center);
   }
 
@@ -336,7 +301,7 @@ class moment_chain {
 
   /// Checks all rows, and returns for each layer and row a bound on its elements' magnitude: at least the largest,
   /// at most d times that, 0 for a row of zeros.
-  std::vector<std::vector<double>> inspect(const read_row& read, const std::vector<index>& rows,
+  std::vector<std::vector<double>> inspect(const read_layer_row& read, const std::vector<index>& rows,
                                            bool zero_rows_allowed, const name_layer& where) const {
     std::vector<std::vector<double>> peaks(layers_.size(), std::vector<double>(rows.size()));
     for (index l = 0; l < layers(); ++l) {
@@ -366,13 +331,13 @@ class moment_chain {
     return peaks;
   }
 
-  static void read_block(const read_row& read, index layer, row_block& block) {
+  static void read_block(const read_layer_row& read, index layer, row_block& block) {
     parallel_chunks(block.rows(), 64, [&](index first, index count) {
       for (index i = first; i < first + count; ++i) read(layer, i, &block(i, 0));
     });
   }
 
-  void append_pending(const read_row& read, index count) {
+  void append_pending(const read_layer_row& read, index count) {
     for (index l = 0; l < layers(); ++l) {
       row_block& pending = at(layers_, l).pending;
       pending.resize(block_rows, dimensions(l));  // allocates once
@@ -381,19 +346,26 @@ class moment_chain {
     pending_rows_ += count;
   }
 
-  void flush(const observe_pair& observe) {
+  /// What add_block works in: 512 rows of the previous layer, of the current one, and packed of x and the target.
+  struct workspace {
+    row_block previous, current;
+    packed_block<double> x, target;
+  };
+
+  void flush(const observe_pair& observe, workspace& space) {
     const auto read = [&](index layer, index i, double* out) {
       const auto row = at(layers_, layer).pending.row(i);
       std::copy(row.data(), row.data() + row.size(), out);
     };
-    add_block(read, pending_rows_, observe);
+    add_block(read, pending_rows_, observe, space);
     pending_rows_ = 0;
   }
 
-  /// One walk through the layers. Three tiles are alive: the previous layer, the current one, and the target.
-  void add_block(const read_row& read, index rows, const observe_pair& observe) {
+  /// One walk through the layers.
+  void add_block(const read_layer_row& read, index rows, const observe_pair& observe, workspace& space) {
     choose_scales();
-    row_block previous, current(rows, dimensions(0)), target;
+    auto& [previous, current, x, target] = space;
+    current.resize(rows, dimensions(0));
     read_block(read, 0, current);
     start(0, current);
     for (index l = 1; l < layers(); ++l) {
@@ -402,9 +374,9 @@ class moment_chain {
       read_block(read, l, current);
       start(l, current);
       if (observe) observe(l, previous, current);
-      add_pair(l, previous, current, target);
+      add_pair(l, previous, current, x, target);
     }
-    at(layers_, layers() - 1).frame.absorb(current, current);
+    at(layers_, layers() - 1).frame.count(current);
     tokens_ += rows;
   }
 
@@ -414,40 +386,38 @@ class moment_chain {
       frame.start(raw.rows(), raw.cols(), [&](index i, index j) { return raw(i, j) * frame.scale; });
   }
 
-  /// x is consumed: it becomes the shifted rows. y stays raw; it is the next pair's x.
-  void add_pair(index l, row_block& x, const row_block& y, row_block& target) {
+  /// Raw rows of both layers, and room for the shifted ones of x and of the target.
+  void add_pair(index l, const row_block& raw_x, const row_block& raw_y, packed_block<double>& x,
+                packed_block<double>& target) {
     layer_state& input = at(layers_, l - 1);
     const column_frame& output = at(layers_, l).frame;
     pair_state& state = pair(l);
-    target.resize(y.rows(), y.cols());
 
     if (has_update(l)) {
       const bool first = !state.update.started();
       const double scale = state.update.scale;
       if (first)
-        state.update.start(y.rows(), y.cols(),
-                           [&](index i, index j) { return y(i, j) * scale - x(i, j) * scale; });
-      state.update.absorb_update(x, y, target);
-      if (first) state.target_is_update = is_smaller(state.update, target, output, y);
+        state.update.start(raw_y.rows(), raw_y.cols(),
+                           [&](index i, index j) { return raw_y(i, j) * scale - raw_x(i, j) * scale; });
+      state.update.absorb_update(raw_x, raw_y, target);
+      if (first) state.target_is_update = is_smaller(state.update, output, raw_y);
     }
-    if (!state.target_is_update) output.apply(y, target);
+    if (!state.target_is_update) output.apply(raw_y, target);
 
-    input.frame.absorb(x, x);
+    input.frame.absorb(raw_x, x);
     if (input.second.size() == 0) input.second.setZero(x.cols(), x.cols());
     if (state.cross.size() == 0) {
       state.cross.setZero(x.cols(), target.cols());
       state.converted.setZero(target.cols());
     }
-    add_products(x, target, input.second, state.cross);
+    add_products<double>(1.0, {{x, x, input.second, true}, {x, target, state.cross}});
   }
 
   /// On the first block both frames' shifts are its means: is the update's energy at most the output's?
-  static bool is_smaller(const column_frame& update, const row_block& shifted_update,
-                         const column_frame& output, const row_block& raw_output) {
-    row_block y(raw_output.rows(), raw_output.cols());
-    output.apply(raw_output, y);
+  static bool is_smaller(const column_frame& update, column_frame output, const row_block& raw_output) {
+    output.count(raw_output);
     const double ratio = output.scale / update.scale;
-    return shifted_update.squaredNorm() * ratio * ratio <= y.squaredNorm();
+    return update.energy.sum() * ratio * ratio <= output.energy.sum();
   }
 
   /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for

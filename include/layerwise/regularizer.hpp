@@ -11,6 +11,7 @@
 
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -39,28 +40,32 @@ class squared_step_term {
   explicit squared_step_term(double scale) : scale_(scale) {}
 
   /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null.
-  scaled_sum enter(index l, const double* before, const double* here, index d, index token) {
+  scaled_sum enter(index l, const double* before, const double* here, const row_sums& sums, index d,
+                   index token) {
     scaled_sum step;
     if (before != nullptr)
-      step =
-          squared_distance(before, here, d, hidden_state_place(l - 1, token), hidden_state_place(l, token));
+      step = squared_distance(before, here, sums, d, hidden_state_place(l - 1, token),
+                              hidden_state_place(l, token));
     previous_is_huge_ = std::exchange(is_huge_, step.exponent > 2000);
     return step;
   }
 
-  /// out = the gradient with respect to h_l: 2 ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends, where a
-  /// pointer is null, only what exists. To be called when layer l + 1 has been entered.
-  void gradient(index, const double* before, const double* here, const double* after, index d,
-                double* out) const {
+  /// Calls add(g) with g(at) the gradient with respect to h_l, see add_to_row: 2 ((h_l - h_{l-1}) - (h_{l+1}
+  /// - h_l)), at both ends, where a pointer is null, only what exists. To be called when layer l + 1 has been
+  /// entered.
+  template <class Add>
+  void gradient(index, const double* before, const double* here, const double* after, const Add& add) const {
     if (before == nullptr) before = here;
     if (after == nullptr) after = here;
-    if (is_huge_ || previous_is_huge_) {
+    if (is_huge_ || previous_is_huge_)
       // Differences of the largest numbers overflow, a quarter of them does not.
-      for (index j = 0; j < d; ++j)
-        out[j] = 8 * scale_ * ((here[j] / 4 - before[j] / 4) - (after[j] / 4 - here[j] / 4));
-    } else {
-      for (index j = 0; j < d; ++j) out[j] = 2 * scale_ * ((here[j] - before[j]) - (after[j] - here[j]));
-    }
+      add([=, scale = 8 * scale_](const auto& at) {
+        return scale * ((at(here) / 4 - at(before) / 4) - (at(after) / 4 - at(here) / 4));
+      });
+    else
+      add([=, scale = 2 * scale_](const auto& at) {
+        return scale * ((at(here) - at(before)) - (at(after) - at(here)));
+      });
   }
 
  private:
@@ -78,15 +83,16 @@ class turn_term {
   /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null. A
   /// row whose squares leave the range of double is divided by a power of two in place: its direction is all
   /// that counts.
-  scaled_sum enter(index l, const double* before, double* here, index d, index token) {
+  scaled_sum enter(index l, const double* before, double* here, row_sums sums, index d, index token) {
     row& own = at(l);
-    own = {sum_of_squares(here, d), 0};
-    if (!in_safe_range(own.squares)) {
+    own = {};
+    if (!in_safe_range(sums.squares)) {
       own.exponent = rescale_direction(here, d, hidden_state_place(l, token));
-      own.squares = sum_of_squares(here, d);
+      sums = sum_row(before, here, d);
     }
+    own.squares = sums.squares;
     if (before == nullptr) return {};
-    const row_angle angle = measure_angle(before, at(l - 1).squares, here, own.squares, d,
+    const row_angle angle = measure_angle(before, at(l - 1).squares, here, sums, d,
                                           hidden_state_place(l - 1, token), hidden_state_place(l, token));
     own.weight = weights_[static_cast<std::size_t>(l - 1)];
     own.sign = angle.acute ? 1. : -1.;
@@ -94,26 +100,31 @@ class turn_term {
     return {2 * own.weight * angle.displacement(), 0};
   }
 
-  /// out = the gradient with respect to h = h_l. With u^ = u / ||u||, s the sign of the cosine c and E = 1 -
-  /// |c|,
+  /// Calls add(g) with g(at) the gradient with respect to h = h_l, see add_to_row. With u^ = u / ||u||, s the
+  /// sign of the cosine c and E = 1 - |c|,
   ///
   ///     d(1 - c)/dh = -(v^ - c h^) / ||h|| = -((v^ - s h^) + s E h^) / ||h||
   ///
   /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is. At
   /// both ends a pointer is null. To be called when layer l + 1 has been entered.
-  void gradient(index l, const double* before, const double* here, const double* after, index d,
-                double* out) const {
+  template <class Add>
+  void gradient(index l, const double* before, const double* here, const double* after,
+                const Add& add) const {
     const row& own = at(l);
     const double factor = -scale_ / own.squares;
     const neighbour in = before == nullptr ? neighbour{here} : neighbour{before, own, own, at(l - 1), factor};
     const neighbour next =
         after == nullptr ? neighbour{here} : neighbour{after, at(l + 1), own, at(l + 1), factor};
-    const double along = in.along + next.along;
-    for (index j = 0; j < d; ++j)
-      out[j] = in.factor * (in.stretch * in.values[j] - in.sign * here[j]) +
-               next.factor * (next.stretch * next.values[j] - next.sign * here[j]) + along * here[j];
-    if (own.exponent != 0)
-      for (index j = 0; j < d; ++j) out[j] = std::scalbn(out[j], -own.exponent);
+    const auto slope = [=, along = in.along + next.along](const auto& at) {
+      return in.factor * (in.stretch * at(in.values) - at(here)) +
+             next.factor * (next.stretch * at(next.values) - at(here)) + along * at(here);
+    };
+    if (own.exponent == 0) return add(slope);
+    // In two steps, because the power of two itself may be out of range.
+    const int half = own.exponent / 2;
+    add([slope, first = std::exp2(-half), second = std::exp2(half - own.exponent)](const auto& at) {
+      return slope(at) * first * second;
+    });
   }
 
  private:
@@ -123,18 +134,17 @@ class turn_term {
     double weight = 0, sign = 1, shortfall = 0;  ///< of the turn into this layer: w, s and E
   };
 
-  /// What the gradient takes from one neighbour v; nothing, by default.
+  /// What the gradient takes from one neighbour v, factor (stretch v - h) + along h; nothing, by default.
   struct neighbour {
     const double* values;
-    double factor = 0, sign = 1, stretch = 1 /* ||h|| / ||v|| */, along = 0;
+    double factor = 0, stretch = 1 /* s ||h|| / ||v|| */, along = 0;
 
     explicit neighbour(const double* anything) : values(anything) {}
     neighbour(const double* v, const row& turn, const row& own, const row& other, double scale)
         : values(v),
-          factor(scale * turn.weight),
-          sign(turn.sign),
-          stretch(std::sqrt(own.squares / other.squares)),
-          along(factor * sign * turn.shortfall) {}
+          factor(scale * turn.weight * turn.sign),
+          stretch(turn.sign * std::sqrt(own.squares / other.squares)),
+          along(factor * turn.shortfall) {}
   };
 
   // Three layers are enough: what a gradient needs.
@@ -146,16 +156,28 @@ class turn_term {
   std::array<row, 3> rows_;
 };
 
-/// row `token` of m += values, rounded once to m's scalar type
-template <class T>
-void add_to_row(const strided_view<T>& m, index token, const double* values) {
+/// Adds values to row `token`, rounded once to m's scalar type. Block by block they are values(at), where
+/// at(row) is the block of a row, which must be readable up to the end of its last block: so they do not
+/// depend on how m lies in memory. Prefetches the row `next`.
+template <class T, class Values>
+[[gnu::flatten, gnu::noinline]] void add_to_row(const strided_view<T>& m, index token, index next,
+                                                Values values) {
   T* to = m.data() + token * m.row_stride();
+  const T* later = m.data() + next * m.row_stride();
   const index cols = m.cols(), stride = m.col_stride();
-  if (stride == 1)
-    for (index j = 0; j < cols; ++j) to[j] = static_cast<T>(static_cast<double>(to[j]) + values[j]);
-  else
-    for (index j = 0; j < cols; ++j)
-      to[j * stride] = static_cast<T>(static_cast<double>(to[j * stride]) + values[j]);
+  for (index j = 0; j < cols; j += lanes) {
+    const auto at = [j](const double* row) { return lane_block::Map(row + j); };
+    const index count = std::min(lanes, cols - j);
+    if (stride == 1 && count == lanes) {
+      prefetch(later + j);
+      store_lanes(load_lanes(to + j) + values(at), to + j);
+      continue;
+    }
+    lane_block sum = lane_block::Zero();
+    for (index k = 0; k < count; ++k) sum[k] = to_double(to[(j + k) * stride]);
+    sum += values(at);
+    for (index k = 0; k < count; ++k) to[(j + k) * stride] = static_cast<T>(sum[k]);
+  }
 }
 
 /// No gradients are asked for.
@@ -204,18 +226,20 @@ double regularize(double lambda, reduction how, const MakeTerm& make_term, const
   parallel_chunks(kept, chunk, [&](index first, index count) {
     auto term = term_of_all;
     scaled_sum sum;
-    row_block rows(3, size.cols);
-    Eigen::VectorXd gradient(size.cols);
+    row_block rows = row_block::Zero(3, size.cols + lanes);  // whole blocks
     for (index i = first; i < first + count; ++i) {
       const index token = tokens[static_cast<std::size_t>(i)];
+      const index next = tokens[static_cast<std::size_t>(std::min(i + 2, kept - 1))];
       const auto row = [&](index l) { return l < 0 || l > last ? nullptr : &rows(l % 3, 0); };
       const auto add_gradient = [&](index l) {
-        term.gradient(l, row(l - 1), row(l), row(l + 1), size.cols, gradient.data());
-        add_to_row(writers[static_cast<std::size_t>(l)], token, gradient.data());
+        term.gradient(l, row(l - 1), row(l), row(l + 1), [&](const auto& values) {
+          add_to_row(writers[static_cast<std::size_t>(l)], token, next, values);
+        });
       };
       for (index l = 0; l <= last; ++l) {
-        layers[static_cast<std::size_t>(l)].read(token, row(l));
-        sum.add(term.enter(l, row(l - 1), row(l), size.cols, token));
+        const auto& layer = layers[static_cast<std::size_t>(l)];
+        const row_sums sums = read_row(layer, token, next, row(l - 1), row(l));
+        sum.add(term.enter(l, row(l - 1), row(l), sums, size.cols, token));
         if (!writers.empty() && l > 0) add_gradient(l - 1);
       }
       if (!writers.empty()) add_gradient(last);
@@ -271,12 +295,12 @@ struct make_jump_term {
 // What the three regularizers have in common:
 //
 // states: h_0 ... h_L, n_tokens x d each, L >= 1: any forward range of embedding matrices, hidden_states_view
-// included. gradients: L + 1 writable matrices of the same shape and of any scalar type. The gradient of the
-// value with respect
-//   to every h_l is *added* to them, computed in double and rounded once. They must not overlap the states.
+//   included.
+// gradients: L + 1 writable matrices of the same shape and of any scalar type. The gradient of the value with
+//   respect to every h_l is *added* to them, computed in double and rounded once. They must not overlap the
+//   states.
 // mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
-// neither
-//   are their gradients.
+//   neither are their gradients.
 //
 // Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
 // degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
@@ -285,7 +309,7 @@ struct make_jump_term {
 // comes, in the one pass, and the gradients of other rows have been added by then. Throw them away after an
 // exception.
 //
-// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is four
+// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three
 // rows per thread. The same to the bit for any number of threads.
 
 /// The MSE regularizer of arXiv 2405.12250: lambda * sum_{l=1}^{L} ||h_l - h_{l-1}||^2, which draws

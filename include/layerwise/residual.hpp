@@ -33,19 +33,21 @@ struct row_contribution {
   }
 };
 
-/// Throws non_finite_error with the column, at the place given. Rows of zeros are for the caller to judge.
-inline row_contribution measure_contribution(const double* x, const double* y, index d, const place& x_at,
-                                             const place& y_at) {
-  return {squared_distance(x, y, d, x_at, y_at), squared_norm(y, d, y_at)};
+/// With `sums` what sum_row told about y after x. Throws non_finite_error with the column, at the place
+/// given. Rows of zeros are for the caller to judge.
+inline row_contribution measure_contribution(const double* x, const double* y, const row_sums& sums, index d,
+                                             const place& x_at, const place& y_at) {
+  return {squared_distance(x, y, sums, d, x_at, y_at), squared_norm(y, sums.squares, d, y_at)};
 }
 
 template <embedding_matrix X, embedding_matrix Y>
 std::vector<row_contribution> contributions(const X& before, const Y& after) {
   const row_reader<X> from(before);
   std::vector<row_contribution> tokens(static_cast<std::size_t>(from.rows()));
-  for_each_row_pair(from, row_reader<Y>(after), [&](index token, index d, const double* x, const double* y) {
-    tokens[static_cast<std::size_t>(token)] = measure_contribution(
-        x, y, d, {.operand = "before", .row = token}, {.operand = "after", .row = token});
+  for_each_row_pair(from, row_reader<Y>(after), [&](const row_pair& p) {
+    tokens[static_cast<std::size_t>(p.token)] =
+        measure_contribution(p.before, p.after, p.sums, p.d, {.operand = "before", .row = p.token},
+                             {.operand = "after", .row = p.token});
   });
   return tokens;
 }
@@ -62,16 +64,15 @@ template <embedding_matrix X, embedding_matrix Y>
 auto residual_update(const X& before, const Y& after) {
   const detail::row_reader<X> from(before);
   detail::row_block update(from.rows(), from.cols());
-  detail::for_each_row_pair(
-      from, detail::row_reader<Y>(after), [&](index token, index d, const double* x, const double* y) {
-        double* difference = &update(token, 0);
-        for (index j = 0; j < d; ++j) difference[j] = y[j] - x[j];
-        if (!std::isfinite(update.row(token).sum())) {
-          detail::fail_non_finite(x, d, {.operand = "before", .row = token});
-          detail::fail_non_finite(y, d, {.operand = "after", .row = token});
-          detail::fail_non_finite(difference, d, {.operand = "after - before", .row = token});
-        }
-      });
+  detail::for_each_row_pair(from, detail::row_reader<Y>(after), [&](const detail::row_pair& p) {
+    double* difference = &update(p.token, 0);
+    for (index j = 0; j < p.d; ++j) difference[j] = p.after[j] - p.before[j];
+    if (!std::isfinite(p.sums.step)) {
+      detail::fail_non_finite(p.before, p.d, {.operand = "before", .row = p.token});
+      detail::fail_non_finite(p.after, p.d, {.operand = "after", .row = p.token});
+      detail::fail_non_finite(difference, p.d, {.operand = "after - before", .row = p.token});
+    }
+  });
   return update;
 }
 
