@@ -415,8 +415,8 @@ class refinement {
             add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c), targets_,
                                     &r(i, c), &r_low(i, c));
           for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
-            const double_double sum = double_double{r(i, c), r_low(i, c)}.normalized();
-            r(i, c) = sum.high, r_low(i, c) = sum.low;
+            const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
+            r(i, c) = element.high, r_low(i, c) = element.low;
           }
         }
       });
