@@ -1,6 +1,6 @@
-// Linear regression from its definition, in long double, or in quad where the data is so ill-conditioned that long
-// double is not enough: what the tests compare the library's scores with. It shares nothing with the library but the
-// definition.
+// Linear regression from its definition, in long double, or in quad where the data is so ill-conditioned that
+// long double is not enough: what the tests compare the library's scores with. It shares nothing with the
+// library but the definition.
 #pragma once
 
 #include "quad.hpp"
@@ -83,7 +83,8 @@ exact_regression regress_in(Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic> 
   const auto as_long_double = [](const Real& value) { return static_cast<long double>(value); };
   const matrix triangle = qr.matrixQR().topRows(most).template triangularView<Eigen::Upper>();
   out.triangle = triangle.unaryExpr(as_long_double);
-  const long double rounding = as_long_double(Eigen::NumTraits<Real>::epsilon()) * std::sqrt(static_cast<long double>(d));
+  const long double rounding =
+      as_long_double(Eigen::NumTraits<Real>::epsilon()) * std::sqrt(static_cast<long double>(d));
   if (out.triangle(0, 0) != 0)
     while (out.rank < most && out.relative_pivot(out.rank) > 64 * rounding) ++out.rank;
 
@@ -92,8 +93,10 @@ exact_regression regress_in(Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic> 
   out.update_energy = as_long_double(update_energy);
   out.residual_energy = as_long_double(z.bottomRows(z.rows() - out.rank).squaredNorm());
   matrix a = matrix::Zero(d, y.cols());
-  a.topRows(out.rank) = qr.matrixQR().topLeftCorner(out.rank, out.rank).template triangularView<Eigen::Upper>().solve(
-      z.topRows(out.rank));
+  a.topRows(out.rank) = qr.matrixQR()
+                            .topLeftCorner(out.rank, out.rank)
+                            .template triangularView<Eigen::Upper>()
+                            .solve(z.topRows(out.rank));
   matrix weight = norm.cwiseInverse().asDiagonal() * matrix(qr.colsPermutation() * a);
   if (fit_update) weight.diagonal().array() += Real(1);
   out.weight = weight.unaryExpr(as_long_double);

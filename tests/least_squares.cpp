@@ -35,10 +35,10 @@ struct way {
   enum { data, moments, merged } from;
   solver method;
 };
-const std::vector<way> ways{{way::data, solver::automatic},         {way::data, solver::cholesky},
-                            {way::data, solver::orthogonal},        {way::data, solver::rank_revealing},
-                            {way::moments, solver::automatic},      {way::moments, solver::rank_revealing},
-                            {way::merged, solver::automatic},       {way::merged, solver::cholesky},
+const std::vector<way> ways{{way::data, solver::automatic},       {way::data, solver::cholesky},
+                            {way::data, solver::orthogonal},      {way::data, solver::rank_revealing},
+                            {way::moments, solver::automatic},    {way::moments, solver::rank_revealing},
+                            {way::merged, solver::automatic},     {way::merged, solver::cholesky},
                             {way::merged, solver::rank_revealing}};
 
 /// Random parts, merged pairwise in random order.
@@ -65,12 +65,14 @@ struct looseness {
   double worst_error = 0.0;
 
   void report() {
-    const std::map<solver, const char*> names{
-        {solver::cholesky, "cholesky"}, {solver::orthogonal, "orthogonal"}, {solver::rank_revealing, "rank_revealing"}};
+    const std::map<solver, const char*> names{{solver::cholesky, "cholesky"},
+                                              {solver::orthogonal, "orthogonal"},
+                                              {solver::rank_revealing, "rank_revealing"}};
     for (auto& [method, all] : ratios) {
       std::sort(all.begin(), all.end());
-      MESSAGE("bound / error by ", std::string(names.at(method)), ": ", all.size(), " scores, least ", all.front(),
-              ", median ", all[all.size() / 2], ", 99 % below ", all[all.size() * 99 / 100], ", most ", all.back());
+      MESSAGE("bound / error by ", std::string(names.at(method)), ": ", all.size(), " scores, least ",
+              all.front(), ", median ", all[all.size() / 2], ", 99 % below ", all[all.size() * 99 / 100],
+              ", most ", all.back());
     }
     MESSAGE("largest error with the data at hand: ", worst_error);
   }
@@ -82,8 +84,9 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
   const cast_pair<Scalar> data(make_data(random, c));
   const centering center = random_index(random, 0, 3) == 0 ? centering::none : centering::columns;
   // Long double is better than the certificate up to a condition of 1e4.
-  const exact_regression exact = c.condition > 1e4 ? regress_in_quad(data.x, data.y, center == centering::columns)
-                                                   : regress_exactly(data.x, data.y, center == centering::columns);
+  const exact_regression exact = c.condition > 1e4
+                                     ? regress_in_quad(data.x, data.y, center == centering::columns)
+                                     : regress_exactly(data.x, data.y, center == centering::columns);
   if (exact.output_energy == 0 || exact.rank == 0) return;
   const std::string scalar = typeid(Scalar).name();
   CAPTURE(c);
@@ -119,7 +122,8 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
     const cross_moments moments = by.from == way::merged ? random_merges(random, data.x, data.y) : once;
     try {
       check(by,
-            by.from == way::data ? layerwise::linearity(data.x, data.y, options) : layerwise::linearity(moments, options),
+            by.from == way::data ? layerwise::linearity(data.x, data.y, options)
+                                 : layerwise::linearity(moments, options),
             exact.score());
       if (c.d_x == c.d_y && exact.update_energy > 0)
         check(by,
@@ -177,9 +181,11 @@ TEST_CASE("the error bound holds for float, half and bfloat16") {
   looseness seen;
   const std::vector<double> conditions{1.0, 1e2, 1e4, 1e8, 1e12};
   for (int trial = 0; trial < 80; ++trial) {
-    check_certificate<float>(random, random_case(random, conditions, {1.0, 1.0, 1e-38, 1e-42, 1e30}), 1e-8, seen);
+    check_certificate<float>(random, random_case(random, conditions, {1.0, 1.0, 1e-38, 1e-42, 1e30}), 1e-8,
+                             seen);
     check_certificate<Eigen::half>(random, random_case(random, conditions, {1.0, 1e-5, 1e3}), 1e-8, seen);
-    check_certificate<Eigen::bfloat16>(random, random_case(random, conditions, {1.0, 1e-38, 1e30}), 1e-8, seen);
+    check_certificate<Eigen::bfloat16>(random, random_case(random, conditions, {1.0, 1e-38, 1e30}), 1e-8,
+                                       seen);
   }
   seen.report();
 }
@@ -205,13 +211,15 @@ TEST_CASE("the error bound holds for many tokens, and for blocks that chose diff
 TEST_CASE("the bound is worth something: below 1e-12 where the problem is easy") {
   std::mt19937_64 random(5);
   for (const index d : {1, 10, 100}) {
-    const data_pair data = make_data(random, {.n = 8 * d + 20, .d_x = d, .d_y = d, .condition = 3.0, .offset = 1.0});
+    const data_pair data =
+        make_data(random, {.n = 8 * d + 20, .d_x = d, .d_y = d, .condition = 3.0, .offset = 1.0});
     for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing})
       CHECK(layerwise::linearity(data.x, data.y, {.method = method}).error_bound < 1e-12);
   }
 }
 
-TEST_CASE("automatic takes Cholesky if its bound is within the tolerance, else the data, else the revealed rank") {
+TEST_CASE(
+    "automatic takes Cholesky if its bound is within the tolerance, else the data, else the revealed rank") {
   std::mt19937_64 random(6);
   const data_pair easy = make_data(random, {.n = 200, .d_x = 8, .d_y = 8}),
                   hard = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .condition = 1e5}),
@@ -311,13 +319,14 @@ TEST_CASE("directions at the level of rounding are left out, and their energy is
 
 TEST_CASE("rank decisions are relative: neither scale nor a scale per column matters") {
   std::mt19937_64 random(9);
-  const data_pair data = make_data(random, {.n = 200, .d_x = 10, .d_y = 3, .condition = 1e4, .duplicates = 2});
+  const data_pair data =
+      make_data(random, {.n = 200, .d_x = 10, .d_y = 3, .condition = 1e4, .duplicates = 2});
   for (const solver method : {solver::orthogonal, solver::rank_revealing}) {
     const linearity_result plain = layerwise::linearity(data.x, data.y, {.method = method});
     for (const double scale : {1e-300, 1e-20, 1e20, 1e300})
       CHECK(layerwise::linearity(data.x * scale, data.y, {.method = method}).rank == plain.rank);
-    const Eigen::VectorXd uneven =
-        Eigen::VectorXd::NullaryExpr(10, [&](index j) { return std::ldexp(1.0, static_cast<int>(j * 10 - 50)); });
+    const Eigen::VectorXd uneven = Eigen::VectorXd::NullaryExpr(
+        10, [&](index j) { return std::ldexp(1.0, static_cast<int>(j * 10 - 50)); });
     const linearity_result r = layerwise::linearity(data.x * uneven.asDiagonal(), data.y, {.method = method});
     CHECK(r.rank == plain.rank);
     CHECK(std::abs(r.score - plain.score) < 1e-12);
@@ -329,8 +338,8 @@ TEST_CASE("condition is that of the scaled columns, against a singular value dec
   std::mt19937_64 random(10);
   for (const double condition : {1.0, 1e1, 1e3, 1e6, 1e9})
     for (const index d : {2, 10, 60}) {
-      const data_pair data =
-          make_data(random, {.n = 300, .d_x = d, .d_y = 4, .condition = condition, .outlier = 1e3, .offset = 1.0});
+      const data_pair data = make_data(
+          random, {.n = 300, .d_x = d, .d_y = 4, .condition = condition, .outlier = 1e3, .offset = 1.0});
       const exact_regression exact = regress_exactly(data.x, data.y);
       const auto values = Eigen::JacobiSVD<long_matrix>(exact.triangle).singularValues().eval();
       const double expected = static_cast<double>(values[0] / values[d - 1]);

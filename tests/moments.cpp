@@ -43,7 +43,8 @@ void check_identical(const cross_moments& a, const cross_moments& b) {
   for (const centering center : {centering::columns, centering::none}) {
     const linearity_options options{.centering = center};
     layerwise_test::check_identical(layerwise::linearity(a, options), layerwise::linearity(b, options));
-    layerwise_test::check_identical(layerwise::fit_linear_map(a, options), layerwise::fit_linear_map(b, options));
+    layerwise_test::check_identical(layerwise::fit_linear_map(a, options),
+                                    layerwise::fit_linear_map(b, options));
     if (a.x_dimensions() == a.y_dimensions())
       layerwise_test::check_identical(layerwise::residual_linearity(a, options),
                                       layerwise::residual_linearity(b, options));
@@ -71,7 +72,8 @@ cross_moments in_batches(const data_pair& data, const std::vector<index>& length
 }
 
 /// One accumulator per part, merged pairwise in random order.
-cross_moments in_random_merges(std::mt19937_64& random, const data_pair& data, const std::vector<index>& lengths) {
+cross_moments in_random_merges(std::mt19937_64& random, const data_pair& data,
+                               const std::vector<index>& lengths) {
   std::vector<cross_moments> parts;
   index first = 0;
   for (const index length : lengths) {
@@ -109,7 +111,8 @@ TEST_CASE("tokens and dimensions are counted") {
   CHECK(moments.tokens() == 603);
   CHECK(moments.x_dimensions() == 4);
   CHECK(moments.y_dimensions() == 5);
-  moments.add(row_major::Random(3, 4), row_major::Random(3, 5), token_mask(std::vector<bool>{true, false, false}));
+  moments.add(row_major::Random(3, 4), row_major::Random(3, 5),
+              token_mask(std::vector<bool>{true, false, false}));
   CHECK(moments.tokens() == 604);
   cross_moments other;
   other.merge(moments);
@@ -129,7 +132,8 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       long_matrix x = exact_values(data.x), y = exact_values(data.y);
       const long_row x_mean = center_exactly(x), y_mean = center_exactly(y);
       const double rounding = 1e-16 * (2.0 * std::sqrt(static_cast<double>(n)) + 8.0);
-      const Eigen::RowVectorXd x_size = moments.x_noise.cwiseSqrt(), y_size = moments.target_noise.cwiseSqrt();
+      const Eigen::RowVectorXd x_size = moments.x_noise.cwiseSqrt(),
+                               y_size = moments.target_noise.cwiseSqrt();
       const long_matrix second = x.transpose() * x, cross = x.transpose() * y;
       for (index j = 0; j < d; ++j) {
         for (index i = j; i < d; ++i)
@@ -140,7 +144,8 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       }
       for (index c = 0; c < d_y; ++c) {
         REQUIRE(std::abs(moments.y_mean[c] - y_mean[c]) <= 1e-15 * (1.0 + std::abs(y_mean[c])));
-        REQUIRE(std::abs(moments.target_energy[c] - y.col(c).squaredNorm()) <= rounding * moments.target_noise[c]);
+        REQUIRE(std::abs(moments.target_energy[c] - y.col(c).squaredNorm()) <=
+                rounding * moments.target_noise[c]);
       }
       // The shift does its job: the offset has not entered the sums.
       CHECK(moments.x_noise.maxCoeff() < 2.0 * moments.second.diagonal().maxCoeff());
@@ -149,7 +154,8 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
 
 TEST_CASE("how rows are split into batches changes no bit") {
   std::mt19937_64 random(2);
-  for (const index n : std::vector<index>{2, 100, block_rows - 1, block_rows, block_rows + 1, 2 * block_rows + 1, 1700})
+  for (const index n :
+       std::vector<index>{2, 100, block_rows - 1, block_rows, block_rows + 1, 2 * block_rows + 1, 1700})
     for (const index d : {3, 20}) {
       const hard_case c{.n = n, .d_x = d, .d_y = n % 2 == 0 ? d : d + 2, .condition = 10.0, .offset = 10.0};
       CAPTURE(c);
@@ -163,8 +169,13 @@ TEST_CASE("how rows are split into batches changes no bit") {
 
 TEST_CASE("nor does it for magnitudes that grow or shrink on the way") {
   std::mt19937_64 random(3);
-  for (const auto& ends : std::vector<std::pair<double, double>>{
-           {1e-200, 1e200}, {1e200, 1e-200}, {0.0, 1e-310}, {0.0, 1e300}, {1e-310, 1.0}, {1.0, 1e-310}, {1e-3, 1e3}}) {
+  for (const auto& ends : std::vector<std::pair<double, double>>{{1e-200, 1e200},
+                                                                 {1e200, 1e-200},
+                                                                 {0.0, 1e-310},
+                                                                 {0.0, 1e300},
+                                                                 {1e-310, 1.0},
+                                                                 {1.0, 1e-310},
+                                                                 {1e-3, 1e3}}) {
     const double first = ends.first, last = ends.second;
     CAPTURE(first);
     CAPTURE(last);
@@ -210,12 +221,14 @@ TEST_CASE("scalar types and layouts change no bit; every type's NaN is found") {
   std::mt19937_64 random(5);
   const data_pair data = make_data(random, {.n = 600, .d_x = 5, .d_y = 5, .offset = 1.0});
   const auto check_type = [&]<class Scalar>(Scalar) {
-    Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> x = data.x.cast<Scalar>(), y = data.y.cast<Scalar>();
+    Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> x = data.x.cast<Scalar>(),
+                                                          y = data.y.cast<Scalar>();
     cross_moments moments;
     moments.add(x, y);
     check_identical(moments, in_one_call({x.template cast<double>(), y.template cast<double>()}));
     y(599, 3) = static_cast<Scalar>(nan);
-    check_throws<non_finite_error>([&] { moments.add(x, y); }, "finite values", "nan", "Y, row 599, column 3");
+    check_throws<non_finite_error>([&] { moments.add(x, y); }, "finite values", "nan",
+                                   "Y, row 599, column 3");
   };
   check_type(double());
   check_type(float());
@@ -228,7 +241,8 @@ TEST_CASE("scalar types and layouts change no bit; every type's NaN is found") {
 
 TEST_CASE("one thread and two give the same sums, to the last bit") {
   std::mt19937_64 random(6);
-  for (const auto& dimensions : std::vector<std::pair<index, index>>{{70, 70}, {200, 30}, {257, 257}, {800, 40}}) {
+  for (const auto& dimensions :
+       std::vector<std::pair<index, index>>{{70, 70}, {200, 30}, {257, 257}, {800, 40}}) {
     const index d_x = dimensions.first, d_y = dimensions.second;
     const data_pair data = make_data(random, {.n = d_x + 600, .d_x = d_x, .d_y = d_y, .offset = 1.0});
     const auto accumulate = [&] { return in_one_call(data); };
@@ -294,7 +308,11 @@ TEST_CASE("parts where Y is close to X merge with parts where it is close to 0, 
   for (const double level : {1.0, 1e-2, 1e-5})
     for (const double offset : {0.0, 1.0, 1e3}) {
       // First half: y = x and a small update, which is what the moments keep. Second half: y next to nothing.
-      const hard_case c{.n = 4 * block_rows, .d_x = 6, .d_y = 6, .target = target_kind::mixed, .level = level,
+      const hard_case c{.n = 4 * block_rows,
+                        .d_x = 6,
+                        .d_y = 6,
+                        .target = target_kind::mixed,
+                        .level = level,
                         .offset = offset};
       CAPTURE(c);
       const data_pair data = make_data(random, c);
@@ -348,11 +366,12 @@ TEST_CASE("what does not fit is refused, and nothing of it is added") {
                             "a mask of 700 tokens", "699", "token_mask");
   check_throws<degenerate_input_error>([&] { moments.add(row_major(0, 4), row_major(0, 3)); },
                                        "a matrix with rows and columns", "0 x 4", "X");
-  check_throws<degenerate_input_error>([&] { moments.add(x, row_major(700, 0)); }, "a matrix with rows and columns",
-                                       "700 x 0", "Y");
+  check_throws<degenerate_input_error>([&] { moments.add(x, row_major(700, 0)); },
+                                       "a matrix with rows and columns", "700 x 0", "Y");
   for (const index row : {0, 300, 511, 512, 699})
     for (const double bad : {nan, infinity, -infinity}) {
-      row_major x_bad = 1e200 * x, y_bad = 1e200 * y;  // a peak that would change the scale, were it taken over
+      row_major x_bad = 1e200 * x,
+                y_bad = 1e200 * y;  // a peak that would change the scale, were it taken over
       y_bad(row, 2) = bad;
       const std::string got = std::isnan(bad) ? "nan" : bad > 0.0 ? "inf" : "-inf";
       check_throws<non_finite_error>([&] { moments.add(x_bad, y_bad); }, "finite values", got,
@@ -361,8 +380,16 @@ TEST_CASE("what does not fit is refused, and nothing of it is added") {
       check_throws<non_finite_error>([&] { moments.add(x_bad, y_bad); }, "finite values", got,
                                      "X, row " + std::to_string(row) + ", column 1");
     }
-  check_throws<shape_error>([&] { moments.merge(in_one_call({wide, y})); }, "moments of 4 dimensions", "5", "X");
-  check_throws<shape_error>([&] { moments.merge(in_one_call({x, wide})); }, "moments of 3 dimensions", "5", "Y");
+  check_throws<shape_error>(
+      [&] {
+        moments.merge(in_one_call({wide, y}));
+      },
+      "moments of 4 dimensions", "5", "X");
+  check_throws<shape_error>(
+      [&] {
+        moments.merge(in_one_call({x, wide}));
+      },
+      "moments of 3 dimensions", "5", "Y");
   check_identical(moments, before);
   moments.add(x, y);
   cross_moments undisturbed = before;

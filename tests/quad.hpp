@@ -1,5 +1,5 @@
-// A scalar of 113 bits for Eigen, where the compiler has one, and long double where not: for references that must
-// be better than what is tested by more than long double is.
+// A scalar of 113 bits for Eigen, where the compiler has one, and long double where not: for references that
+// must be better than what is tested by more than long double is.
 #pragma once
 
 #include <Eigen/Core>
@@ -16,8 +16,8 @@ struct quad {
 
   quad() = default;
   template <class T>
-    requires std::is_arithmetic_v<T>
-  quad(T v) : value(static_cast<value_type>(v)) {}  // implicit, as Eigen expects of a scalar
+  requires std::is_arithmetic_v<T> quad(T v)
+      : value(static_cast<value_type>(v)) {}  // implicit, as Eigen expects of a scalar
   static quad of(value_type v) {
     quad q;
     q.value = v;
@@ -37,8 +37,9 @@ struct quad {
   friend quad operator-(quad a) { return of(-a.value); }
   friend bool operator==(quad a, quad b) { return a.value == b.value; }
   friend auto operator<=>(quad a, quad b) {
-    return a.value < b.value ? std::partial_ordering::less
-                             : (a.value > b.value ? std::partial_ordering::greater : std::partial_ordering::equivalent);
+    return a.value < b.value
+               ? std::partial_ordering::less
+               : (a.value > b.value ? std::partial_ordering::greater : std::partial_ordering::equivalent);
   }
   friend quad abs(quad a) { return a.value < 0 ? -a : a; }
   friend quad sqrt(quad a) {  // a Newton step doubles the digits of long double's
@@ -59,7 +60,15 @@ struct Eigen::NumTraits<layerwise_test::quad> : Eigen::GenericNumTraits<layerwis
   using Real = layerwise_test::quad;
   using NonInteger = Real;
   using Nested = Real;
-  enum { IsComplex = 0, IsInteger = 0, IsSigned = 1, RequireInitialization = 1, ReadCost = 2, AddCost = 50, MulCost = 50 };
+  enum {
+    IsComplex = 0,
+    IsInteger = 0,
+    IsSigned = 1,
+    RequireInitialization = 1,
+    ReadCost = 2,
+    AddCost = 50,
+    MulCost = 50
+  };
   static Real epsilon() { return Real(0x1p-112L); }
   static Real dummy_precision() { return Real(0x1p-100L); }
   static Real highest() { return Real(std::numeric_limits<long double>::max()); }

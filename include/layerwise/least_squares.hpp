@@ -3,8 +3,8 @@
 #pragma once
 
 #include <layerwise/detail/cholesky.hpp>
-#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/refinement.hpp>
 #include <layerwise/moments.hpp>
 
 #include <Eigen/Core>
@@ -20,45 +20,63 @@
 
 // The least-squares core: min_A ||X A - T||_F^2, its solution, and how far rounding can have moved it.
 //
-// Everything below is in scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal),
-// b a column of X^T T, t^2 = t^T t, and the residual energy f = min_a (t^2 - 2 a^T b + a^T G a) = t^2 - b^T
-// G^-1 b.
+// In scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal), b = X^T t and a for
+// one column t of T. The residual energy is
+//     f = min_a (t^T t - 2 a^T b + a^T G a) = t^T t - b^T G^-1 b,
+// and u = 2^-53. sqrt n and sqrt d stand below where worst cases would have n and d: the many roundings are
+// taken as independent. Blocked sums stay far below even that.
 //
-// Certificate from moments. The computed moments are G + E, b + e, t^2 + eps. Sums of n products round to
-//     |E_ij| <= gamma p_i p_j,   |e_i| <= gamma p_i q,   |eps| <= gamma q^2,    gamma = u (2 sqrt n + 2 sqrt
-//     d + 8)
-// where p_i is the norm of column i as it was summed (about the provisional shift) over its norm about the
-// mean, q the norm of t as summed, u = 2^-53; the errors of the factorization, |dG_ij| <~ sqrt(d) u, are part
-// of gamma because p_i >= 1. (sqrt n, sqrt d instead of n, d: rounding errors are taken as independent.
-// Blocked sums stay far below.) f is a minimum over a, so any a bounds it from above. With a~ the computed
-// solution, |a|_p = sum_i p_i |a_i|:
-//     f   <= f~ + gamma (|a~|_p + q)^2                              since a~ is feasible for the exact
-//     problem f~  <= f  + gamma (|a*|_p + q)^2                              since the exact solution a* is
-//     for the computed one
-// and a* is near a~: G~ (a* - a~) = E a* - e gives, with theta = ||p||^2 gamma / lambda_min(G~) >= ||G~^-1||
-// ||E||,
-//     ||a* - a~|| <= [ theta ||a~|| + gamma ||p|| q / lambda_min ] / (1 - theta),     |a*|_p <= |a~|_p +
-//     ||p|| ||a* - a~||.
-// So |f - f~| <= gamma (|a~|_p + ||p|| ||a* - a~|| + q)^2, valid while theta < 1; beyond 1/2 the moments
-// cannot tell, and another method is used. lambda_min is a Lanczos estimate, halved for safety.
+// 1. Certificate from moments
+//    Computed are G~ = G + E, b~ = b + e, and t^T t + eps. Sums of n products round to
+//        |E_ij| <= gamma p_i p_j,  |e_i| <= gamma p_i q,  |eps| <= gamma q^2,
+//        gamma = u (2 sqrt n + 2 sqrt d + 8)
+//    with p_i the norm of column i as it was summed (about the provisional shift) over its norm about the
+//    mean, and q the norm of t as summed. The errors of the factorization, about sqrt(d) u per element,
+//    are part of gamma, as no p_i is below 1. For any a at all the two energies differ by
+//        |f(a) - f~(a)| = |eps - 2 a^T e + a^T E a| <= gamma (|a|_p + q)^2,  |a|_p = sum_i p_i |a_i|.
+//    A minimum is below the value at any point, so with a*, a~ the exact and the computed solution
+//        f  <= f(a~)  <= f~ + gamma (|a~|_p + q)^2,
+//        f~ <= f~(a*) <= f  + gamma (|a*|_p + q)^2.
+//    a* is near a~: subtract G a* = b from G~ a~ = b~ to get G~ (a~ - a*) = e - E a*. Hence, with lambda
+//    the smallest eigenvalue of G~ and theta = gamma ||p||^2 / lambda >= ||E|| ||G~^-1||,
+//        ||a* - a~|| <= (theta ||a~|| + gamma ||p|| q / lambda) / (1 - theta) =: drift,
+//        |f - f~| <= gamma (|a~|_p + ||p|| drift + q)^2.
+//    It needs theta < 1/2: beyond, moments cannot tell, and another method is used. lambda comes from
+//    Lanczos, which finds it to 1e-4 or so from above, and is halved to be safe.
 //
-// Certificate from data. Householder factorization solves the problem of X + dX, T + dT exactly, with
-// ||dx_j|| <= gamma' ||x_j||, gamma' = u (2 sqrt n + 8 sqrt d + 8). By the same two feasibility arguments
-//     |f - f~| <= 2 gamma' (|a|_1 + t) sqrt f + gamma'^2 (|a|_1 + t)^2,   |a|_1 the larger of a~'s and a*'s.
-// Linear in the condition number where the moments are quadratic, and with no cancellation: f is a sum of
-// squares. It holds for the numerical rank: directions of X below the cutoff are the data's own rounding, and
+// 2. Certificate from data
+//    A Householder factorization solves the problem of X + dX, T + dT exactly, where
+//        ||dx_j|| <= gamma' ||x_j||,  ||dt|| <= gamma' ||t||,  gamma' = u (2 sqrt n + 8 sqrt d + 8).
+//    ||t - X a|| changes by at most gamma' (|a|_1 + ||t||) at any a, so by the same two comparisons, |a|_1
+//    the larger of a~'s and a*'s,
+//        |f - f~| <= 2 gamma' (|a|_1 + ||t||) sqrt f + gamma'^2 (|a|_1 + ||t||)^2.
+//    |a|_1 grows with the condition number, where 1. grows with its square.
+//
+// 3. Certificate by refinement, where 2. is not enough (detail/refinement.hpp)
+//    The residual r = t - X a of any a, taken in double-double from the data as it came, gives f by
+//    Pythagoras, P the projection onto the columns of X:
+//        f = ||r||^2 - ||P r||^2,  ||P r|| = ||R^-T X^T r|| for R^T R = X^T X.
+//    Only the small second term depends on a factorization. R is that of X + dX,
+//        ||dX R^-1|| <= theta = 2 gamma' ||p|| / sigma_min,
+//    so ||R^-T X^T r|| is right to a factor between 1 - theta and 1 + theta, and
+//        |f - f~| <= ||P~ r||^2 (1 / (1 - theta)^2 - 1) + rounding of a sum of squares.
+//    a + R^-1 R^-T X^T r has an error theta times that of a: each step shrinks the bound by theta^2.
+//
+// 2. and 3. hold for the numerical rank: directions of X below the cutoff are the data's own rounding, and
 // count as 0.
 //
-// Where T is the update, its elements y - x are themselves rounded, by u |y - x| at most: ||dT||_F <= u
-// ||R||_F with R neither shifted nor centred, which adds 2 ||dT|| sqrt f + ||dT||^2.
+// In 1. and 2., where T is the update, its elements y - x are themselves rounded, by u |y - x| at most. With
+// Y - X neither shifted nor centred ||dT||_F <= u ||Y - X||_F, which adds 2 ||dT|| sqrt f + ||dT||^2.
+// In 3. y - x is exact.
 namespace layerwise {
 
 /// How a regression is solved.
 enum class solver {
-  automatic,  ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand,
-              ///< else rank_revealing
+  automatic,   ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand,
+               ///< else rank_revealing
   cholesky,    ///< Cholesky factorization of the scaled second moments
-  orthogonal,  ///< Householder QR of the data, block by block, then a column-pivoted QR of R; needs the data
+  orthogonal,  ///< Householder QR of the data, block by block, then a column-pivoted QR of R, refined in
+               ///< double-double where that is not accurate to the tolerance; needs the data
   rank_revealing,  ///< pivoted Cholesky (LDL^T) of the scaled second moments, cut off at their rounding level
 };
 
@@ -72,25 +90,7 @@ inline double rounding_of(index n, index d, double per_dimension) {
          (2.0 * std::sqrt(static_cast<double>(n)) + per_dimension * std::sqrt(static_cast<double>(d)) + 8.0);
 }
 
-using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;
-
 inline indices first_indices(index count) { return indices::LinSpaced(count, 0, count - 1); }
-
-/// A, as it was solved for: for the columns of X that were kept, divided by their norms.
-struct scaled_solution {
-  index x_dimensions = 0;
-  Eigen::MatrixXd a;     ///< kept columns x d_t
-  indices kept;          ///< which columns of X
-  Eigen::VectorXd norm;  ///< their norms
-
-  /// A, d_x x d_t, for x * x_scale and t * target_scale; 0 for columns of X that were left out.
-  Eigen::MatrixXd coefficients() const {
-    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(x_dimensions, a.cols());
-    for (index c = 0; c < a.cols(); ++c)
-      for (index i = 0; i < a.rows(); ++i) all(kept[i], c) = a(i, c) / norm[i];
-    return all;
-  }
-};
 
 /// The regression of a target on x, and its certificate. Energies are in units of the target.
 struct regression {
@@ -234,10 +234,9 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
   regression out;
   out.method = solver::cholesky;
   out.rank = problem.size();
-  const double largest =
-      largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-        return lower * Eigen::VectorXd(lower.transpose() * v);
-      });
+  const double largest = largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+    return lower * Eigen::VectorXd(lower.transpose() * v);
+  });
   const double smallest =
       1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
         return lower.transpose().solve(Eigen::VectorXd(lower.solve(v)));
@@ -256,9 +255,9 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
   return out;
 }
 
-/// G(order, order) ~ L L^T, g the lower triangle of G, with L lower trapezoidal and decreasing pivots L_kk^2: Cholesky with complete
-/// pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's LDLT does not update the
-/// diagonal it pivots on, and so does not reveal the rank.)
+/// G(order, order) ~ L L^T, g the lower triangle of G, with L lower trapezoidal and decreasing pivots L_kk^2:
+/// Cholesky with complete pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's
+/// LDLT does not update the diagonal it pivots on, and so does not reveal the rank.)
 struct pivoted_cholesky {
   Eigen::MatrixXd l;
   indices order;
@@ -368,191 +367,14 @@ class block_qr {
   Eigen::RowVectorXd left_;
 };
 
-/// The data of a pair, where it is still there: layers 0 and 1 of `read`, and the rows that take part.
-struct pair_data {
-  read_layer_row read;
-  const std::vector<index>& rows;
-};
-
-/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the data as
-/// it came, in double-double: no centring, no scaling and no y - x is rounded. With the triangle R of X from
-/// solve_orthogonal and P the projection onto the columns of X,
-///     ||P r|| = ||R^-T X^T r||,    f = ||r||^2 - ||P r||^2 (Pythagoras),    a + R^-1 R^-T X^T r is the next a.
-/// All but the two sums r and X^T r is double: R need only be right to theta << 1, relative to X in every direction.
-class refinement {
- public:
-  refinement(const scaled_problem& problem, const pair_data& data, const scaled_solution& start)
-      : moments_(problem.moments()), data_(data), kept_(start.kept), norm_(start.norm),
-        targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
-        weight_(row_block::Zero(kept_.size(), targets_)), weight_low_(weight_) {
-    weight_.leftCols(moments_.y_dimensions()) = norm_.cwiseInverse().asDiagonal() * start.a;
-    if (moments_.centering == centering::columns) take_means();
-  }
-
-  /// X^T r for the scaled columns of X; for the columns of r their energies, and how far rounding moved their norms.
-  struct residual {
-    Eigen::MatrixXd gradient;
-    Eigen::RowVectorXd energy, rounding;
-  };
-  residual measure() {
-    const index n = static_cast<index>(data_.rows.size());
-    const std::vector<double_double> bias = take_bias();
-    row_block gradient = row_block::Zero(kept_.size(), targets_), gradient_low = gradient;
-    Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(targets_);
-    std::vector<double_double> sum(static_cast<std::size_t>(targets_));
-    for (index done = 0; done < n; done += block_rows) {
-      const index count = std::min(block_rows, n - done);
-      row_block x(count, kept_.size()), r = row_block::Zero(count, targets_), r_low = r;
-      parallel_chunks(count, 16, [&](index first, index length) {
-        for (index i = first; i < first + length; ++i) {
-          read(done + i, &x(i, 0), [&](index c, double_double t) {
-            t.add(bias[static_cast<std::size_t>(c)]);
-            t = t.normalized();
-            r(i, c) = t.high, r_low(i, c) = t.low;
-          });
-          const row_block minus_x = -x.row(i);
-          for (index c = 0; c < targets_; c += accurate_lanes)
-            add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c), targets_,
-                                    &r(i, c), &r_low(i, c));
-          for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
-            const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
-            r(i, c) = element.high, r_low(i, c) = element.low;
-          }
-        }
-      });
-      parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
-        for (index j = 0; j < kept_.size(); ++j)
-          add_products_accurately(count, &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_, &gradient(j, c),
-                                  &gradient_low(j, c));
-        for (index k = c; k < c + accurate_lanes; ++k)
-          for (index i = 0; i < count; ++i) sum[static_cast<std::size_t>(k)].add({r(i, k), r_low(i, k)});
-      });
-      energy += (r + r_low).colwise().squaredNorm();
-    }
-    // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
-    if (moments_.centering == centering::columns)
-      for (index c = 0; c < targets_; ++c)
-        for (index j = 0; j < kept_.size(); ++j) {
-          double_double g{gradient(j, c), gradient_low(j, c)};
-          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high, sum[static_cast<std::size_t>(c)].value());
-          gradient(j, c) = g.high, gradient_low(j, c) = g.low;
-        }
-    const index width = moments_.y_dimensions();
-    const Eigen::RowVectorXd x_norm =
-        (norm_.transpose().array().square() +
-         static_cast<double>(n) * (moments_.x_mean(kept_).array() * moments_.x_scale).square())
-            .sqrt();
-    return {norm_.cwiseInverse().asDiagonal() * (gradient + gradient_low).leftCols(width), energy.head(width),
-            0x1p-98 * (x_norm * weight_.leftCols(width).cwiseAbs())};
-  }
-
-  /// ||y - x||_F^2 about the mean, in units of the target: relative error u sqrt(n), however large the mean is.
-  double update_energy() const {
-    const index n = static_cast<index>(data_.rows.size()), d = moments_.y_dimensions();
-    std::vector<double_double> mean(static_cast<std::size_t>(d));
-    double energy = 0.0;
-    const auto for_each = [&](const auto& body) {
-      Eigen::RowVectorXd x(d), y(d);
-      for (const index row : data_.rows) {
-        data_.read(0, row, x.data());
-        data_.read(1, row, y.data());
-        for (index c = 0; c < d; ++c) {
-          double_double r{y[c] * moments_.target_scale, 0.0};
-          r.add(-x[c] * moments_.target_scale);
-          body(r, mean[static_cast<std::size_t>(c)]);
-        }
-      }
-    };
-    if (moments_.centering == centering::columns) {
-      for_each([](const double_double& r, double_double& sum) { sum.add(r); });
-      for (double_double& m : mean) m = m.normalized() / static_cast<double>(n);
-    }
-    for_each([&](double_double r, const double_double& m) {
-      r.add({-m.high, -m.low});
-      energy += r.value() * r.value();
-    });
-    return energy;
-  }
-
-  /// a += step
-  void improve(const Eigen::MatrixXd& step) {
-    for (index j = 0; j < step.rows(); ++j)
-      for (index c = 0; c < step.cols(); ++c) {
-        double_double w{weight_(j, c), weight_low_(j, c)};
-        w.add(step(j, c) / norm_[j]);
-        w = w.normalized();
-        weight_(j, c) = w.high, weight_low_(j, c) = w.low;
-      }
-  }
-
-  /// a, rounded
-  Eigen::MatrixXd solution() const { return norm_.asDiagonal() * weight_.leftCols(moments_.y_dimensions()); }
-
- private:
-  /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are exact.
-  template <class Target>
-  void read(index i, double* x, const Target& target) const {
-    const index row = data_.rows[static_cast<std::size_t>(i)];
-    Eigen::RowVectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
-    data_.read(0, row, in.data());
-    data_.read(1, row, out.data());
-    for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x_scale;
-    for (index c = 0; c < out.size(); ++c) {
-      double_double t{out[c] * moments_.target_scale, 0.0};
-      if (moments_.target_is_update) t.add(-in[c] * moments_.target_scale);
-      target(c, t);
-    }
-  }
-
-  void take_means() {
-    x_mean_.resize(static_cast<std::size_t>(kept_.size()));
-    t_mean_.resize(static_cast<std::size_t>(moments_.y_dimensions()));
-    Eigen::RowVectorXd x(kept_.size());
-    for (std::size_t i = 0; i < data_.rows.size(); ++i) {
-      read(static_cast<index>(i), x.data(), [&](index c, const double_double& t) {
-        t_mean_[static_cast<std::size_t>(c)].add(t);
-      });
-      for (index j = 0; j < x.size(); ++j) x_mean_[static_cast<std::size_t>(j)].add(x[j]);
-    }
-    const double n = static_cast<double>(data_.rows.size());
-    for (auto* means : {&x_mean_, &t_mean_})
-      for (double_double& mean : *means) mean = mean.normalized() / n;
-  }
-
-  /// mean x * a - mean t: what makes the residual's mean 0.
-  std::vector<double_double> take_bias() const {
-    std::vector<double_double> bias(static_cast<std::size_t>(moments_.y_dimensions()));
-    if (moments_.centering == centering::none) return bias;
-    for (index c = 0; c < moments_.y_dimensions(); ++c) {
-      double_double& b = bias[static_cast<std::size_t>(c)];
-      for (index j = 0; j < kept_.size(); ++j) {
-        const double_double& mean = x_mean_[static_cast<std::size_t>(j)];
-        b.add_product(mean.high, weight_(j, c));
-        b.low += mean.low * weight_(j, c) + mean.high * weight_low_(j, c);
-      }
-      const double_double& t = t_mean_[static_cast<std::size_t>(c)];
-      b.add({-t.high, -t.low});
-      b = b.normalized();
-    }
-    return bias;
-  }
-
-  const pair_moments& moments_;
-  const pair_data& data_;
-  const indices kept_;
-  const Eigen::VectorXd norm_;
-  const index targets_;              // columns of t, filled up to whole lanes
-  row_block weight_, weight_low_;    // a in the units of the data, kept columns x targets
-  std::vector<double_double> x_mean_, t_mean_;
-};
-
-/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's own
-/// rounding, and are left out. A residual energy not certain to `allowed` is refined.
+/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
+/// own rounding, and are left out. A residual energy not certain to `allowed` is refined.
 inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data, double allowed) {
   const auto& [read, rows] = data;
   const pair_moments& m = problem.moments();
   const index d = problem.size(), n = static_cast<index>(rows.size());
-  const index rows_at_once = std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
+  const index rows_at_once =
+      std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
 
   block_qr qr(d, m.y_dimensions());
   for (index done = 0; done < n; done += rows_at_once) {
@@ -621,7 +443,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   out.solution = problem.solution(std::move(a), kept);
   if (out.residual_error <= allowed || rank == problem.degrees_of_freedom() || !(theta < 0.5)) return out;
 
-  refinement refined(problem, data, out.solution);
+  refinement refined(m, data, out.solution);
   if (m.x_dimensions() == m.y_dimensions()) out.update_energy = refined.update_energy();
   for (int step = 0; step < 3; ++step) {
     auto [gradient, energy, rounding] = refined.measure();

@@ -41,12 +41,12 @@ namespace detail {
 /// cache. Fixed, so that results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
 
-/// body(first column, integral_constant<columns>) for all columns, in parallel: a panel at once, whose columns stay
-/// in registers while the kernel runs down the tokens of a block, and what is left one by one. A column is always
-/// summed by one thread, from the first token to the last.
+/// body(first column, integral_constant<columns>) for all columns, in parallel: a panel at once, whose
+/// columns stay in registers while the kernel runs down the tokens of a block, and what is left one by one. A
+/// column is always summed by one thread, from the first token to the last.
 template <class Body>
 void for_panels(index columns, const Body& body) {
-  constexpr index width = packed_block<double>::width;
+  constexpr index width = packed_block::width;
   parallel_chunks(columns, width, [&](index first, index count) {
     if (count == width) return body(first, std::integral_constant<int, width>());
     for (index j = first; j < first + count; ++j) body(j, std::integral_constant<int, 1>());
@@ -76,24 +76,27 @@ struct column_frame {
   }
 
   /// out = v * scale - shift for a block of raw values v, which is counted.
-  void absorb(const row_block& v, packed_block<double>& out) {
+  void absorb(const row_block& v, packed_block& out) {
     sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, &sum, &energy);
   }
 
   /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
-  void absorb_update(const row_block& x, const row_block& y, packed_block<double>& out) {
-    sweep([&](index i, index j, auto lane) { return load(y, i, j, lane) * scale - load(x, i, j, lane) * scale; }, y,
-          &out, &sum, &energy);
+  void absorb_update(const row_block& x, const row_block& y, packed_block& out) {
+    sweep([&](index i, index j,
+              auto lane) { return load(y, i, j, lane) * scale - load(x, i, j, lane) * scale; },
+          y, &out, &sum, &energy);
   }
 
   /// Counts without an output.
   void count(const row_block& v) {
-    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, nullptr, &sum, &energy);
+    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, nullptr, &sum,
+          &energy);
   }
 
   /// An output without counting.
-  void apply(const row_block& v, packed_block<double>& out) const {
-    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, nullptr, nullptr);
+  void apply(const row_block& v, packed_block& out) const {
+    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, nullptr,
+          nullptr);
   }
 
   /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are
@@ -118,7 +121,7 @@ struct column_frame {
 
   /// out = scaled - shift; what goes into out is summed. Null: not asked for.
   template <class Scaled>
-  void sweep(const Scaled& scaled, const row_block& v, packed_block<double>* out, Eigen::RowVectorXd* sum_to,
+  void sweep(const Scaled& scaled, const row_block& v, packed_block* out, Eigen::RowVectorXd* sum_to,
              Eigen::RowVectorXd* energy_to) const {
     if (out != nullptr) out->resize(v.rows(), v.cols());
     for_panels(v.cols(), [&](index j, auto lane) {
@@ -156,7 +159,8 @@ struct pair_moments {
   double update_energy = 0.0;        ///< tr r^T r, in units of the target; 0 if d_x != d_y
   double output_inflation = 0.0;     ///< what was summed to get output_energy, over output_energy
   double update_inflation = 0.0;     ///< the same of update_energy
-  double update_raw_ratio = 0.0;     ///< ||r||_F before over after centring: y - x is rounded relative to the former
+  double update_raw_ratio =
+      0.0;  ///< ||r||_F before over after centring: y - x is rounded relative to the former
   Eigen::RowVectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
   double x_scale = 1.0, target_scale = 1.0;
   /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no
@@ -299,8 +303,8 @@ class moment_chain {
     return pair(l).target_is_update ? pair(l).update : at(layers_, l).frame;
   }
 
-  /// Checks all rows, and returns for each layer and row a bound on its elements' magnitude: at least the largest,
-  /// at most d times that, 0 for a row of zeros.
+  /// Checks all rows, and returns for each layer and row a bound on its elements' magnitude: at least the
+  /// largest, at most d times that, 0 for a row of zeros.
   std::vector<std::vector<double>> inspect(const read_layer_row& read, const std::vector<index>& rows,
                                            bool zero_rows_allowed, const name_layer& where) const {
     std::vector<std::vector<double>> peaks(layers_.size(), std::vector<double>(rows.size()));
@@ -346,10 +350,11 @@ class moment_chain {
     pending_rows_ += count;
   }
 
-  /// What add_block works in: 512 rows of the previous layer, of the current one, and packed of x and the target.
+  /// What add_block works in: 512 rows of the previous layer, of the current one, and packed of x and the
+  /// target.
   struct workspace {
     row_block previous, current;
-    packed_block<double> x, target;
+    packed_block x, target;
   };
 
   void flush(const observe_pair& observe, workspace& space) {
@@ -387,8 +392,8 @@ class moment_chain {
   }
 
   /// Raw rows of both layers, and room for the shifted ones of x and of the target.
-  void add_pair(index l, const row_block& raw_x, const row_block& raw_y, packed_block<double>& x,
-                packed_block<double>& target) {
+  void add_pair(index l, const row_block& raw_x, const row_block& raw_y, packed_block& x,
+                packed_block& target) {
     layer_state& input = at(layers_, l - 1);
     const column_frame& output = at(layers_, l).frame;
     pair_state& state = pair(l);
@@ -410,7 +415,7 @@ class moment_chain {
       state.cross.setZero(x.cols(), target.cols());
       state.converted.setZero(target.cols());
     }
-    add_products<double>(1.0, {{x, x, input.second, true}, {x, target, state.cross}});
+    add_products(1.0, {{x, x, input.second, true}, {x, target, state.cross}});
   }
 
   /// On the first block both frames' shifts are its means: is the update's energy at most the output's?

@@ -5,8 +5,9 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version error embedding token_mask detail/parallel detail/rows)
-set(tier_1 procrustes residual angle moments least_squares)
+set(tier_0 version error embedding token_mask detail/parallel detail/rows
+    detail/product detail/cholesky detail/double_double)
+set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
 set(tier_3 profile)
 set(tier_4 layerwise)
@@ -19,7 +20,13 @@ set(within_a_tier
     "detail/rows may include error"
     "detail/rows may include embedding"
     "detail/rows may include detail/parallel"
+    "detail/product may include detail/parallel"
+    "detail/cholesky may include detail/parallel"
+    "detail/cholesky may include detail/product"
+    "detail/double_double may include error"
     "moments may include procrustes"
+    "detail/refinement may include moments"
+    "least_squares may include detail/refinement"
     "least_squares may include moments")
 
 # Other than these, <name> is not of the standard library (C++20, without the C headers' .h names).

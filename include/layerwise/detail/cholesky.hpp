@@ -10,27 +10,29 @@
 
 #include <algorithm>
 
-// Cholesky factorization G = L L^T and the two triangular solutions, in blocks of columns, for many right-hand
-// sides: nearly all of it is add_products(). Eigen's own run at half its rate for square problems.
+// Cholesky factorization G = L L^T and the two triangular solutions, in blocks of columns, for many
+// right-hand sides: nearly all of it is add_products(). Eigen's own run at half its rate for square problems.
 namespace layerwise::detail {
 
-/// Columns eliminated at once: enough rows for the product to run at nine tenths of its rate, few enough that the
-/// triangular solutions, d^2 times this, stay small.
+/// Columns eliminated at once: enough rows for the product to run at nine tenths of its rate, few enough that
+/// the triangular solutions, d^2 times this, stay small.
 inline constexpr index elimination_columns = 128;
 
 /// out = m, packed.
 template <class Matrix>
-void pack(const Matrix& m, packed_block<double>& out) {
-  constexpr index width = packed_block<double>::width;
+void pack(const Matrix& m, packed_block& out) {
+  constexpr index width = packed_block::width;
   out.resize(m.rows(), m.cols());
   parallel_chunks(m.cols(), width, [&](index first, index count) {
-    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>(
-        out.at(first), m.rows(), count, Eigen::OuterStride<>(out.row_stride())) = m.middleCols(first, count);
+    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+               Eigen::OuterStride<>>(out.at(first), m.rows(), count, Eigen::OuterStride<>(out.row_stride())) =
+        m.middleCols(first, count);
   });
   out.clear_padding();
 }
 
-/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of threads.
+/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
+/// threads.
 template <class Matrix, class Body>
 void for_column_tiles(Matrix&& m, const Body& body) {
   parallel_chunks(m.cols(), 64, [&](index first, index count) { body(m.middleCols(first, count)); });
@@ -44,11 +46,11 @@ void for_columns(const Eigen::MatrixXd& m, const Body& body) {
   });
 }
 
-/// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are then
-/// in between. What is above the diagonal of g is neither read nor kept.
+/// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are
+/// then in between. What is above the diagonal of g is neither read nor kept.
 inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) {
   const index d = g.rows();
-  packed_block<double> left, right;
+  packed_block left, right;
   for (index k = 0; k < d; k += elimination_columns) {
     const index count = std::min(elimination_columns, d - k), rest = d - k - count;
     Eigen::Ref<Eigen::MatrixXd> corner = g.block(k, k, count, count);
@@ -60,14 +62,15 @@ inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) {
     if (rest == 0) break;
     pack(g.block(k + count, k, rest, count).transpose(), left);
     pack(b.middleRows(k, count), right);
-    add_products<double>(-1.0, {{left, left, g.bottomRightCorner(rest, rest), true}, {left, right, b.bottomRows(rest)}});
+    add_products(-1.0,
+                 {{left, left, g.bottomRightCorner(rest, rest), true}, {left, right, b.bottomRows(rest)}});
   }
   return true;
 }
 
 /// Replaces b by L^-T b; l is read in its lower triangle.
 inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
-  packed_block<double> left, right;
+  packed_block left, right;
   for (index end = l.rows(); end > 0;) {
     const index count = (end - 1) % elimination_columns + 1, k = end - count;
     const auto upper = l.block(k, k, count, count).triangularView<Eigen::Lower>().transpose();
@@ -75,7 +78,7 @@ inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
     if (k == 0) break;
     pack(l.block(k, 0, count, k), left);
     pack(b.middleRows(k, count), right);
-    add_products<double>(-1.0, {{left, right, b.topRows(k)}});
+    add_products(-1.0, {{left, right, b.topRows(k)}});
     end = k;
   }
 }

@@ -7,8 +7,10 @@
 #include <cmath>
 
 // Sums and products with twice the digits of double, for the residuals of ill-conditioned regressions.
-//   T. J. Dekker, A floating-point technique for extending the available precision, 1971 (the exact sum is Knuth's)
-// Exact as long as nothing overflows or underflows, and the compiler keeps to IEEE arithmetic (no -ffast-math).
+//   T. J. Dekker, A floating-point technique for extending the available precision, 1971 (the exact sum is
+//   Knuth's)
+// Exact as long as nothing overflows or underflows, and the compiler keeps to IEEE arithmetic (no
+// -ffast-math).
 namespace layerwise::detail {
 
 /// The unevaluated sum high + low, about 106 bits.
@@ -48,9 +50,10 @@ struct double_double {
 /// Neighbouring columns that are summed together, in vector registers.
 inline constexpr index accurate_lanes = 8;
 
-/// (high, low)[c] += sum_k x[k * x_stride] * (v[k * v_stride + c] + v_low[...]), c < accurate_lanes; v_low may be null.
-inline void add_products_accurately(index count, const double* x, index x_stride, const double* v, const double* v_low,
-                                    index v_stride, double* high, double* low) {
+/// (high, low)[c] += sum_k x[k * x_stride] * (v[k * v_stride + c] + v_low[...]), c < accurate_lanes; v_low
+/// may be null.
+inline void add_products_accurately(index count, const double* x, index x_stride, const double* v,
+                                    const double* v_low, index v_stride, double* high, double* low) {
   double sum[accurate_lanes], rest[accurate_lanes];
   for (index c = 0; c < accurate_lanes; ++c) sum[c] = high[c], rest[c] = low[c];
   for (index k = 0; k < count; ++k, x += x_stride, v += v_stride) {

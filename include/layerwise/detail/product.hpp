@@ -21,35 +21,34 @@
 // kernel reads them, and one packing serves as A and as B: 0.95 to 1.
 //
 // Three sizes matter, from the registers outwards:
-//   kernel   3 packets x 8 columns of accumulators (x 4 with 16 registers) stay in registers for a whole
-//            block of rows: each loaded packet of A is used 8 times, each element of B 3 packets wide.
-//   panel    3 cache lines of a row, 24 doubles: the kernel walks down a panel without a gap. Its multiples of
-//            8 columns serve as B, and those lines stay in the first-level cache while all of A passes by.
-//   tile     192 x 192 of C, one task of one thread: its 192 columns of A, 512 rows deep, fit the second-level
-//            cache (0.8 MB), and 2 to 16 threads find enough tasks from d = 576 on.
-// Work is split over C, never over rows: no thread needs a copy of C, and the sums are the same to the last bit
-// for any number of threads.
+//   kernel  3 packets x 8 columns of sums (x 4 with 16 registers) stay in registers for a whole block of
+//           rows: each loaded packet of A is used 8 times, each element of B 3 packets wide.
+//   panel   3 cache lines of a row, 24 doubles: the kernel walks down a panel without a gap. Eight columns
+//           of a panel serve as B; their lines stay in the nearest caches while all of A passes by.
+//   tile    192 x 192 of C, one task of one thread: its 192 columns of A, 512 rows deep, fit the cache of
+//           a core (0.8 MB), and 2 to 16 threads find enough tasks from d = 576 on.
+// Work is split over C, never over rows: no thread needs a copy of C, and the sums are the same to the last
+// bit for any number of threads.
 //
-// With EIGEN_USE_BLAS the BLAS does it, where that is the faster way: a BLAS uses what the processor has, the kernel
-// what the compiler was told to use. Compiled for AVX and FMA the kernel is as fast as OpenBLAS (53 to 49 GFLOP/s, a
-// Zen 4 core).
+// With EIGEN_USE_BLAS the BLAS does it, where that is the faster way: a BLAS uses what the processor has, the
+// kernel what the compiler was told to use. Compiled for AVX and FMA the kernel is as fast as OpenBLAS (53 to
+// 49 GFLOP/s, a Zen 4 core).
 #if defined(EIGEN_USE_BLAS) && !defined(EIGEN_VECTORIZE_FMA)
 #define LAYERWISE_PRODUCTS_BY_BLAS
 #endif
 namespace layerwise::detail {
 
 /// A block of rows packed in panels: column j of row i is at(j)[i * row_stride()].
-template <class Scalar>
 class packed_block {
  public:
-  static constexpr index width = 192 / static_cast<index>(sizeof(Scalar));
+  static constexpr index width = 24;
 
   void resize(index rows, index cols) {
     rows_ = rows, cols_ = cols;
     const index needed = rows * padded_cols();
     if (needed <= capacity_) return;
-    data_.reset(static_cast<Scalar*>(
-        ::operator new(static_cast<std::size_t>(needed) * sizeof(Scalar), std::align_val_t(64))));
+    data_.reset(static_cast<double*>(
+        ::operator new(static_cast<std::size_t>(needed) * sizeof(double), std::align_val_t(64))));
     capacity_ = needed;
   }
 
@@ -57,31 +56,32 @@ class packed_block {
   index cols() const { return cols_; }
   index padded_cols() const { return (cols_ + width - 1) / width * width; }
 
-  /// Sets to 0 the columns that fill up the last panel, for the kernel to run over. To be called when it is filled.
+  /// Sets to 0 the columns that fill up the last panel, for the kernel to run over. To be called when it is
+  /// filled.
   void clear_padding() {
     for (index j = cols_; j < padded_cols(); ++j)
-      for (index i = 0; i < rows_; ++i) at(j)[i * row_stride()] = Scalar(0);
+      for (index i = 0; i < rows_; ++i) at(j)[i * row_stride()] = 0.0;
   }
 
 #ifdef LAYERWISE_PRODUCTS_BY_BLAS
   // A BLAS wants plain rows.
   index row_stride() const { return padded_cols(); }
-  Scalar* at(index j) { return data_.get() + j; }
+  double* at(index j) { return data_.get() + j; }
   auto matrix() const {
-    return Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+    return Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
                       Eigen::OuterStride<>>(data_.get(), rows_, cols_, Eigen::OuterStride<>(row_stride()));
   }
 #else
   index row_stride() const { return width; }
-  Scalar* at(index j) { return data_.get() + j / width * width * rows_ + j % width; }
-  const Scalar* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
+  double* at(index j) { return data_.get() + j / width * width * rows_ + j % width; }
+  const double* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
 #endif
 
  private:
   struct release {
-    void operator()(Scalar* data) const { ::operator delete(data, std::align_val_t(64)); }
+    void operator()(double* data) const { ::operator delete(data, std::align_val_t(64)); }
   };
-  std::unique_ptr<Scalar[], release> data_;
+  std::unique_ptr<double[], release> data_;
   index rows_ = 0, cols_ = 0, capacity_ = 0;
 };
 
@@ -89,10 +89,9 @@ class packed_block {
 inline constexpr index product_tile = 192;
 
 /// c += alpha a^T b, or its lower triangle only; what is above the diagonal may be anything then.
-template <class Scalar>
 struct product {
-  const packed_block<Scalar>& a;
-  const packed_block<Scalar>& b;
+  const packed_block& a;
+  const packed_block& b;
   Eigen::Ref<Eigen::MatrixXd> c;
   bool lower_only = false;
 };
@@ -100,8 +99,7 @@ struct product {
 #ifdef LAYERWISE_PRODUCTS_BY_BLAS
 
 /// The BLAS brings its own tiles and threads.
-template <class Scalar>
-void add_products(double alpha, const std::vector<product<Scalar>>& products) {
+inline void add_products(double alpha, const std::vector<product>& products) {
   for (const auto& [a, b, c, lower_only] : products) {
     Eigen::Ref<Eigen::MatrixXd> out = c;
     if (lower_only)
@@ -114,31 +112,32 @@ void add_products(double alpha, const std::vector<product<Scalar>>& products) {
 #else
 
 /// The sums of `depth` rows of a, `rows` neighbouring columns, times b, `columns` of them: the hot loop.
-template <class Scalar>
 struct product_kernel {
-  using packet = typename Eigen::internal::packet_traits<Scalar>::type;
+  using packet = Eigen::internal::packet_traits<double>::type;
   static constexpr int packet_size = Eigen::internal::unpacket_traits<packet>::size;
   static constexpr int rows = 3 * packet_size;
   static constexpr int columns = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 4;
-  static constexpr index stride = packed_block<Scalar>::width;
+  static constexpr index stride = packed_block::width;
   static_assert(stride % rows == 0 && stride % columns == 0);
 
   /// out: rows x columns, column by column.
-  static void run(index depth, const Scalar* a, const Scalar* b, Scalar* out) {
+  static void run(index depth, const double* a, const double* b, double* out) {
     run(depth, a, b, out, std::make_integer_sequence<int, columns>());
   }
 
  private:
-  // Folds over the columns instead of loops: unrolled at every optimization level, so that the sums are registers.
+  // Folds over the columns instead of loops: unrolled at every optimization level, so that the sums are
+  // registers.
   template <int... j>
-  static void run(index depth, const Scalar* a, const Scalar* b, Scalar* out, std::integer_sequence<int, j...>) {
+  static void run(index depth, const double* a, const double* b, double* out,
+                  std::integer_sequence<int, j...>) {
     using namespace Eigen::internal;
     packet sums[columns][3];
-    ((sums[j][0] = sums[j][1] = sums[j][2] = pset1<packet>(Scalar(0))), ...);
+    ((sums[j][0] = sums[j][1] = sums[j][2] = pset1<packet>(0.0)), ...);
     for (index k = 0; k < depth; ++k, a += stride, b += stride) {
       const packet a0 = ploadu<packet>(a), a1 = ploadu<packet>(a + packet_size),
                    a2 = ploadu<packet>(a + 2 * packet_size);
-      const auto add_column = [&](packet(&sum)[3], Scalar factor) {
+      const auto add_column = [&](packet(&sum)[3], double factor) {
         const packet times = pset1<packet>(factor);
         sum[0] = pmadd(a0, times, sum[0]);
         sum[1] = pmadd(a1, times, sum[1]);
@@ -146,7 +145,7 @@ struct product_kernel {
       };
       (add_column(sums[j], b[j]), ...);
     }
-    const auto store_column = [&](const packet(&sum)[3], Scalar* to) {
+    const auto store_column = [&](const packet(&sum)[3], double* to) {
       pstoreu(to, sum[0]), pstoreu(to + packet_size, sum[1]), pstoreu(to + 2 * packet_size, sum[2]);
     };
     (store_column(sums[j], out + j * rows), ...);
@@ -154,15 +153,13 @@ struct product_kernel {
 };
 
 /// All products at once: their tiles are shared out together.
-template <class Scalar>
-void add_products(double alpha, std::vector<product<Scalar>> products) {
-  using kernel = product_kernel<Scalar>;
-
+inline void add_products(double alpha, std::vector<product> products) {
+  using kernel = product_kernel;
   struct tile {
     std::size_t product;
     index row, column;
   };
-  std::vector<tile> tiles;  // down the columns of C, whose memory pages change least often that way: 1.1 times the rate
+  std::vector<tile> tiles;  // down the columns of C: its memory pages change least often, 1.1 times the rate
   for (std::size_t p = 0; p < products.size(); ++p)
     for (index j = 0; j < products[p].b.cols(); j += product_tile)
       for (index i = 0; i < products[p].a.cols(); i += product_tile)
@@ -170,22 +167,22 @@ void add_products(double alpha, std::vector<product<Scalar>> products) {
 
   parallel_for(static_cast<index>(tiles.size()), [&](index t) {
     const tile& here = tiles[static_cast<std::size_t>(t)];
-    product<Scalar>& of = products[here.product];
+    product& of = products[here.product];
     const index last_row = std::min(of.a.cols(), here.row + product_tile);
     const index last_column = std::min(of.b.cols(), here.column + product_tile);
-    alignas(64) Scalar sums[kernel::rows * kernel::columns];
+    alignas(64) double sums[kernel::rows * kernel::columns];
     for (index j = here.column; j < last_column; j += kernel::columns)
       for (index i = here.row; i < last_row; i += kernel::rows) {
         if (of.lower_only && i + kernel::rows <= j) continue;  // above the diagonal
         kernel::run(of.a.rows(), of.a.at(i), of.b.at(j), sums);
-        const Eigen::Map<const Eigen::Matrix<Scalar, kernel::rows, kernel::columns>> block(sums);
+        const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns>> block(sums);
         auto c = of.c.block(i, j, std::min<index>(kernel::rows, last_row - i),
                             std::min<index>(kernel::columns, last_column - j));
         if (c.rows() == kernel::rows && c.cols() == kernel::columns)
           // C is not in the cache: with all sizes known, its loads are under way together.
-          c.template topLeftCorner<kernel::rows, kernel::columns>() += alpha * block.template cast<double>();
+          c.topLeftCorner<kernel::rows, kernel::columns>() += alpha * block;
         else
-          c += alpha * block.topLeftCorner(c.rows(), c.cols()).template cast<double>();
+          c += alpha * block.topLeftCorner(c.rows(), c.cols());
       }
   });
 }

@@ -1,0 +1,223 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/double_double.hpp>
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/moments.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+// A regression whose rounding matters is judged, and improved, by its residual taken from the data in
+// double-double.
+namespace layerwise::detail {
+
+using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;
+
+/// A, as it was solved for: for the columns of X that were kept, divided by their norms.
+struct scaled_solution {
+  index x_dimensions = 0;
+  Eigen::MatrixXd a;     ///< kept columns x d_t
+  indices kept;          ///< which columns of X
+  Eigen::VectorXd norm;  ///< their norms
+
+  /// A, d_x x d_t, for x * x_scale and t * target_scale; 0 for columns of X that were left out.
+  Eigen::MatrixXd coefficients() const {
+    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(x_dimensions, a.cols());
+    for (index c = 0; c < a.cols(); ++c)
+      for (index i = 0; i < a.rows(); ++i) all(kept[i], c) = a(i, c) / norm[i];
+    return all;
+  }
+};
+
+/// The data of a pair, where it is still there: layers 0 and 1 of `read`, and the rows that take part.
+struct pair_data {
+  read_layer_row read;
+  const std::vector<index>& rows;
+};
+
+/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
+/// data as it came, in double-double: no centring, no scaling and no y - x is rounded. With the triangle R of
+/// X from solve_orthogonal and P the projection onto the columns of X,
+///     ||P r|| = ||R^-T X^T r||,    f = ||r||^2 - ||P r||^2 (Pythagoras),    a + R^-1 R^-T X^T r is the next
+///     a.
+/// All but the two sums r and X^T r is double: R need only be right to theta << 1, relative to X in every
+/// direction.
+class refinement {
+ public:
+  refinement(const pair_moments& moments, const pair_data& data, const scaled_solution& start)
+      : moments_(moments),
+        data_(data),
+        kept_(start.kept),
+        norm_(start.norm),
+        targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
+        weight_(row_block::Zero(kept_.size(), targets_)),
+        weight_low_(weight_) {
+    weight_.leftCols(moments_.y_dimensions()) = norm_.cwiseInverse().asDiagonal() * start.a;
+    if (moments_.centering == centering::columns) take_means();
+  }
+
+  /// X^T r for the scaled columns of X; for the columns of r their energies, and how far rounding moved their
+  /// norms.
+  struct residual {
+    Eigen::MatrixXd gradient;
+    Eigen::RowVectorXd energy, rounding;
+  };
+  residual measure() {
+    const index n = static_cast<index>(data_.rows.size());
+    const std::vector<double_double> bias = take_bias();
+    row_block gradient = row_block::Zero(kept_.size(), targets_), gradient_low = gradient;
+    Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(targets_);
+    std::vector<double_double> sum(static_cast<std::size_t>(targets_));
+    for (index done = 0; done < n; done += block_rows) {
+      const index count = std::min(block_rows, n - done);
+      row_block x(count, kept_.size()), r = row_block::Zero(count, targets_), r_low = r;
+      parallel_chunks(count, 16, [&](index first, index length) {
+        for (index i = first; i < first + length; ++i) {
+          read(done + i, &x(i, 0), [&](index c, double_double t) {
+            t.add(bias[static_cast<std::size_t>(c)]);
+            t = t.normalized();
+            r(i, c) = t.high, r_low(i, c) = t.low;
+          });
+          const row_block minus_x = -x.row(i);
+          for (index c = 0; c < targets_; c += accurate_lanes)
+            add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c),
+                                    targets_, &r(i, c), &r_low(i, c));
+          for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
+            const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
+            r(i, c) = element.high, r_low(i, c) = element.low;
+          }
+        }
+      });
+      parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
+        for (index j = 0; j < kept_.size(); ++j)
+          add_products_accurately(count, &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_,
+                                  &gradient(j, c), &gradient_low(j, c));
+        for (index k = c; k < c + accurate_lanes; ++k)
+          for (index i = 0; i < count; ++i) sum[static_cast<std::size_t>(k)].add({r(i, k), r_low(i, k)});
+      });
+      energy += (r + r_low).colwise().squaredNorm();
+    }
+    // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
+    if (moments_.centering == centering::columns)
+      for (index c = 0; c < targets_; ++c)
+        for (index j = 0; j < kept_.size(); ++j) {
+          double_double g{gradient(j, c), gradient_low(j, c)};
+          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high, sum[static_cast<std::size_t>(c)].value());
+          gradient(j, c) = g.high, gradient_low(j, c) = g.low;
+        }
+    const index width = moments_.y_dimensions();
+    const Eigen::RowVectorXd x_norm =
+        (norm_.transpose().array().square() +
+         static_cast<double>(n) * (moments_.x_mean(kept_).array() * moments_.x_scale).square())
+            .sqrt();
+    return {norm_.cwiseInverse().asDiagonal() * (gradient + gradient_low).leftCols(width), energy.head(width),
+            0x1p-98 * (x_norm * weight_.leftCols(width).cwiseAbs())};
+  }
+
+  /// ||y - x||_F^2 about the mean, in units of the target: relative error u sqrt(n), however large the mean
+  /// is.
+  double update_energy() const {
+    const index n = static_cast<index>(data_.rows.size()), d = moments_.y_dimensions();
+    std::vector<double_double> mean(static_cast<std::size_t>(d));
+    double energy = 0.0;
+    const auto for_each = [&](const auto& body) {
+      Eigen::RowVectorXd x(d), y(d);
+      for (const index row : data_.rows) {
+        data_.read(0, row, x.data());
+        data_.read(1, row, y.data());
+        for (index c = 0; c < d; ++c) {
+          double_double r{y[c] * moments_.target_scale, 0.0};
+          r.add(-x[c] * moments_.target_scale);
+          body(r, mean[static_cast<std::size_t>(c)]);
+        }
+      }
+    };
+    if (moments_.centering == centering::columns) {
+      for_each([](const double_double& r, double_double& sum) { sum.add(r); });
+      for (double_double& m : mean) m = m.normalized() / static_cast<double>(n);
+    }
+    for_each([&](double_double r, const double_double& m) {
+      r.add({-m.high, -m.low});
+      energy += r.value() * r.value();
+    });
+    return energy;
+  }
+
+  /// a += step
+  void improve(const Eigen::MatrixXd& step) {
+    for (index j = 0; j < step.rows(); ++j)
+      for (index c = 0; c < step.cols(); ++c) {
+        double_double w{weight_(j, c), weight_low_(j, c)};
+        w.add(step(j, c) / norm_[j]);
+        w = w.normalized();
+        weight_(j, c) = w.high, weight_low_(j, c) = w.low;
+      }
+  }
+
+  /// a, rounded
+  Eigen::MatrixXd solution() const { return norm_.asDiagonal() * weight_.leftCols(moments_.y_dimensions()); }
+
+ private:
+  /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are
+  /// exact.
+  template <class Target>
+  void read(index i, double* x, const Target& target) const {
+    const index row = data_.rows[static_cast<std::size_t>(i)];
+    Eigen::RowVectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
+    data_.read(0, row, in.data());
+    data_.read(1, row, out.data());
+    for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x_scale;
+    for (index c = 0; c < out.size(); ++c) {
+      double_double t{out[c] * moments_.target_scale, 0.0};
+      if (moments_.target_is_update) t.add(-in[c] * moments_.target_scale);
+      target(c, t);
+    }
+  }
+
+  void take_means() {
+    x_mean_.resize(static_cast<std::size_t>(kept_.size()));
+    t_mean_.resize(static_cast<std::size_t>(moments_.y_dimensions()));
+    Eigen::RowVectorXd x(kept_.size());
+    for (std::size_t i = 0; i < data_.rows.size(); ++i) {
+      read(static_cast<index>(i), x.data(),
+           [&](index c, const double_double& t) { t_mean_[static_cast<std::size_t>(c)].add(t); });
+      for (index j = 0; j < x.size(); ++j) x_mean_[static_cast<std::size_t>(j)].add(x[j]);
+    }
+    const double n = static_cast<double>(data_.rows.size());
+    for (auto* means : {&x_mean_, &t_mean_})
+      for (double_double& mean : *means) mean = mean.normalized() / n;
+  }
+
+  /// mean x * a - mean t: what makes the residual's mean 0.
+  std::vector<double_double> take_bias() const {
+    std::vector<double_double> bias(static_cast<std::size_t>(moments_.y_dimensions()));
+    if (moments_.centering == centering::none) return bias;
+    for (index c = 0; c < moments_.y_dimensions(); ++c) {
+      double_double& b = bias[static_cast<std::size_t>(c)];
+      for (index j = 0; j < kept_.size(); ++j) {
+        const double_double& mean = x_mean_[static_cast<std::size_t>(j)];
+        b.add_product(mean.high, weight_(j, c));
+        b.low += mean.low * weight_(j, c) + mean.high * weight_low_(j, c);
+      }
+      const double_double& t = t_mean_[static_cast<std::size_t>(c)];
+      b.add({-t.high, -t.low});
+      b = b.normalized();
+    }
+    return bias;
+  }
+
+  const pair_moments& moments_;
+  const pair_data& data_;
+  const indices kept_;
+  const Eigen::VectorXd norm_;
+  const index targets_;            // columns of t, filled up to whole lanes
+  row_block weight_, weight_low_;  // a in the units of the data, kept columns x targets
+  std::vector<double_double> x_mean_, t_mean_;
+};
+
+}  // namespace layerwise::detail
