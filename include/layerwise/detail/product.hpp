@@ -114,7 +114,7 @@ inline void add_products(double alpha, const std::vector<product>& products) {
 /// The sums of `depth` rows of a, `rows` neighbouring columns, times b, `columns` of them: the hot loop.
 struct product_kernel {
   using packet = Eigen::internal::packet_traits<double>::type;
-  static constexpr int packet_size = Eigen::internal::unpacket_traits<packet>::size;
+  static constexpr int packet_size = Eigen::internal::packet_traits<double>::size;
   static constexpr int rows = 3 * packet_size;
   static constexpr int columns = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 4;
   static constexpr index stride = packed_block::width;
