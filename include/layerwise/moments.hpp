@@ -24,9 +24,9 @@
 // layer.
 //
 // Data flow. Rows (tokens) are read as double into blocks of block_rows tokens. A block is walked once from
-// layer 0 to L with three tiles in cache: the previous layer, the current one, and the target of their
-// regression. Each layer's columns are centred about a provisional shift (the mean of its first block, so
-// that offsets cost no digits), and
+// layer 0 to L with four of them in cache: the raw rows of the previous layer and of the current one, and,
+// packed for the kernel, those of the regression's input and of its target. Each layer's columns are centred
+// about a provisional shift (the mean of its first block, so that offsets cost no digits), and
 //
 //     second += x^T x      one symmetric update per layer, shared by the scores with and without the residual
 //     cross  += x^T t      one product per layer pair
@@ -37,8 +37,9 @@
 namespace layerwise {
 namespace detail {
 
-/// Tokens per block: enough for the products to run at full speed, and three tiles of 512 x 768 doubles fit a
-/// cache. Fixed, so that results do not depend on how rows were batched.
+/// Tokens per block: enough for the kernel of detail/product.hpp to run at full speed (256 would do), and for
+/// C to be read and written seldom; four blocks of 512 x 768 doubles, raw and packed, fit a shared cache.
+/// Fixed, so that results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
 
 /// body(first column, integral_constant<columns>) for all columns, in parallel: a panel at once, whose
