@@ -229,18 +229,15 @@ inline double update_rounding(const pair_moments& m, double f) {
 inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
   Eigen::MatrixXd factor = problem.gram(), a = problem.right_side();
   if (!eliminate(factor, a)) return std::nullopt;
-  const auto lower = std::as_const(factor).triangularView<Eigen::Lower>();
 
   regression out;
   out.method = solver::cholesky;
   out.rank = problem.size();
-  const double largest = largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-    return lower * Eigen::VectorXd(lower.transpose() * v);
-  });
-  const double smallest =
-      1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-        return lower.transpose().solve(Eigen::VectorXd(lower.solve(v)));
-      });
+  const double largest = largest_eigenvalue(
+      problem.size(), [&](const Eigen::VectorXd& v) { return multiply_by_gram(factor, v); });
+  const double smallest = 1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) {
+                            return solve_gram(factor, v);
+                          });
   out.condition = std::sqrt(std::max(1.0, largest / smallest));
 
   const Eigen::RowVectorXd explained = a.colwise().squaredNorm();

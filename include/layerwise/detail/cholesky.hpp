@@ -5,18 +5,20 @@
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 
-#include <Eigen/Cholesky>
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <cmath>
 
 // Cholesky factorization G = L L^T and the two triangular solutions, in blocks of columns, for many
 // right-hand sides: nearly all of it is add_products(). Eigen's own run at half its rate for square problems.
+// Nothing here calls a BLAS, whose threads would get in the way of those that solve the layers of a profile
+// side by side.
 namespace layerwise::detail {
 
-/// Columns eliminated at once: enough rows for the product to run at nine tenths of its rate, few enough that
+/// Columns eliminated at once: enough rows for C to be read and written seldom, few enough that
 /// the triangular solutions, d^2 times this, stay small.
-inline constexpr index elimination_columns = 128;
+inline constexpr index elimination_columns = 72;
 
 /// out = m, packed.
 template <class Matrix>
@@ -46,6 +48,67 @@ void for_columns(const Eigen::MatrixXd& m, const Body& body) {
   });
 }
 
+/// A block of at most elimination_columns columns of L, from the diagonal on.
+class elimination_block {
+ public:
+  /// Factorizes the block of g in place. False at a pivot that is not positive.
+  static bool factorize(Eigen::Ref<Eigen::MatrixXd> g) {
+    for (index j = 0; j < g.rows(); ++j) {
+      const index below = g.rows() - j - 1;
+      if (!(g(j, j) > 0.0)) return false;
+      g(j, j) = std::sqrt(g(j, j));
+      g.col(j).tail(below) /= g(j, j);
+      for (index k = j + 1; k < g.rows(); ++k)
+        g.col(k).tail(g.rows() - k) -= g(k, j) * g.col(j).tail(g.rows() - k);
+    }
+    return true;
+  }
+
+  explicit elimination_block(const Eigen::Ref<const Eigen::MatrixXd>& l) : l_(l), upper_(l.transpose()) {}
+
+  /// b -> L^-1 b
+  void solve(Eigen::Ref<Eigen::MatrixXd> b) const {
+    for_column_tiles(b, [&](auto columns) {
+      for (index c = 0; c < columns.cols(); ++c) {
+        auto x = columns.col(c);
+        for (index j = 0; j < size(); ++j) {
+          x[j] /= l_(j, j);
+          x.tail(size() - j - 1) -= x[j] * l_.col(j).tail(size() - j - 1);
+        }
+      }
+    });
+  }
+
+  /// b -> L^-T b
+  void solve_transposed(Eigen::Ref<Eigen::MatrixXd> b) const {
+    for_column_tiles(b, [&](auto columns) {
+      for (index c = 0; c < columns.cols(); ++c) {
+        auto x = columns.col(c);
+        for (index j = size(); j-- > 0;) {
+          x[j] /= l_(j, j);
+          x.head(j) -= x[j] * upper_.col(j).head(j);
+        }
+      }
+    });
+  }
+
+  /// b -> b L^-T, in chunks of rows that stay in the nearest cache.
+  void solve_from_the_right(Eigen::Ref<Eigen::MatrixXd> b) const {
+    parallel_chunks(b.rows(), 64, [&](index first, index count) {
+      auto rows = b.middleRows(first, count);
+      for (index j = 0; j < size(); ++j) {
+        rows.col(j) /= l_(j, j);
+        for (index k = j + 1; k < size(); ++k) rows.col(k) -= l_(k, j) * rows.col(j);
+      }
+    });
+  }
+
+ private:
+  index size() const { return l_.rows(); }
+
+  Eigen::MatrixXd l_, upper_;
+};
+
 /// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are
 /// then in between. What is above the diagonal of g is neither read nor kept.
 inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) {
@@ -53,13 +116,11 @@ inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) {
   packed_block left, right;
   for (index k = 0; k < d; k += elimination_columns) {
     const index count = std::min(elimination_columns, d - k), rest = d - k - count;
-    Eigen::Ref<Eigen::MatrixXd> corner = g.block(k, k, count, count);
-    if (Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>>(corner).info() != Eigen::Success) return false;
-    const auto lower = corner.triangularView<Eigen::Lower>();
-    for_column_tiles(g.block(k + count, k, rest, count).transpose(),
-                     [&](auto columns) { lower.solveInPlace(columns); });
-    for_column_tiles(b.middleRows(k, count), [&](auto columns) { lower.solveInPlace(columns); });
+    if (!elimination_block::factorize(g.block(k, k, count, count))) return false;
+    const elimination_block block(g.block(k, k, count, count));
+    block.solve(b.middleRows(k, count));
     if (rest == 0) break;
+    block.solve_from_the_right(g.block(k + count, k, rest, count));
     pack(g.block(k + count, k, rest, count).transpose(), left);
     pack(b.middleRows(k, count), right);
     add_products(-1.0,
@@ -73,14 +134,33 @@ inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
   packed_block left, right;
   for (index end = l.rows(); end > 0;) {
     const index count = (end - 1) % elimination_columns + 1, k = end - count;
-    const auto upper = l.block(k, k, count, count).triangularView<Eigen::Lower>().transpose();
-    for_column_tiles(b.middleRows(k, count), [&](auto columns) { upper.solveInPlace(columns); });
+    elimination_block(l.block(k, k, count, count)).solve_transposed(b.middleRows(k, count));
     if (k == 0) break;
     pack(l.block(k, 0, count, k), left);
     pack(b.middleRows(k, count), right);
     add_products(-1.0, {{left, right, b.topRows(k)}});
     end = k;
   }
+}
+
+/// L L^T v, l read in its lower triangle.
+inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::VectorXd& v) {
+  const index d = l.rows();
+  Eigen::VectorXd out = Eigen::VectorXd::Zero(d);
+  for (index j = 0; j < d; ++j)
+    out.tail(d - j) += l.col(j).tail(d - j).dot(v.tail(d - j)) * l.col(j).tail(d - j);
+  return out;
+}
+
+/// (L L^T)^-1 v
+inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
+  const index d = l.rows();
+  for (index j = 0; j < d; ++j) {
+    v[j] /= l(j, j);
+    v.tail(d - j - 1) -= v[j] * l.col(j).tail(d - j - 1);
+  }
+  for (index j = d; j-- > 0;) v[j] = (v[j] - l.col(j).tail(d - j - 1).dot(v.tail(d - j - 1))) / l(j, j);
+  return v;
 }
 
 }  // namespace layerwise::detail

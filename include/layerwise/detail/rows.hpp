@@ -14,10 +14,6 @@
 #include <cstddef>
 #include <utility>
 
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
-
 // What the metrics per token share: sums over a row, right for every finite row (entries of 1e300 and of
 // 1e-310 included), and the walk over the rows of two matrices.
 namespace layerwise::detail {
@@ -53,7 +49,7 @@ lane_block load_lanes(const Scalar* from) {
   for (std::size_t k = 0; k < block.size(); ++k) block[k] = static_cast<float>(to_double(from[k]));
   return load_lanes(block.data());
 }
-#ifdef __F16C__
+#if defined(__F16C__) && defined(EIGEN_VECTORIZE_AVX)  // Eigen has included the intrinsics then
 inline lane_block load_lanes(const Eigen::half* from) {
   std::array<float, lanes> block;
   for (index k = 0; k < lanes; k += 8)
