@@ -122,10 +122,8 @@ double largest_eigenvalue(index size, const Operator& apply) {
     basis.col(k) = v;
     v = apply(v);
     diagonal[k] = basis.col(k).dot(v);
-    for (int pass = 0; pass < 2; ++pass) {
-      const Eigen::VectorXd along = basis.leftCols(k + 1).transpose() * v;
-      v.noalias() -= basis.leftCols(k + 1) * along;
-    }
+    for (int pass = 0; pass < 2; ++pass)
+      for (index i = 0; i <= k; ++i) v -= basis.col(i).dot(v) * basis.col(i);
     offdiagonal[k] = v.norm();
     Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
     ritz.computeFromTridiagonal(diagonal.head(k + 1), offdiagonal.head(k), Eigen::EigenvaluesOnly);
