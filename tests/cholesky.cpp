@@ -1,5 +1,6 @@
 #include <layerwise/detail/cholesky.hpp>
 
+#include "exact_regression.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>
@@ -17,7 +18,6 @@ using layerwise::detail::eliminate;
 using layerwise::detail::elimination_columns;
 using layerwise::detail::substitute_back;
 using namespace layerwise_test;
-using long_matrix = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
 
 TEST_CASE("elimination and back substitution solve G a = b as long double does") {
   std::mt19937_64 random(1);

@@ -1,7 +1,6 @@
 #include <layerwise/detail/product.hpp>
 
-#include <layerwise/detail/cholesky.hpp>
-
+#include "exact_regression.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>
@@ -21,18 +20,14 @@ namespace {
 
 using layerwise::index;
 using layerwise::detail::add_products;
+using layerwise::detail::pack;
 using layerwise::detail::packed_block;
 using layerwise::detail::product_tile;
 using namespace layerwise_test;
-using long_matrix = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
 
-template <class Matrix>
-packed_block packed(const Matrix& m) {
+packed_block packed(const row_major& m) {
   packed_block out;
-  out.resize(m.rows(), m.cols());
-  for (index j = 0; j < m.cols(); ++j)
-    for (index i = 0; i < m.rows(); ++i) out.at(j)[i * out.row_stride()] = m(i, j);
-  out.clear_padding();
+  pack(m, out);
   return out;
 }
 
@@ -84,7 +79,7 @@ TEST_CASE("a block that shrinks and grows keeps its padding clear") {
   packed_block block;
   for (const index cols : {50, 3, 49, 24}) {
     const row_major m = random_matrix(random, 5 + cols, cols);
-    layerwise::detail::pack(m, block);
+    pack(m, block);
     CHECK(block.rows() == m.rows());
     CHECK(block.cols() == cols);
     for (index j = 0; j < block.padded_cols(); ++j)

@@ -20,19 +20,6 @@ namespace layerwise::detail {
 /// the triangular solutions, d^2 times this, stay small.
 inline constexpr index elimination_columns = 72;
 
-/// out = m, packed.
-template <class Matrix>
-void pack(const Matrix& m, packed_block& out) {
-  constexpr index width = packed_block::width;
-  out.resize(m.rows(), m.cols());
-  parallel_chunks(m.cols(), width, [&](index first, index count) {
-    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
-               Eigen::OuterStride<>>(out.at(first), m.rows(), count, Eigen::OuterStride<>(out.row_stride())) =
-        m.middleCols(first, count);
-  });
-  out.clear_padding();
-}
-
 /// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
 /// threads.
 template <class Matrix, class Body>
@@ -46,6 +33,16 @@ void for_columns(const Eigen::MatrixXd& m, const Body& body) {
   parallel_chunks(m.cols(), 64, [&](index first, index count) {
     for (index c = first; c < first + count; ++c) body(c);
   });
+}
+
+/// x -> L^-1 x for one column x; l is read in its lower triangle.
+template <class Column>
+void substitute_forward(const Eigen::MatrixXd& l, Column&& x) {
+  for (index j = 0; j < l.rows(); ++j) {
+    const index below = l.rows() - j - 1;
+    x[j] /= l(j, j);
+    x.tail(below) -= x[j] * l.col(j).tail(below);
+  }
 }
 
 /// A block of at most elimination_columns columns of L, from the diagonal on.
@@ -69,13 +66,7 @@ class elimination_block {
   /// b -> L^-1 b
   void solve(Eigen::Ref<Eigen::MatrixXd> b) const {
     for_column_tiles(b, [&](auto columns) {
-      for (index c = 0; c < columns.cols(); ++c) {
-        auto x = columns.col(c);
-        for (index j = 0; j < size(); ++j) {
-          x[j] /= l_(j, j);
-          x.tail(size() - j - 1) -= x[j] * l_.col(j).tail(size() - j - 1);
-        }
-      }
+      for (index c = 0; c < columns.cols(); ++c) substitute_forward(l_, columns.col(c));
     });
   }
 
@@ -155,10 +146,7 @@ inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::V
 /// (L L^T)^-1 v
 inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
   const index d = l.rows();
-  for (index j = 0; j < d; ++j) {
-    v[j] /= l(j, j);
-    v.tail(d - j - 1) -= v[j] * l.col(j).tail(d - j - 1);
-  }
+  substitute_forward(l, v);
   for (index j = d; j-- > 0;) v[j] = (v[j] - l.col(j).tail(d - j - 1).dot(v.tail(d - j - 1))) / l(j, j);
   return v;
 }

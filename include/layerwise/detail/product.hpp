@@ -85,6 +85,19 @@ class packed_block {
   index rows_ = 0, cols_ = 0, capacity_ = 0;
 };
 
+/// out = m, packed.
+template <class Matrix>
+void pack(const Matrix& m, packed_block& out) {
+  constexpr index width = packed_block::width;
+  out.resize(m.rows(), m.cols());
+  parallel_chunks(m.cols(), width, [&](index first, index count) {
+    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+               Eigen::OuterStride<>>(out.at(first), m.rows(), count, Eigen::OuterStride<>(out.row_stride())) =
+        m.middleCols(first, count);
+  });
+  out.clear_padding();
+}
+
 /// Rows and columns of a tile of C.
 inline constexpr index product_tile = 192;
 
