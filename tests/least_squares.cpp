@@ -30,12 +30,14 @@ using layerwise::linearity_result;
 using layerwise::solver;
 using namespace layerwise_test;
 
-/// Where a score is taken from, by which solver.
+/// Where a score is taken from, by which solver, to what tolerance.
 struct way {
   enum { data, moments, merged } from;
   solver method;
+  double tolerance = 1e-8;
 };
 const std::vector<way> ways{{way::data, solver::automatic},       {way::data, solver::cholesky},
+                            {way::data, solver::cholesky, 0.0},  // always corrected by the residual
                             {way::data, solver::orthogonal},      {way::data, solver::rank_revealing},
                             {way::moments, solver::automatic},    {way::moments, solver::rank_revealing},
                             {way::merged, solver::automatic},     {way::merged, solver::cholesky},
@@ -118,7 +120,7 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
   cross_moments once;
   once.add(data.x, data.y);
   for (const way& by : ways) {
-    const linearity_options options{.centering = center, .method = by.method};
+    const linearity_options options{.centering = center, .method = by.method, .tolerance = by.tolerance};
     const cross_moments moments = by.from == way::merged ? random_merges(random, data.x, data.y) : once;
     try {
       check(by,
@@ -219,10 +221,13 @@ TEST_CASE("the bound is worth something: below 1e-12 where the problem is easy")
 }
 
 TEST_CASE(
-    "automatic takes Cholesky if its bound is within the tolerance, else the data, else the revealed rank") {
+    "automatic takes Cholesky if its bound, corrected at need, is within the tolerance, else the data, else "
+    "the "
+    "revealed rank") {
   std::mt19937_64 random(6);
   const data_pair easy = make_data(random, {.n = 200, .d_x = 8, .d_y = 8}),
                   hard = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .condition = 1e5}),
+                  harder = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .condition = 1e9}),
                   dependent = make_data(random, {.n = 200, .d_x = 8, .d_y = 8, .duplicates = 1}),
                   few = make_data(random, {.n = 8, .d_x = 8, .d_y = 8});
   const auto from_data = [](const data_pair& d, double tolerance) {
@@ -236,8 +241,11 @@ TEST_CASE(
   CHECK(from_data(easy, 1e-8).method == solver::cholesky);
   CHECK(from_data(easy, 0.0).method == solver::orthogonal);
   CHECK(from_data(hard, 1.0).method == solver::cholesky);
-  CHECK(from_data(hard, 1e-12).method == solver::orthogonal);
-  CHECK(from_data(hard, 1e-12).error_bound < from_data(hard, 1.0).error_bound);
+  CHECK(from_data(hard, 1e-10).method == solver::cholesky);
+  CHECK(from_data(hard, 1e-10).error_bound <= 1e-10);
+  CHECK(from_data(hard, 1.0).error_bound > 1e-10);
+  CHECK(from_data(hard, 1e-15).method == solver::orthogonal);
+  CHECK(from_data(harder, 1e-8).method == solver::orthogonal);
   CHECK(from_data(dependent, 1e-8).method == solver::orthogonal);
   CHECK(from_data(few, 1e-8).method == solver::orthogonal);
   CHECK(from_moments(easy, 1e-8).method == solver::cholesky);

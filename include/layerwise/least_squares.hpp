@@ -44,39 +44,49 @@
 //    It needs theta < 1/2: beyond, moments cannot tell, and another method is used. lambda comes from
 //    Lanczos, which finds it to 1e-4 or so from above, and is halved to be safe.
 //
-// 2. Certificate from data
+// 2. Certificate from a pass over the data, Cholesky's solution corrected
+//    With theta < 1/2 but 1. not enough: the residual r = t - X a of any a, taken from the data, and
+//    g = X^T r give f by Pythagoras, P the projection onto the columns of X:
+//        f = ||r||^2 - ||P r||^2,  ||P r||^2 = g^T G^-1 g = ||L^-1 g||^2 =: h^2  (G~ = L L^T).
+//    For a = a~ this cancels nothing: h is small. Computed are r + dr and g + dg,
+//        ||dr|| <= gamma (|a|_p + q),  ||dg|| <= gamma ||p|| ||r||.
+//    r + dr is a residual of t + dr, whose distance from the range of X differs by ||dr|| at most; dg moves h
+//    by e = ||dg|| / sqrt(lambda) at most; and G = L (I - L^-1 E L^-T) L^T, so G~ is G to a factor 1 +- theta:
+//        |f - f~| <= 2 ||dr|| sqrt f + ||dr||^2 + theta / (1 - theta) h^2 + 2 e h + e^2.
+//    This grows with |a|, where 1. grows with its square, and a~ + G~^-1 g is off by theta times what a~ was.
+//
+// 3. Certificate from a factorization of the data
 //    A Householder factorization solves the problem of X + dX, T + dT exactly, where
 //        ||dx_j|| <= gamma' ||x_j||,  ||dt|| <= gamma' ||t||,  gamma' = u (2 sqrt n + 8 sqrt d + 8).
-//    ||t - X a|| changes by at most gamma' (|a|_1 + ||t||) at any a, so by the same two comparisons, |a|_1
+//    ||t - X a|| changes by at most gamma' (|a|_1 + ||t||) at any a, so by the two comparisons of 1., |a|_1
 //    the larger of a~'s and a*'s,
-//        |f - f~| <= 2 gamma' (|a|_1 + ||t||) sqrt f + gamma'^2 (|a|_1 + ||t||)^2.
-//    |a|_1 grows with the condition number, where 1. grows with its square.
+//        |f - f~| <= 2 gamma' (|a|_1 + ||t||) sqrt f + gamma'^2 (|a|_1 + ||t||)^2,
+//    whatever theta is.
 //
-// 3. Certificate by refinement, where 2. is not enough (detail/refinement.hpp)
-//    The residual r = t - X a of any a, taken in double-double from the data as it came, gives f by
-//    Pythagoras, P the projection onto the columns of X:
-//        f = ||r||^2 - ||P r||^2,  ||P r|| = ||R^-T X^T r|| for R^T R = X^T X.
-//    Only the small second term depends on a factorization. R is that of X + dX,
+// 4. Certificate by refinement, where 3. is not enough (detail/refinement.hpp)
+//    As in 2., but r and g are taken in double-double from the data as it came, so that dr and dg vanish.
+//    h is ||R^-T g|| for R^T R = X^T X. R is that of X + dX,
 //        ||dX R^-1|| <= theta = 2 gamma' ||p|| / sigma_min,
-//    so ||R^-T X^T r|| is right to a factor between 1 - theta and 1 + theta, and
-//        |f - f~| <= ||P~ r||^2 (1 / (1 - theta)^2 - 1) + rounding of a sum of squares.
-//    a + R^-1 R^-T X^T r has an error theta times that of a: each step shrinks the bound by theta^2.
+//    so h is right to a factor between 1 - theta and 1 + theta, and
+//        |f - f~| <= h^2 (1 / (1 - theta)^2 - 1) + rounding of a sum of squares.
+//    a + R^-1 R^-T g has an error theta times that of a: each step shrinks the bound by theta^2.
 //
-// 2. and 3. hold for the numerical rank: directions of X below the cutoff are the data's own rounding, and
+// 3. and 4. hold for the numerical rank: directions of X below the cutoff are the data's own rounding, and
 // count as 0.
 //
-// In 1. and 2., where T is the update, its elements y - x are themselves rounded, by u |y - x| at most. With
+// In 1. to 3., where T is the update, its elements y - x are themselves rounded, by u |y - x| at most. With
 // Y - X neither shifted nor centred ||dT||_F <= u ||Y - X||_F, which adds 2 ||dT|| sqrt f + ||dT||^2.
-// In 3. y - x is exact.
+// In 4. y - x is exact.
 namespace layerwise {
 
 /// How a regression is solved.
 enum class solver {
-  automatic,   ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand,
-               ///< else rank_revealing
-  cholesky,    ///< Cholesky factorization of the scaled second moments
-  orthogonal,  ///< Householder QR of the data, block by block, then a column-pivoted QR of R, refined in
-               ///< double-double where that is not accurate to the tolerance; needs the data
+  automatic,  ///< cholesky; where its error bound exceeds the tolerance: orthogonal if the data is at hand,
+              ///< else rank_revealing
+  cholesky,   ///< Cholesky factorization of the scaled second moments, corrected by the data's residual where
+              ///< its error bound exceeds the tolerance and the data is at hand
+  orthogonal,      ///< Householder QR of the data, block by block, then a column-pivoted QR of R, refined in
+                   ///< double-double where that is not accurate to the tolerance; needs the data
   rank_revealing,  ///< pivoted Cholesky (LDL^T) of the scaled second moments, cut off at their rounding level
 };
 
@@ -186,23 +196,50 @@ class scaled_problem {
   double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
   double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
 
-  /// The bound on |f - f~| summed over the columns of T, for a solution `a` in the coordinates `kept` of the
-  /// scaled problem; empty if the moments cannot tell (theta >= 1/2).
-  std::optional<double> moment_error(const Eigen::MatrixXd& a, const indices& kept,
-                                     double smallest_eigenvalue) const {
-    const Eigen::VectorXd p = inflation_(kept);
-    const double lambda = 0.5 * smallest_eigenvalue;
-    const double theta = p.squaredNorm() * gamma() / lambda;
-    if (!(theta < 0.5)) return std::nullopt;
-    double error = 0.0;
-    for (index c = 0; c < a.cols(); ++c) {
-      const double q = std::sqrt(moments_.target_noise[c]);
-      const double drift = (theta * a.col(c).norm() + gamma() * p.norm() * q / lambda) / (1.0 - theta);
-      const double reach = p.dot(a.col(c).cwiseAbs()) + p.norm() * drift + q;
-      error += gamma() * reach * reach;
+  /// What moments of that smallest eigenvalue of G~ say of G: the bounds of 1. and 2. above, summed over the
+  /// columns of T.
+  class certificate {
+   public:
+    certificate(const scaled_problem& problem, const indices& kept, double smallest_eigenvalue)
+        : p_(problem.inflation_(kept)),
+          target_noise_(problem.moments_.target_noise),
+          gamma_(rounding_of(problem.moments_.tokens, problem.size(), 2.0)),
+          lambda_(0.5 * smallest_eigenvalue),
+          theta_(p_.squaredNorm() * gamma_ / lambda_) {}
+
+    /// theta < 1/2
+    bool holds() const { return theta_ < 0.5; }
+
+    /// 1., for the solution `a` of a problem of moments.
+    double of_moments(const Eigen::MatrixXd& a) const {
+      double error = 0.0;
+      for (index c = 0; c < a.cols(); ++c) {
+        const double q = std::sqrt(target_noise_[c]);
+        const double drift = (theta_ * a.col(c).norm() + gamma_ * p_.norm() * q / lambda_) / (1.0 - theta_);
+        const double reach = p_.dot(a.col(c).cwiseAbs()) + p_.norm() * drift + q;
+        error += gamma_ * reach * reach;
+      }
+      return error;
     }
-    return error;
-  }
+
+    /// 2., for the residual of `a`: its energies, and the projections' h^2, each column's.
+    double of_residual(const Eigen::MatrixXd& a, const Eigen::RowVectorXd& energy,
+                       const Eigen::RowVectorXd& projected) const {
+      double error = 0.0;
+      for (index c = 0; c < a.cols(); ++c) {
+        const double dr = gamma_ * (p_.dot(a.col(c).cwiseAbs()) + std::sqrt(target_noise_[c]));
+        const double e = gamma_ * p_.norm() * std::sqrt(energy[c] / lambda_), h = std::sqrt(projected[c]);
+        error += 2.0 * dr * std::sqrt(energy[c]) + dr * dr + theta_ / (1.0 - theta_) * h * h + 2.0 * e * h +
+                 e * e + gamma_ * energy[c];
+      }
+      return error;
+    }
+
+   private:
+    Eigen::VectorXd p_;
+    Eigen::RowVectorXd target_noise_;
+    double gamma_, lambda_, theta_;
+  };
 
   /// The solution `a` in the coordinates `kept`, as one for all columns of X, in the units of the moments.
   scaled_solution solution(Eigen::MatrixXd a, const indices& kept) const {
@@ -223,8 +260,63 @@ inline double update_rounding(const pair_moments& m, double f) {
   return 2.0 * norm * std::sqrt(f) + norm * norm;
 }
 
-/// Empty if the factorization breaks down or the certificate does not hold.
-inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
+/// Reads rows first.. of the scaled problem into all of x (its live columns) and t, about their means.
+template <class Matrix>
+void read_scaled(const scaled_problem& problem, const pair_data& data, index first, Matrix& x,
+                 Eigen::MatrixXd& t) {
+  const pair_moments& m = problem.moments();
+  parallel_chunks(x.rows(), 64, [&](index chunk, index count) {
+    Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
+    for (index i = chunk; i < chunk + count; ++i) {
+      const index row = data.rows[static_cast<std::size_t>(first + i)];
+      data.read(0, row, in.data());
+      data.read(1, row, out.data());
+      out *= m.target_scale;
+      if (m.target_is_update) out -= in * m.target_scale;
+      t.row(i) = (out - m.target_shift) - m.target_drift;
+      in *= m.x_scale;
+      in = (in - m.x_shift) - m.x_drift;
+      x.row(i) = in(problem.live()).cwiseQuotient(problem.norm().transpose());
+    }
+  });
+}
+
+/// Certificate 2: the energy of the residual that `fit` leaves in the data, and what else X explains of it,
+/// by the factor L of the moments. Corrects the energy, its error and the solution. 4 n d^2 flops.
+inline void correct(const scaled_problem& problem, const scaled_problem::certificate& certificate,
+                    const Eigen::MatrixXd& factor, const pair_data& data, regression& fit) {
+  const index n = static_cast<index>(data.rows.size());
+  Eigen::MatrixXd& a = fit.solution.a;
+  packed_block packed_a, columns, tokens, packed_r;
+  pack(a, packed_a);
+  Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), r;
+  Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(a.cols());
+  row_block x;
+  for (index done = 0; done < n; done += block_rows) {
+    const index count = std::min(block_rows, n - done);
+    x.resize(count, a.rows());
+    r.resize(count, a.cols());
+    read_scaled(problem, data, done, x, r);
+    pack(x.transpose(), tokens);
+    add_products(-1.0, {{tokens, packed_a, r}});
+    pack(x, columns);
+    pack(r, packed_r);
+    add_products(1.0, {{columns, packed_r, gradient}});
+    energy += r.colwise().squaredNorm();
+  }
+  for_column_tiles(gradient, [&](auto part) { factor.triangularView<Eigen::Lower>().solveInPlace(part); });
+  const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
+  fit.residual_energy = (energy - projected).cwiseMax(0.0).sum();
+  fit.residual_error =
+      certificate.of_residual(a, energy, projected) + update_rounding(problem.moments(), fit.residual_energy);
+  substitute_back(factor, gradient);
+  a += gradient;
+}
+
+/// Empty if the factorization breaks down or the certificate does not hold. A residual energy not certain to
+/// `allowed` is corrected, if there is data.
+inline std::optional<regression> solve_cholesky(const scaled_problem& problem, const pair_data* data,
+                                                double allowed) {
   Eigen::MatrixXd factor = problem.gram(), a = problem.right_side();
   if (!eliminate(factor, a)) return std::nullopt;
 
@@ -237,16 +329,16 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem) {
                             return solve_gram(factor, v);
                           });
   out.condition = std::sqrt(std::max(1.0, largest / smallest));
+  const indices kept = first_indices(problem.size());
+  const scaled_problem::certificate certificate(problem, kept, smallest);
+  if (!certificate.holds()) return std::nullopt;
 
   const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
   out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
   substitute_back(factor, a);
-
-  const indices kept = first_indices(problem.size());
-  const auto error = problem.moment_error(a, kept, smallest);
-  if (!error) return std::nullopt;
-  out.residual_error = *error + update_rounding(problem.moments(), out.residual_energy);
+  out.residual_error = certificate.of_moments(a) + update_rounding(problem.moments(), out.residual_energy);
   out.solution = problem.solution(std::move(a), kept);
+  if (data != nullptr && !(out.residual_error <= allowed)) correct(problem, certificate, factor, *data, out);
   return out;
 }
 
@@ -318,14 +410,15 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
     const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
     for_column_tiles(a, [&](auto columns) { lower.transpose().solveInPlace(columns); });
-    const auto error = problem.moment_error(a, kept, smallest);
-    if (!error && cutoff < 0.5) continue;  // what was kept is still too close to rounding
+    const scaled_problem::certificate certificate(problem, kept, smallest);
+    if (!certificate.holds() && cutoff < 0.5) continue;  // what was kept is still too close to rounding
 
     out.rank = rank;
     out.condition = std::sqrt(std::max(1.0, largest / smallest));
     out.discarded_energy = factor.discarded / d;
     out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
-    out.residual_error = error.value_or(problem.moments().target_energy.sum());
+    out.residual_error =
+        certificate.holds() ? certificate.of_moments(a) : problem.moments().target_energy.sum();
     if (rank < problem.size()) out.residual_error += out.residual_energy;
     out.residual_error += update_rounding(problem.moments(), out.residual_energy);
     out.solution = problem.solution(std::move(a), kept);
@@ -365,9 +458,8 @@ class block_qr {
 /// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
 /// own rounding, and are left out. A residual energy not certain to `allowed` is refined.
 inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data, double allowed) {
-  const auto& [read, rows] = data;
   const pair_moments& m = problem.moments();
-  const index d = problem.size(), n = static_cast<index>(rows.size());
+  const index d = problem.size(), n = static_cast<index>(data.rows.size());
   const index rows_at_once =
       std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
 
@@ -375,20 +467,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   for (index done = 0; done < n; done += rows_at_once) {
     const index count = std::min(rows_at_once, n - done);
     Eigen::MatrixXd x(count, d), t(count, m.y_dimensions());
-    parallel_chunks(count, 64, [&, &read = read, &rows = rows](index first, index length) {
-      Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
-      for (index i = first; i < first + length; ++i) {
-        const index row = rows[static_cast<std::size_t>(done + i)];
-        read(0, row, in.data());
-        read(1, row, out.data());
-        out *= m.target_scale;
-        if (m.target_is_update) out -= in * m.target_scale;
-        t.row(i) = (out - m.target_shift) - m.target_drift;
-        in *= m.x_scale;
-        in = (in - m.x_shift) - m.x_drift;
-        x.row(i) = in(problem.live()).cwiseQuotient(problem.norm().transpose());
-      }
-    });
+    read_scaled(problem, data, done, x, t);
     qr.add(x, t);
   }
 
@@ -469,7 +548,7 @@ inline regression solve_as_given(const scaled_problem& problem, solver method, d
     return solve_orthogonal(problem, *data, tolerance * energy);
   }
   std::optional<regression> fit;
-  if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem);
+  if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem, data, tolerance * energy);
   if (method == solver::cholesky) {
     if (!fit)
       fail<degenerate_input_error>("linearly independent columns, as solver::cholesky needs",

@@ -216,9 +216,10 @@ inline constexpr operand_names residual_names{"before", "after"};
 /// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a matrix is
 /// empty or X or Y has no variance. Rank deficiency is no error: see linearity_result::rank, and
 /// ::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky factorization; where
-/// that is not accurate to options.tolerance, a Householder factorization in a second pass over the data,
-/// about 6 n d^2 flops; and where that is not either (conditions from about 1e7 on), one or two passes in
-/// double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition of 1e12.
+/// that is not accurate to options.tolerance (conditions from about 1e3 on), a second pass over the data for
+/// the residual, 4 n d^2 flops; where that is not either (from about 1e6 on), a Householder factorization,
+/// about 6 n d^2 flops at a third of the rate; and at last one or two passes in double-double of 40 n d^2
+/// flops each, after which the score is good to 1e-8 up to a condition of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);
