@@ -48,6 +48,19 @@ TEST_CASE("elimination and back substitution solve G a = b as long double does")
     }
 }
 
+TEST_CASE("so it does where the first part is as large as it gets, by what is left of the equations") {
+  std::mt19937_64 random(2);
+  const index d = 15 * elimination_columns + 1;
+  REQUIRE(layerwise::detail::first_part(d) == 7 * elimination_columns);
+  const row_major x = random_matrix(random, 2 * d, d);
+  const Eigen::MatrixXd g = x.transpose() * x, b = random_matrix(random, d, 50);
+  Eigen::MatrixXd factor = g, solution = b;
+  REQUIRE(eliminate(factor, solution));
+  substitute_back(factor, solution);
+  CHECK((g * solution - b).norm() < 1e-13 * g.norm() * solution.norm());
+  CHECK((Eigen::LLT<Eigen::MatrixXd>(g).solve(b) - solution).norm() < 1e-11 * solution.norm());
+}
+
 TEST_CASE("a matrix that is not positive definite is refused, wherever that shows") {
   for (const index wrong : {index{0}, index{50}, elimination_columns, 2 * elimination_columns}) {
     Eigen::MatrixXd g = Eigen::MatrixXd::Identity(2 * elimination_columns + 1, 2 * elimination_columns + 1);

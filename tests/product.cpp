@@ -23,6 +23,7 @@ using layerwise::detail::add_products;
 using layerwise::detail::pack;
 using layerwise::detail::packed_block;
 using layerwise::detail::product_tile;
+using layerwise::detail::unpack;
 using namespace layerwise_test;
 
 packed_block packed(const row_major& m) {
@@ -74,6 +75,25 @@ TEST_CASE("packed products of double are those of long double, at every edge") {
   check_products(-1.0);
 }
 
+TEST_CASE("a smaller c takes the first columns of a and b, and may be the lower part of a trapezoid") {
+  std::mt19937_64 random(4);
+  const row_major x = random_matrix(random, 30, 450), y = random_matrix(random, 30, 70);
+  const packed_block a = packed(x), b = packed(y);
+  for (const index rows : {25, 300, 450})
+    for (const index cols : {1, 20, 65}) {
+      CAPTURE(rows);
+      CAPTURE(cols);
+      Eigen::MatrixXd some = Eigen::MatrixXd::Zero(rows, cols);
+      add_products(-1.0, {{a, b, some}});
+      CHECK((some + x.leftCols(rows).transpose() * y.leftCols(cols)).cwiseAbs().maxCoeff() < 1e-13);
+      if (cols > rows) continue;
+      Eigen::MatrixXd lower = Eigen::MatrixXd::Zero(rows, cols);
+      add_products(2.0, {{a, a, lower, true}});
+      const Eigen::MatrixXd error = lower - 2.0 * x.leftCols(rows).transpose() * x.leftCols(cols);
+      CHECK(Eigen::MatrixXd(error.triangularView<Eigen::Lower>()).cwiseAbs().maxCoeff() < 1e-13);
+    }
+}
+
 TEST_CASE("a block that shrinks and grows keeps its padding clear") {
   std::mt19937_64 random(2);
   packed_block block;
@@ -85,6 +105,9 @@ TEST_CASE("a block that shrinks and grows keeps its padding clear") {
     for (index j = 0; j < block.padded_cols(); ++j)
       for (index i = 0; i < m.rows(); ++i)
         CHECK(block.at(j)[i * block.row_stride()] == (j < cols ? m(i, j) : 0.0));
+    row_major back = row_major::Zero(m.rows(), cols);
+    unpack(block, back);
+    CHECK(back == m);
   }
 }
 

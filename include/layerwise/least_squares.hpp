@@ -51,7 +51,8 @@
 //    For a = a~ this cancels nothing: h is small. Computed are r + dr and g + dg,
 //        ||dr|| <= gamma (|a|_p + q),  ||dg|| <= gamma ||p|| ||r||.
 //    r + dr is a residual of t + dr, whose distance from the range of X differs by ||dr|| at most; dg moves h
-//    by e = ||dg|| / sqrt(lambda) at most; and G = L (I - L^-1 E L^-T) L^T, so G~ is G to a factor 1 +- theta:
+//    by e = ||dg|| / sqrt(lambda) at most; and G = L (I - L^-1 E L^-T) L^T, so h^2 by G~ is right to
+//    theta / (1 - theta) of itself:
 //        |f - f~| <= 2 ||dr|| sqrt f + ||dr||^2 + theta / (1 - theta) h^2 + 2 e h + e^2.
 //    This grows with |a|, where 1. grows with its square, and a~ + G~^-1 g is off by theta times what a~ was.
 //

@@ -10,15 +10,21 @@
 #include <algorithm>
 #include <cmath>
 
-// Cholesky factorization G = L L^T and the two triangular solutions, in blocks of columns, for many
-// right-hand sides: nearly all of it is add_products(). Eigen's own run at half its rate for square problems.
-// Nothing here calls a BLAS, whose threads would get in the way of those that solve the layers of a profile
-// side by side.
+// Cholesky factorization G = L L^T and the two triangular solutions, for many right-hand sides: columns are
+// split in two until elimination_columns are left, so that nearly all of it is add_products(), and most of
+// that deep. Eigen's own run at half its rate for square problems. Nothing here calls a BLAS, whose threads
+// would get in the way of those that solve the layers of a profile side by side.
 namespace layerwise::detail {
 
-/// Columns eliminated at once: enough rows for C to be read and written seldom, few enough that
-/// the triangular solutions, d^2 times this, stay small.
+/// Columns eliminated one by one: few enough that the triangular solutions, d^2 times this, stay small.
 inline constexpr index elimination_columns = 72;
+
+/// How many of so many columns are eliminated before the others: half, in whole blocks, and not more than
+/// what add_products() takes in one go.
+inline index first_part(index columns) {
+  const index blocks = (columns + elimination_columns - 1) / elimination_columns;
+  return std::min<index>((blocks + 1) / 2, 7) * elimination_columns;
+}
 
 /// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
 /// threads.
@@ -61,77 +67,100 @@ class elimination_block {
     return true;
   }
 
-  explicit elimination_block(const Eigen::Ref<const Eigen::MatrixXd>& l) : l_(l), upper_(l.transpose()) {}
+  explicit elimination_block(const Eigen::Ref<const Eigen::MatrixXd>& l) : upper_(l.transpose()), lower_(l) {}
 
   /// b -> L^-1 b
-  void solve(Eigen::Ref<Eigen::MatrixXd> b) const {
-    for_column_tiles(b, [&](auto columns) {
-      for (index c = 0; c < columns.cols(); ++c) substitute_forward(l_, columns.col(c));
-    });
-  }
-
-  /// b -> L^-T b
-  void solve_transposed(Eigen::Ref<Eigen::MatrixXd> b) const {
-    for_column_tiles(b, [&](auto columns) {
-      for (index c = 0; c < columns.cols(); ++c) {
-        auto x = columns.col(c);
-        for (index j = size(); j-- > 0;) {
-          x[j] /= l_(j, j);
-          x.head(j) -= x[j] * upper_.col(j).head(j);
-        }
+  void solve(packed_block& b) const {
+    for_panels(b, [&](auto row) {
+      for (index k = 0; k < size(); ++k) {
+        lanes x = row(k);
+        for (index j = 0; j < k; ++j) x -= upper_(j, k) * row(j);
+        row(k) = x / upper_(k, k);
       }
     });
   }
 
-  /// b -> b L^-T, in chunks of rows that stay in the nearest cache.
-  void solve_from_the_right(Eigen::Ref<Eigen::MatrixXd> b) const {
-    parallel_chunks(b.rows(), 64, [&](index first, index count) {
-      auto rows = b.middleRows(first, count);
-      for (index j = 0; j < size(); ++j) {
-        rows.col(j) /= l_(j, j);
-        for (index k = j + 1; k < size(); ++k) rows.col(k) -= l_(k, j) * rows.col(j);
+  /// b -> L^-T b
+  void solve_transposed(packed_block& b) const {
+    for_panels(b, [&](auto row) {
+      for (index k = size(); k-- > 0;) {
+        lanes x = row(k);
+        for (index j = k + 1; j < size(); ++j) x -= lower_(j, k) * row(j);
+        row(k) = x / lower_(k, k);
       }
     });
   }
 
  private:
-  index size() const { return l_.rows(); }
+  using lanes = Eigen::Array<double, packed_block::width, 1>;
 
-  Eigen::MatrixXd l_, upper_;
+  index size() const { return upper_.rows(); }
+
+  /// Calls body(row) for every panel of b, row(k) its row k: a panel stays in the nearest cache, and what is
+  /// summed up in registers.
+  template <class Body>
+  void for_panels(packed_block& b, const Body& body) const {
+    parallel_chunks(b.padded_cols(), packed_block::width, [&](index first, index) {
+      double* const panel = b.at(first);
+      const index stride = b.row_stride();
+      body([=](index k) { return Eigen::Map<lanes>(panel + k * stride); });
+    });
+  }
+
+  Eigen::MatrixXd upper_, lower_;  // each read down its columns
 };
+
+/// eliminate(), of columns first.. of g and rows first.. of b only; what is left of them has been.
+inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b, index first, index count) {
+  const index below = g.rows() - first;
+  if (count <= elimination_columns) {
+    if (!elimination_block::factorize(g.block(first, first, count, count))) return false;
+    const elimination_block block(g.block(first, first, count, count));
+    packed_block packed;
+    const auto solve = [&](auto&& right) {
+      pack(right, packed);
+      block.solve(packed);
+      unpack(packed, right);
+    };
+    solve(b.middleRows(first, count));
+    solve(g.block(first + count, first, below - count, count).transpose());
+    return true;
+  }
+  const index half = first_part(count), next = first + half, rest = count - half;
+  if (!eliminate(g, b, first, half)) return false;
+  packed_block left, right;
+  pack(g.block(next, first, below - half, half).transpose(), left);
+  pack(b.middleRows(first, half), right);
+  add_products(-1.0, {{left, left, g.block(next, next, below - half, rest), true},
+                      {left, right, b.middleRows(next, rest)}});
+  return eliminate(g, b, next, rest);
+}
 
 /// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are
 /// then in between. What is above the diagonal of g is neither read nor kept.
-inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) {
-  const index d = g.rows();
-  packed_block left, right;
-  for (index k = 0; k < d; k += elimination_columns) {
-    const index count = std::min(elimination_columns, d - k), rest = d - k - count;
-    if (!elimination_block::factorize(g.block(k, k, count, count))) return false;
-    const elimination_block block(g.block(k, k, count, count));
-    block.solve(b.middleRows(k, count));
-    if (rest == 0) break;
-    block.solve_from_the_right(g.block(k + count, k, rest, count));
-    pack(g.block(k + count, k, rest, count).transpose(), left);
-    pack(b.middleRows(k, count), right);
-    add_products(-1.0,
-                 {{left, left, g.bottomRightCorner(rest, rest), true}, {left, right, b.bottomRows(rest)}});
+inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) { return eliminate(g, b, 0, g.rows()); }
+
+/// substitute_back(), of rows first.. of b only; those below them have been.
+inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+  if (count <= elimination_columns) {
+    packed_block packed;
+    pack(b.middleRows(first, count), packed);
+    elimination_block(l.block(first, first, count, count)).solve_transposed(packed);
+    unpack(packed, b.middleRows(first, count));
+    return;
   }
-  return true;
+  const index last = first_part(count), rest = count - last, next = first + rest;
+  substitute_back(l, b, next, last);
+  packed_block left, right;
+  pack(l.block(next, first, last, rest), left);
+  pack(b.middleRows(next, last), right);
+  add_products(-1.0, {{left, right, b.middleRows(first, rest)}});
+  substitute_back(l, b, first, rest);
 }
 
 /// Replaces b by L^-T b; l is read in its lower triangle.
 inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
-  packed_block left, right;
-  for (index end = l.rows(); end > 0;) {
-    const index count = (end - 1) % elimination_columns + 1, k = end - count;
-    elimination_block(l.block(k, k, count, count)).solve_transposed(b.middleRows(k, count));
-    if (k == 0) break;
-    pack(l.block(k, 0, count, k), left);
-    pack(b.middleRows(k, count), right);
-    add_products(-1.0, {{left, right, b.topRows(k)}});
-    end = k;
-  }
+  substitute_back(l, b, 0, l.rows());
 }
 
 /// L L^T v, l read in its lower triangle.

@@ -85,23 +85,37 @@ class packed_block {
   index rows_ = 0, cols_ = 0, capacity_ = 0;
 };
 
-/// out = m, packed.
+/// Calls body(plain, packed) for the columns `plain` of m and where they lie in a block as long as m, panel
+/// by panel.
+template <class Matrix, class Body>
+void for_panels(Matrix&& m, packed_block& block, const Body& body) {
+  parallel_chunks(m.cols(), packed_block::width, [&](index first, index count) {
+    body(m.middleCols(first, count),
+         Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+                    Eigen::OuterStride<>>(block.at(first), m.rows(), count,
+                                          Eigen::OuterStride<>(block.row_stride())));
+  });
+}
+
+/// out = m
 template <class Matrix>
 void pack(const Matrix& m, packed_block& out) {
-  constexpr index width = packed_block::width;
   out.resize(m.rows(), m.cols());
-  parallel_chunks(m.cols(), width, [&](index first, index count) {
-    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
-               Eigen::OuterStride<>>(out.at(first), m.rows(), count, Eigen::OuterStride<>(out.row_stride())) =
-        m.middleCols(first, count);
-  });
+  for_panels(m, out, [](const auto& plain, auto packed) { packed = plain; });
   out.clear_padding();
+}
+
+/// m = block
+template <class Matrix>
+void unpack(packed_block& block, Matrix&& m) {
+  for_panels(m, block, [](auto plain, const auto& packed) { plain = packed; });
 }
 
 /// Rows and columns of a tile of C.
 inline constexpr index product_tile = 192;
 
-/// c += alpha a^T b, or its lower triangle only; what is above the diagonal may be anything then.
+/// c += alpha a^T b, or its lower triangle only; what is above the diagonal may be anything then. The size of
+/// c says how many columns of a and of b take part.
 struct product {
   const packed_block& a;
   const packed_block& b;
@@ -115,10 +129,13 @@ struct product {
 inline void add_products(double alpha, const std::vector<product>& products) {
   for (const auto& [a, b, c, lower_only] : products) {
     Eigen::Ref<Eigen::MatrixXd> out = c;
+    const index square = lower_only ? c.cols() : 0;
     if (lower_only)
-      out.selfadjointView<Eigen::Lower>().rankUpdate(a.matrix().transpose(), alpha);
-    else
-      out.noalias() += alpha * (a.matrix().transpose() * b.matrix());
+      out.topRows(square).selfadjointView<Eigen::Lower>().rankUpdate(a.matrix().leftCols(square).transpose(),
+                                                                     alpha);
+    out.bottomRows(out.rows() - square).noalias() +=
+        alpha *
+        (a.matrix().middleCols(square, out.rows() - square).transpose() * b.matrix().leftCols(out.cols()));
   }
 }
 
@@ -174,15 +191,15 @@ inline void add_products(double alpha, std::vector<product> products) {
   };
   std::vector<tile> tiles;  // down the columns of C: its memory pages change least often, 1.1 times the rate
   for (std::size_t p = 0; p < products.size(); ++p)
-    for (index j = 0; j < products[p].b.cols(); j += product_tile)
-      for (index i = 0; i < products[p].a.cols(); i += product_tile)
+    for (index j = 0; j < products[p].c.cols(); j += product_tile)
+      for (index i = 0; i < products[p].c.rows(); i += product_tile)
         if (!products[p].lower_only || j <= i) tiles.push_back({p, i, j});
 
   parallel_for(static_cast<index>(tiles.size()), [&](index t) {
     const tile& here = tiles[static_cast<std::size_t>(t)];
     product& of = products[here.product];
-    const index last_row = std::min(of.a.cols(), here.row + product_tile);
-    const index last_column = std::min(of.b.cols(), here.column + product_tile);
+    const index last_row = std::min(of.c.rows(), here.row + product_tile);
+    const index last_column = std::min(of.c.cols(), here.column + product_tile);
     alignas(64) double sums[kernel::rows * kernel::columns];
     for (index j = here.column; j < last_column; j += kernel::columns)
       for (index i = here.row; i < last_row; i += kernel::rows) {
