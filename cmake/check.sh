@@ -2,6 +2,7 @@
 # Builds everything, the benchmarks included, and runs the tests.
 #
 #   bash cmake/check.sh [arguments of the cmake configuration...]
+#   bash cmake/check.sh -DLAYERWISE_TEST_INTEROP=ON    also with libtorch, OpenCV, Armadillo ..., which it installs
 #   LAYERWISE_BUILD_DIR=build-asan bash cmake/check.sh -DCMAKE_CXX_COMPILER=clang++ -DLAYERWISE_SANITIZE=ON
 #
 # LAYERWISE_BUILD_DIR names another build folder than build/; CMake remembers arguments there, so a different
@@ -12,6 +13,10 @@ source cmake/prerequisites.sh
 
 install_missing g++ cmake make git libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox \
   doctest-dev libbenchmark-dev
+if [[ " $* " == *" -DLAYERWISE_TEST_INTEROP=ON "* ]]; then
+  install_missing libdlpack-dev libarmadillo-dev libxtensor-dev libopencv-core-dev libtorch-dev \
+    clang-19 libc++-19-dev libc++abi-19-dev
+fi
 
 build=${LAYERWISE_BUILD_DIR:-build}
 cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON "$@"

@@ -1,3 +1,4 @@
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/embedding.hpp>
 
 #include "support.hpp"

@@ -40,6 +40,12 @@ class degenerate_input_error : public error {
   using error::error;
 };
 
+/// Memory that cannot be read as it is: of another scalar type, on another device, without strides.
+class unsupported_error : public error {
+ public:
+  using error::error;
+};
+
 /// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count
 /// from 0 (h_0 is the embedding output), rows and columns from 0.
 struct place {

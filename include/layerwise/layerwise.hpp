@@ -15,3 +15,4 @@
 #include <layerwise/residual.hpp>
 #include <layerwise/token_mask.hpp>
 #include <layerwise/version.hpp>
+#include <layerwise/view.hpp>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/least_squares.hpp>
 #include <layerwise/moments.hpp>

@@ -4,6 +4,7 @@
 
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/procrustes.hpp>
 #include <layerwise/token_mask.hpp>

@@ -4,6 +4,7 @@
 
 #include <layerwise/angle.hpp>
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/jump.hpp>
 #include <layerwise/linearity.hpp>

@@ -4,6 +4,7 @@
 
 #include <layerwise/angle.hpp>
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/detail/rows.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/error.hpp>
@@ -179,6 +180,10 @@ template <class T, class Values>
     for (index k = 0; k < count; ++k) to[(j + k) * stride] = static_cast<T>(sum[k]);
   }
 }
+template <class Values>
+void add_to_row(const any_writable_view& m, index token, index next, const Values& values) {
+  std::visit([&](const auto& typed) { add_to_row(typed, token, next, values); }, m);
+}
 
 /// No gradients are asked for.
 inline std::vector<strided_view<double>> open_gradients(std::size_t, const shape&) { return {}; }
@@ -186,11 +191,10 @@ inline std::vector<strided_view<double>> open_gradients(std::size_t, const shape
 /// One writable view per layer. Throws shape_error unless there are `layers` of them, of the shape given.
 template <hidden_state_gradients G>
 auto open_gradients(std::size_t layers, const shape& expected, G& gradients) {
-  using matrix = std::remove_reference_t<std::ranges::range_reference_t<G>>;
-  std::vector<strided_view<element<matrix>>> views;
+  std::vector<view_type<std::remove_reference_t<std::ranges::range_reference_t<G>>>> views;
   for (auto&& m : gradients) {
     views.push_back(view_of(m));
-    require_equal_shape(expected, {views.back().rows(), views.back().cols()},
+    require_equal_shape(expected, shape_of(row_reader(views.back())),
                         {.operand = "gradients", .layer = static_cast<index>(views.size()) - 1});
   }
   if (views.size() != layers)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/row_reader.hpp>
 #include <layerwise/detail/rows.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/error.hpp>

@@ -5,20 +5,27 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version error embedding token_mask detail/parallel detail/rows
+set(tier_0 version error view embedding token_mask detail/parallel detail/row_reader detail/rows
     detail/product detail/cholesky detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
 set(tier_3 profile)
 set(tier_4 layerwise)
 
+# Opt-in: what other libraries' types need. They include their library and embedding.hpp, and nothing includes them.
+set(tier_5 interop/armadillo interop/dlpack interop/ggml interop/mdspan interop/opencv interop/torch interop/xtensor)
+set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/core/Tensor.h> <xtensor/xexpression.hpp>
+    <xtensor/xutils.hpp>)
+
 # Inside a tier a header stands alone, but for these: "<header> may include <header>".
 set(within_a_tier
-    "embedding may include error"
+    "view may include error"
+    "embedding may include view"
+    "detail/row_reader may include embedding"
     "token_mask may include error"
     "detail/parallel may include error"
     "detail/rows may include error"
-    "detail/rows may include embedding"
+    "detail/rows may include detail/row_reader"
     "detail/rows may include detail/parallel"
     "detail/product may include detail/parallel"
     "detail/cholesky may include detail/parallel"
@@ -47,7 +54,7 @@ function(fault header text)
   set(faults ${faults} PARENT_SCOPE)
 endfunction()
 
-foreach(tier RANGE 4)
+foreach(tier RANGE 5)
   foreach(name IN LISTS tier_${tier})
     set(tier_of_${name} ${tier})
     if(NOT EXISTS "${INCLUDE}/layerwise/${name}.hpp")
@@ -77,16 +84,17 @@ foreach(header IN LISTS headers)
     elseif(line MATCHES "<Eigen/[A-Za-z]+>")
     elseif(line MATCHES "<([a-z_]+)>" AND CMAKE_MATCH_1 IN_LIST standard)
     elseif(line MATCHES "<omp\\.h>" AND name STREQUAL "detail/parallel")
+    elseif(name MATCHES "^interop/" AND line MATCHES "(<.+>)" AND CMAKE_MATCH_1 IN_LIST libraries)
     else()
       fault(${header} "includes what the core may not: ${line}")
     endif()
   endforeach()
 endforeach()
 
-# The umbrella includes every other header, and nothing but includes.
+# The umbrella includes every other header of the core, and nothing but includes.
 file(STRINGS "${INCLUDE}/layerwise/layerwise.hpp" umbrella)
 foreach(header IN LISTS headers)
-  if(NOT header STREQUAL "layerwise.hpp" AND NOT header MATCHES "^detail/"
+  if(NOT header STREQUAL "layerwise.hpp" AND NOT header MATCHES "^(detail|interop)/"
      AND NOT "#include <layerwise/${header}>" IN_LIST umbrella)
     fault(layerwise.hpp "does not include ${header}")
   endif()

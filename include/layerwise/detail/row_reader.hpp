@@ -1,0 +1,169 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/embedding.hpp>
+
+#include <Eigen/Core>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+// How rows get from an embedding matrix into double, which is all that the rest of the library sees.
+namespace layerwise {
+
+namespace detail {
+
+/// A block of tokens in double, one row per token: the form in which all kernels see the data.
+using row_block = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+template <class Scalar>
+double to_double(const Scalar& x) {
+  return static_cast<double>(x);
+}
+/// A bfloat16 is the upper half of a float. Written out, because GCC does not vectorize Eigen's conversion.
+inline double to_double(const Eigen::bfloat16& x) {
+  return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(x.value) << 16));
+}
+
+/// Reads rows of an embedding matrix as double. It must not outlive the elements.
+template <class M>
+class row_reader;
+
+template <class T>
+class row_reader<strided_view<T>> {
+ public:
+  explicit row_reader(const strided_view<T>& view) : view_(view) {}
+
+  index rows() const { return view_.rows(); }
+  index cols() const { return view_.cols(); }
+
+  /// out[0..cols) = row `row`
+  void read(index row, double* out) const {
+    const T* from = view_.data() + row * view_.row_stride();
+    const index cols = view_.cols(), stride = view_.col_stride();
+    if (stride == 1)
+      for (index j = 0; j < cols; ++j) out[j] = to_double(from[j]);
+    else
+      for (index j = 0; j < cols; ++j) out[j] = to_double(from[j * stride]);
+  }
+
+  /// The elements of a row in memory, or null where they are not next to each other.
+  const T* contiguous(index row) const {
+    return view_.col_stride() == 1 ? view_.data() + row * view_.row_stride() : nullptr;
+  }
+
+ private:
+  strided_view<T> view_;
+};
+
+/// The scalar type is looked up once per row.
+template <class... Ts>
+class row_reader<std::variant<strided_view<Ts>...>> {
+ public:
+  explicit row_reader(const std::variant<strided_view<Ts>...>& view)
+      : reader_(std::visit([](const auto& v) { return any_reader(row_reader<std::decay_t<decltype(v)>>(v)); },
+                           view)) {}
+
+  index rows() const {
+    return with_type([](const auto& reader) { return reader.rows(); });
+  }
+  index cols() const {
+    return with_type([](const auto& reader) { return reader.cols(); });
+  }
+  void read(index row, double* out) const {
+    with_type([&](const auto& reader) { reader.read(row, out); });
+  }
+
+  /// body(reader of the scalar type that it is)
+  template <class Body>
+  decltype(auto) with_type(const Body& body) const {
+    return std::visit(body, reader_);
+  }
+
+ private:
+  using any_reader = std::variant<row_reader<strided_view<Ts>>...>;
+  any_reader reader_;
+};
+
+/// Any other matrix with memory behind it is read through its view.
+template <class M>
+requires embedding_matrix<M> &&(!eigen_lazy<M>)class row_reader<M> : public row_reader<view_type<const M>> {
+ public:
+  explicit row_reader(const M& m) : row_reader<view_type<const M>>(view_of(m)) {}
+};
+
+/// A lazy expression is read through one evaluator made here, so that a product inside it is computed once,
+/// not once per row, and nothing else of it is ever stored.
+template <eigen_lazy M>
+class row_reader<M> {
+ public:
+  explicit row_reader(const M& m)
+      : rows_(m.rows()), cols_(m.cols()), evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(m)) {}
+
+  index rows() const { return rows_; }
+  index cols() const { return cols_; }
+
+  void read(index row, double* out) const {
+    for (index j = 0; j < cols_; ++j) out[j] = to_double(evaluator_->coeff(row, j));
+  }
+
+ private:
+  index rows_, cols_;
+  std::unique_ptr<Eigen::internal::evaluator<M>> evaluator_;
+};
+
+template <class M>
+row_reader(const M&) -> row_reader<M>;
+
+template <class Reader>
+shape shape_of(const Reader& reader) {
+  return {reader.rows(), reader.cols()};
+}
+
+template <class Reader>
+void require_not_empty(const Reader& reader, const place& at) {
+  if (reader.rows() == 0 || reader.cols() == 0)
+    fail<degenerate_input_error>("a matrix with rows and columns", text(shape_of(reader)), at);
+}
+
+inline void require_equal_shape(const shape& expected, const shape& got, const place& at) {
+  if (!(expected == got)) fail<shape_error>(text("a matrix of ", expected), text(got), at);
+}
+
+/// One reader per layer. Throws shape_error for fewer than two layers or layers of different shapes,
+/// degenerate_input_error for empty matrices.
+template <hidden_states H>
+auto open_layers(const H& states) {
+  using matrix = std::remove_cvref_t<std::ranges::range_reference_t<const H>>;
+  std::vector<row_reader<matrix>> layers;
+  for (auto&& m : states) {
+    layers.emplace_back(m);
+    require_equal_shape(shape_of(layers.front()), shape_of(layers.back()),
+                        {.operand = "hidden_states", .layer = static_cast<index>(layers.size()) - 1});
+  }
+  if (layers.size() < 2)
+    fail<shape_error>("hidden states h_0 ... h_L of at least 2 layers", text(layers.size()),
+                      {.operand = "hidden_states"});
+  require_not_empty(layers.front(), {.operand = "hidden_states", .layer = 0});
+  return layers;
+}
+
+/// Throws non_finite_error with the place of the first NaN or infinity in a row that has one.
+[[gnu::cold]] inline void fail_non_finite(const double* row, index cols, place at) {
+  for (index j = 0; j < cols; ++j)
+    if (!(std::abs(row[j]) <= std::numeric_limits<double>::max())) {
+      at.column = j;
+      fail<non_finite_error>("finite values", text(row[j]), at);
+    }
+}
+
+}  // namespace detail
+}  // namespace layerwise
