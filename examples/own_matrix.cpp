@@ -10,11 +10,8 @@ struct activations {
   int tokens, width, pitch;
   std::vector<float> values;
 
-  activations(int tokens, int width)
-      : tokens(tokens),
-        width(width),
-        pitch((width + 15) / 16 * 16),
-        values(static_cast<std::size_t>(tokens * pitch)) {}
+  activations(int n, int d)
+      : tokens(n), width(d), pitch((d + 15) / 16 * 16), values(static_cast<std::size_t>(n * pitch)) {}
   float& at(int token, int i) { return values[static_cast<std::size_t>(token * pitch + i)]; }
 };
 
