@@ -1,4 +1,5 @@
-# The installed package: find_package(layerwise) gives layerwise::layerwise, from wherever the prefix is moved to.
+# The installed package: find_package(layerwise) gives layerwise::layerwise, pkg-config the compiler's flags, both from
+# wherever the prefix is moved to.
 
 include(CMakePackageConfigHelpers)
 
@@ -15,3 +16,11 @@ write_basic_package_version_file(
   ${PROJECT_BINARY_DIR}/layerwiseConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/layerwiseConfig.cmake ${PROJECT_BINARY_DIR}/layerwiseConfigVersion.cmake
         DESTINATION ${package_directory})
+
+# In layerwise.pc paths are relative to where it lies. An absolute folder, which some distributions ask for, stays.
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig"
+           OUTPUT_VARIABLE prefix_from_pc)
+set(includedir "\${prefix}")
+cmake_path(APPEND includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+configure_file(cmake/layerwise.pc.in ${PROJECT_BINARY_DIR}/layerwise.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/layerwise.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig)

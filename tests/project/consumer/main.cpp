@@ -1,4 +1,4 @@
-// What a consumer of layerwise writes; each way to consume it builds and runs this.
+// What a consumer of layerwise writes; each way to consume it builds and runs this. It need not know of exceptions.
 #include <layerwise/layerwise.hpp>
 
 #include <iostream>
@@ -9,6 +9,9 @@ int main() {
 
   const double linearity = layerwise::linearity_score(before, after);
   const double displacement = layerwise::displacement(before, after).mean();
+#ifdef _OPENMP
+  std::cout << "with OpenMP, ";
+#endif
   std::cout << "layerwise " << layerwise::version_major << '.' << layerwise::version_minor << '.'
             << layerwise::version_patch << ": linearity " << linearity << ", displacement " << displacement << '\n';
 

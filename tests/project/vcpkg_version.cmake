@@ -1,0 +1,9 @@
+# cmake -D PORT=<vcpkg.json> -D VERSION=<version> -P vcpkg_version.cmake
+
+cmake_minimum_required(VERSION 3.25)
+
+file(READ "${PORT}" port)
+string(JSON version GET "${port}" version)
+if(NOT version STREQUAL VERSION)
+  message(FATAL_ERROR "vcpkg.json says ${version}, version.hpp ${VERSION}")
+endif()
