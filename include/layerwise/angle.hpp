@@ -12,6 +12,8 @@
 #include <cmath>
 #include <numbers>
 
+/// @file
+/// How far a layer turns each token's vector: cosine, angular distance, displacement.
 namespace layerwise {
 namespace detail {
 
@@ -117,7 +119,7 @@ Eigen::VectorXd angles_per_token(const X& before, const Y& after, const Quantity
 
 }  // namespace detail
 
-/// c_t = <u, v> / (||u|| ||v||) for each token t, with u and v its rows in `before` and `after`.
+/// c_t = u.v / (||u|| ||v||) for each token t, with u and v its rows in `before` and `after`.
 ///
 /// before, after: n_tokens x d, of any two scalar types and layouts. Returns n_tokens values in [-1, 1],
 /// exactly 1 for equal rows. 1 - c loses its digits when the rows are nearly parallel: use displacement() or

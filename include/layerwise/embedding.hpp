@@ -11,7 +11,8 @@
 #include <type_traits>
 #include <utility>
 
-// What can be read, and written, as an embedding matrix, and as the hidden states h_0 ... h_L.
+/// @file
+/// What can be read, and written, as an embedding matrix, and as the hidden states h_0 ... h_L.
 namespace layerwise {
 
 /// The customization point: how a type is read as an embedding matrix. Specialize it for a type of your own:

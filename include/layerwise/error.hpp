@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+/// @file
+/// What is thrown for bad input.
 namespace layerwise {
 
 /// The index type of rows, columns and layers, signed as in Eigen.
@@ -49,10 +51,10 @@ class unsupported_error : public error {
 /// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count
 /// from 0 (h_0 is the embedding output), rows and columns from 0.
 struct place {
-  std::string_view operand = {};
-  index layer = -1;
-  index row = -1;
-  index column = -1;
+  std::string_view operand = {};  ///< which argument
+  index layer = -1;               ///< l of h_l
+  index row = -1;                 ///< the token
+  index column = -1;              ///< the dimension
 };
 
 namespace detail {

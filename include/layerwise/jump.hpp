@@ -12,6 +12,8 @@
 #include <ranges>
 #include <vector>
 
+/// @file
+/// Jump rates: how much the displacement rises towards the last layer.
 namespace layerwise {
 
 /// Psi_1 ... Psi_L, one displacement per layer: a std::vector, an Eigen vector, any other forward range of

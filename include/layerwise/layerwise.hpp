@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
+/// Everything but interop/.
+
 #include <layerwise/angle.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/error.hpp>

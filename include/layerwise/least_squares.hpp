@@ -18,7 +18,9 @@
 #include <utility>
 #include <vector>
 
-// The least-squares core: min_A ||X A - T||_F^2, its solution, and how far rounding can have moved it.
+/// @file
+/// The least-squares core: min_A ||X A - T||_F^2, its solution, and how far rounding can have moved it.
+/// The derivation of the error bound is in the source.
 //
 // In scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal), b = X^T t and a for
 // one column t of T. The residual energy is

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+/// @file
+/// Linearity scores of a layer, with and without its residual stream, and the linear map behind them.
 namespace layerwise {
 
 /// How a linearity is measured. Every default is what arXiv 2405.12250 does, to full accuracy.
@@ -38,8 +40,8 @@ struct linearity_options {
 struct linearity_result {
   /// s in [0, 1]: the share of Y's energy that a linear map of X explains.
   double score = 0.0;
-  /// 1 - (1 - s)(n - 1)/(n - 1 - rank): s with the chance floor taken to 0; may be negative. (n instead of n
-  /// - 1 without centring.) 0 when underdetermined: the score then equals its chance floor.
+  /// 1 - (1 - s)(n - 1)/(n - 1 - rank), with n for n - 1 without centring: s with the chance floor taken
+  /// to 0. May be negative. 0 when underdetermined: the score then equals its chance floor.
   double adjusted_score = 0.0;
   /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
   double chance_floor = 0.0;
@@ -56,7 +58,8 @@ struct linearity_result {
   index rank = 0;
   /// Tokens that took part.
   index tokens = 0;
-  index x_dimensions = 0, y_dimensions = 0;
+  index x_dimensions = 0;  ///< d_x
+  index y_dimensions = 0;  ///< d_y
   /// True if rank >= n - 1 (n without centring): any Y at all scores 1, and the score means nothing.
   bool underdetermined = false;
   /// What solver::automatic settled on.
@@ -205,22 +208,26 @@ inline constexpr operand_names residual_names{"before", "after"};
 
 }  // namespace detail
 
-/// Linearity score of a layer with its residual stream (arXiv 2405.12250, Procrustes similarity):
-///     s(X, Y) = 1 - min_A ||X~ A - Y~||_F^2,    X~, Y~ the Procrustes-normalized X, Y (procrustes.hpp)
-/// where A is any d_x x d_y matrix. It is the share of Y's variance that an affine map of X explains: 1 is an
-/// exactly linear layer, and independent data scores rank/(n - 1) by chance.
+/// Linearity score of a layer with its residual stream (arXiv 2405.12250, Procrustes similarity).
+///
+///     s(X, Y) = 1 - min_A ||X~ A - Y~||_F^2
+///
+/// with X~, Y~ the Procrustes-normalized X, Y (procrustes_normalize()) and A any d_x x d_y matrix: the
+/// share of Y's variance that an affine map of X explains: 1 is an exactly linear layer, and independent
+/// data scores rank/(n - 1) by chance.
 ///
 /// x: n_tokens x d_x, y: n_tokens x d_y; scalar types and layouts may differ. The result is in [0, 1] and
 /// does not change under invertible linear maps of X, orthogonal maps of Y, scaling, translation, or the
 /// order of the rows.
 ///
-/// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a matrix is
-/// empty or X or Y has no variance. Rank deficiency is no error: see linearity_result::rank, and
-/// ::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky factorization; where
-/// that is not accurate to options.tolerance (conditions from about 1e3 on), a second pass over the data for
-/// the residual, 4 n d^2 flops; where that is not either (from about 1e6 on), a Householder factorization,
-/// about 6 n d^2 flops at a third of the rate; and at last one or two passes in double-double of 40 n d^2
-/// flops each, after which the score is good to 1e-8 up to a condition of 1e12.
+/// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a
+/// matrix is empty or X or Y has no variance. Rank deficiency is no error: see linearity_result::rank,
+/// and linearity_result::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one
+/// Cholesky factorization; where that is not accurate to options.tolerance (conditions from about 1e3
+/// on), a second pass over the data for the residual, 4 n d^2 flops; where that is not either (from
+/// about 1e6 on), a Householder factorization, about 6 n d^2 flops at a third of the rate; and at last
+/// one or two passes in double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up
+/// to a condition of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);

@@ -21,8 +21,9 @@
 #include <utility>
 #include <vector>
 
-// Sufficient statistics of hidden states: everything the least-squares scores need, in O(d^2) memory per
-// layer.
+/// @file
+/// Sufficient statistics of hidden states: everything the least-squares scores need, in O(d^2) memory
+/// per layer.
 //
 // Data flow. Rows (tokens) are read as double into blocks of block_rows tokens. A block is walked once from
 // layer 0 to L with four of them in cache: the raw rows of the previous layer and of the current one, and,
@@ -660,8 +661,9 @@ class cross_moments {
 
   /// The number of tokens added.
   index tokens() const { return chain_.tokens(); }
-  /// d_x and d_y; 0 before the first call of add.
+  /// d_x; 0 before the first call of add.
   index x_dimensions() const { return chain_.layers() == 0 ? 0 : chain_.dimensions(0); }
+  /// d_y; 0 before the first call of add.
   index y_dimensions() const { return chain_.layers() == 0 ? 0 : chain_.dimensions(1); }
 
   /// For the solver; not part of the stable interface.

@@ -11,11 +11,16 @@
 #include <algorithm>
 #include <cmath>
 
+/// @file
+/// Procrustes normalization, and what is centred.
 namespace layerwise {
 
 /// Whether the column means are taken out first. `columns` is the definition of arXiv 2405.12250; with `none`
 /// a linear map has no bias, and offsets count as signal.
-enum class centering { columns, none };
+enum class centering {
+  columns,  ///< they are
+  none,     ///< they are not
+};
 
 namespace detail {
 

@@ -19,18 +19,25 @@
 #include <utility>
 #include <vector>
 
+/// @file
+/// Every metric of every layer in one pass over the data.
 namespace layerwise {
 
 /// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is
 /// a label that a profile carries, because the last layer's numbers mean different things. (Hugging Face's
 /// last hidden state is after it.)
-enum class final_norm { unspecified, before, after };
+enum class final_norm {
+  unspecified,  ///< not known, or not said
+  before,       ///< h_L is the last block's output
+  after,        ///< h_L is the normalized output
+};
 
 /// How a profile is taken; see linearity_options for the first three.
 struct profile_options {
-  layerwise::centering centering = layerwise::centering::columns;
-  solver method = solver::automatic;
-  double tolerance = 1e-8;
+  layerwise::centering centering = layerwise::centering::columns;  ///< of the linearities
+  solver method = solver::automatic;                               ///< of their regressions
+  double tolerance = 1e-8;                                         ///< of both scores of a layer
+  /// What the profile says of h_L.
   layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
   /// The tokens that take part, for profile(); layer_profiler::add takes a mask per batch.
   token_mask mask = {};
@@ -55,19 +62,20 @@ struct layer_metrics {
   double contribution_ratio_frobenius = 0.0;
   /// zeta_l in per cent of displacement; empty for l = 1. The last layer's is the final jump.
   std::optional<double> jump_rate;
-  /// The share of h_l's variance in its largest dimension, in (0, 1], and which dimension that is. 1/d if all
-  /// are alike; near 1 the scores are about one dimension only. Empty if h_l has no variance.
+  /// The share of h_l's variance in its largest dimension, in (0, 1]. 1/d if all are alike; near 1 the
+  /// scores are about one dimension only. Empty if h_l has no variance.
   std::optional<double> outlier_share;
+  /// Which dimension that is, 0..d-1.
   std::optional<index> outlier_dimension;
 };
 
 /// The profile of a stack h_0 ... h_L.
 struct layer_profile {
-  std::vector<layer_metrics> layers;  ///< layers[l - 1] is layer l, l = 1..L
-  index tokens = 0;                   ///< those that took part
-  index dimensions = 0;               ///< d
-  layerwise::centering centering = layerwise::centering::columns;
-  layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
+  std::vector<layer_metrics> layers;                               ///< layers[l - 1] is layer l, l = 1..L
+  index tokens = 0;                                                ///< those that took part
+  index dimensions = 0;                                            ///< d
+  layerwise::centering centering = layerwise::centering::columns;  ///< as in the options
+  layerwise::final_norm final_norm = layerwise::final_norm::unspecified;  ///< as in the options
 };
 
 namespace detail {
@@ -131,6 +139,8 @@ layer_profile profile(const H& states, const profile_options& options = {});
 /// The profile does not depend, to the last bit, on how tokens were batched, nor on the number of threads.
 class layer_profiler {
  public:
+  /// Throws shape_error for a tolerance that is not finite or below 0, and for a mask: masks go with the
+  /// batches.
   explicit layer_profiler(profile_options options = {}) : options_(std::move(options)) {
     detail::check(scoring());
     if (!options_.mask.all())

@@ -25,7 +25,10 @@
 namespace layerwise {
 
 /// How a quantity per token becomes one number: the mean over the tokens that take part, or their sum.
-enum class reduction { mean, sum };
+enum class reduction {
+  mean,  ///< over the tokens that take part
+  sum,   ///< over the tokens that take part
+};
 
 namespace detail {
 
@@ -296,25 +299,28 @@ struct make_jump_term {
 
 }  // namespace detail
 
-// What the three regularizers have in common:
-//
-// states: h_0 ... h_L, n_tokens x d each, L >= 1: any forward range of embedding matrices, hidden_states_view
-//   included.
-// gradients: L + 1 writable matrices of the same shape and of any scalar type. The gradient of the value with
-//   respect to every h_l is *added* to them, computed in double and rounded once. They must not overlap the
-//   states.
-// mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
-//   neither are their gradients.
-//
-// Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
-// degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
-// infinity in the states and for a lambda that is not finite. All this is found before anything is written,
-// but for a row at fault (NaN, infinity, or zeros where an angle is asked for): it is found when its turn
-// comes, in the one pass, and the gradients of other rows have been added by then. Throw them away after an
-// exception.
-//
-// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three
-// rows per thread. The same to the bit for any number of threads.
+/// @file
+/// Three regularizers with their gradients: MSE, cosine, JREG. What they have in common:
+///
+/// states: h_0 ... h_L, n_tokens x d each, L >= 1: any forward range of embedding matrices, as
+/// hidden_states_view is one.
+///
+/// gradients: L + 1 writable matrices of the same shape and of any scalar type. The gradient of the value
+/// with respect to every h_l is *added* to them, computed in double and rounded once. They must not overlap
+/// the states.
+///
+/// mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
+/// neither are their gradients.
+///
+/// Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
+/// degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
+/// infinity in the states and for a lambda that is not finite. All this is found before anything is written,
+/// but for a row at fault (NaN, infinity, or zeros where an angle is asked for): it is found when its turn
+/// comes, in the one pass, and the gradients of other rows have been added by then. Throw them away after an
+/// exception.
+///
+/// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three
+/// rows per thread. The same to the bit for any number of threads.
 
 /// The MSE regularizer of arXiv 2405.12250: lambda * sum_{l=1}^{L} ||h_l - h_{l-1}||^2, which draws
 /// neighbouring layers together. Mean (or sum) over tokens; the square of a row's norm is the sum over its d
@@ -326,8 +332,9 @@ struct make_jump_term {
 /// layer to layer give 0.
 struct mse_regularizer {
   double lambda;  ///< weight, finite; the paper uses 0.5 and 2.0
-  layerwise::reduction reduction = layerwise::reduction::mean;
+  layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
 
+  /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
     return detail::regularize(lambda, reduction, detail::make_step_term{}, mask, states);
   }
@@ -346,9 +353,10 @@ struct mse_regularizer {
 /// lambda >= 0; states that do not turn give 0. Also throws degenerate_input_error for a row of zeros, which
 /// has no direction.
 struct cosine_regularizer {
-  double lambda;  ///< weight, finite; the paper uses 0.5
-  layerwise::reduction reduction = layerwise::reduction::mean;
+  double lambda;                                                ///< weight, finite; the paper uses 0.5
+  layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
 
+  /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
     return detail::regularize(lambda, reduction, detail::make_even_turn_term{}, mask, states);
   }
@@ -370,8 +378,9 @@ struct cosine_regularizer {
 struct jreg_regularizer {
   double lambda;  ///< weight, finite; no published default
   double alpha;   ///< how much the late layers count, any number but NaN; no published default
-  layerwise::reduction reduction = layerwise::reduction::mean;
+  layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
 
+  /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
     return detail::regularize(lambda, reduction, detail::make_jump_term{alpha}, mask, states);
   }

@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <vector>
 
+/// @file
+/// What a layer adds to the residual stream, and how much.
 namespace layerwise {
 namespace detail {
 
@@ -78,7 +80,7 @@ auto residual_update(const X& before, const Y& after) {
 }
 
 /// ||h_l - h_{l-1}|| / ||h_l|| for each token: how much of a layer's output the layer itself contributed, the
-/// block-norm ratio of arXiv 2405.12250, fig. 3. A layer's contribution is the mean over tokens.
+/// block-norm ratio in figure 3 of arXiv 2405.12250. A layer's contribution is the mean over tokens.
 ///
 /// before, after: n_tokens x d, of any two scalar types and layouts. Returns n_tokens values >= 0: 0 for a
 /// layer that changes nothing, 1 for an update orthogonal to what it cancels or a `before` of zeros; there is

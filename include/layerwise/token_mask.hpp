@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+/// @file
+/// Which tokens take part.
 namespace layerwise {
 
 /// Which tokens (rows) take part. The default mask keeps every token of a matrix of any length.
@@ -18,14 +20,15 @@ namespace layerwise {
 /// length combine with &.
 class token_mask {
  public:
+  /// Keeps every token of a matrix of any length.
   token_mask() = default;
 
   /// keep[t] says whether token t takes part.
   explicit token_mask(std::vector<bool> keep) : keep_(std::move(keep)), everything_(false) {}
 
   /// Leaves out the first `count` tokens of each sequence; the n_tokens rows are sequences of sequence_length
-  /// tokens one after the other (the last one may be shorter). Throws shape_error unless sequence_length >=
-  /// 1, count >= 0.
+  /// tokens one after the other (the last one may be shorter). Throws shape_error unless n_tokens >= 0,
+  /// sequence_length >= 1 and count >= 0.
   static token_mask skip_first(index n_tokens, index sequence_length, index count = 1) {
     require(n_tokens >= 0 && sequence_length >= 1 && count >= 0,
             "n_tokens >= 0, sequence_length >= 1, count >= 0",
@@ -58,6 +61,7 @@ class token_mask {
   bool all() const { return everything_; }
   /// The number of tokens the mask was made for; 0 for the default mask.
   index size() const { return static_cast<index>(keep_.size()); }
+  /// Whether the token takes part; `token` is not checked.
   bool keeps(index token) const { return everything_ || keep_[static_cast<std::size_t>(token)]; }
 
   /// Keeps what both keep. Throws shape_error if the lengths differ.

@@ -16,9 +16,10 @@
 #include <variant>
 #include <vector>
 
-// Views of memory that somebody else owns: a matrix (strided_view), one whose scalar type is known only when
-// the program runs (any_view), a rank-3 array (hidden_states_view). Everywhere in the library: one row per
-// token, one column per hidden dimension (n_tokens x d).
+/// @file
+/// Views of memory that somebody else owns: a matrix (strided_view), one whose scalar type is known only
+/// when the program runs (any_view), a rank-3 array (hidden_states_view). Everywhere in the library: one
+/// row per token, one column per hidden dimension (n_tokens x d).
 namespace layerwise {
 
 /// The scalar types read without conversion by the caller. All arithmetic is done in double.
@@ -34,8 +35,9 @@ template <class T>
 requires embedding_scalar<std::remove_const_t<T>>
 class strided_view {
  public:
-  using scalar = std::remove_const_t<T>;
+  using scalar = std::remove_const_t<T>;  ///< T without const
 
+  /// `data` is where element (0, 0) is.
   strided_view(T* data, index rows, index cols, index row_stride, index col_stride = 1)
       : data_(data), rows_(rows), cols_(cols), row_stride_(row_stride), col_stride_(col_stride) {
     if (rows < 0 || cols < 0)
@@ -68,6 +70,7 @@ class strided_view {
                                              row_stride, " and ", col_stride),
                                 detail::text(elements.size()), here);
   }
+  /// The same, contiguous and row-major.
   strided_view(std::span<T> elements, index rows, index cols) : strided_view(elements, rows, cols, cols, 1) {}
 
   /// A view that may write is a view that may read.
@@ -75,11 +78,12 @@ class strided_view {
     return {data_, rows_, cols_, row_stride_, col_stride_};
   }
 
-  T* data() const { return data_; }
-  index rows() const { return rows_; }
-  index cols() const { return cols_; }
-  index row_stride() const { return row_stride_; }
-  index col_stride() const { return col_stride_; }
+  T* data() const { return data_; }                 ///< where element (0, 0) is
+  index rows() const { return rows_; }              ///< n_tokens
+  index cols() const { return cols_; }              ///< d
+  index row_stride() const { return row_stride_; }  ///< elements from one row to the next
+  index col_stride() const { return col_stride_; }  ///< elements from one column to the next
+  /// The element; `row` and `col` are not checked.
   T& operator()(index row, index col) const { return data_[row * row_stride_ + col * col_stride_]; }
 
  private:
@@ -107,7 +111,12 @@ using any_writable_view = std::variant<strided_view<double>, strided_view<float>
                                        strided_view<Eigen::bfloat16>>;
 
 /// The scalar types, where they are named when the program runs.
-enum class scalar_type { float64, float32, float16, bfloat16 };
+enum class scalar_type {
+  float64,   ///< double
+  float32,   ///< float
+  float16,   ///< Eigen::half
+  bfloat16,  ///< Eigen::bfloat16
+};
 
 namespace detail {
 
@@ -120,11 +129,12 @@ inline std::array<std::size_t, 3> order_of_axes(std::size_t layer_axis) {
 
 }  // namespace detail
 
-/// A rank-3 array as hidden states: a random-access range of strided_view, one per layer. Strides are in
-/// elements.
+/// A rank-3 array as hidden states: a range of strided_view, one per layer. Strides are in elements.
 template <class T>
 class hidden_states_view {
  public:
+  /// `data` is where the first layer begins. Throws shape_error for a negative size and for a layer
+  /// stride of 0 over more than one element; the other strides are checked when a layer is taken.
   hidden_states_view(T* data, index layers, index tokens, index dims, index layer_stride, index token_stride,
                      index dim_stride)
       : data_(data),
@@ -156,7 +166,9 @@ class hidden_states_view {
     return {data, layers, tokens, dims, dims, layers * dims, 1};
   }
 
+  /// The number of layers, L + 1.
   index size() const { return layers_; }
+  /// h_l for l = `layer`, which is not checked. Throws as strided_view.
   strided_view<T> operator[](index layer) const {
     return {data_ == nullptr ? nullptr : data_ + layer * layer_stride_, tokens_, dims_, token_stride_,
             dim_stride_};
@@ -180,8 +192,8 @@ class hidden_states_view {
     index layer_ = 0;
   };
 
-  iterator begin() const { return {this, 0}; }
-  iterator end() const { return {this, layers_}; }
+  iterator begin() const { return {this, 0}; }      ///< at h_0; the view must live on
+  iterator end() const { return {this, layers_}; }  ///< after h_L
 
  private:
   static constexpr place here{.operand = "hidden_states_view"};

@@ -73,6 +73,7 @@ elseif(WAY STREQUAL "pkg_config")
   execute_process(COMMAND "${pkg_config}" --cflags "layerwise >= 0.1" OUTPUT_VARIABLE cflags
                   COMMAND_ERROR_IS_FATAL ANY)
   separate_arguments(cflags UNIX_COMMAND "${cflags}")
+  # Without -Werror: to pkg-config Eigen is no system folder.
   compile_and_run("${consumer}/main.cpp" -std=c++2b -DNDEBUG ${cflags})
 
   execute_process(COMMAND "${pkg_config}" --exists "layerwise >= 0.2" RESULT_VARIABLE result)

@@ -10,8 +10,10 @@
 #include <concepts>
 #include <cstddef>
 
-// Armadillo's matrices, vectors and submatrices of float and double are embedding matrices; a cube is hidden
-// states. Expressions are not: evaluate them first, into a Mat that lives as long as it is used.
+/// @file
+/// Armadillo's matrices, vectors and submatrices of float and double are embedding matrices, n_rows
+/// tokens; a cube is hidden states. Expressions are not: evaluate them first, into a Mat that lives as
+/// long as it is used.
 namespace layerwise {
 namespace detail {
 
@@ -60,6 +62,7 @@ hidden_states_view<const T> layers_of(const arma::Cube<T>& cube, std::size_t lay
           {1, size(cube.n_rows), size(cube.n_elem_slice)},
           layer_axis};
 }
+/// The same, to write to.
 template <class T>
 hidden_states_view<T> layers_of(arma::Cube<T>& cube, std::size_t layer_axis = 2) {
   const auto size = [](arma::uword n) { return static_cast<index>(n); };

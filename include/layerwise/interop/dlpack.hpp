@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <vector>
 
-// DLPack tensors: rank 2 is an embedding matrix, rank 3 hidden states. Scalar type, device and layout are
-// looked at when the program runs; the tensor is not consumed, and its deleter not called.
+/// @file
+/// DLPack tensors: rank 2 is an embedding matrix, rank 3 hidden states. Scalar type, device and layout
+/// are looked at when the program runs, and what is not read throws unsupported_error; the tensor is not
+/// consumed, and its deleter not called.
 namespace layerwise {
 namespace detail {
 
@@ -94,11 +96,13 @@ struct embedding_traits<DLManagedTensor> {
   static any_writable_view view(DLManagedTensor& t) { return detail::dlpack_matrix<void>(t.dl_tensor); }
 };
 
-/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first counts
-/// tokens. Throws as above.
+/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first
+/// counts tokens. Throws unsupported_error for another scalar type or device, shape_error for another
+/// rank or axis.
 inline std::vector<any_view> layers_of(const DLTensor& t, std::size_t layer_axis = 0) {
   return detail::dlpack_layers<const void>(t, layer_axis);
 }
+/// The same, to write to.
 inline std::vector<any_writable_view> layers_of(DLTensor& t, std::size_t layer_axis = 0) {
   return detail::dlpack_layers<void>(t, layer_axis);
 }

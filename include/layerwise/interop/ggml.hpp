@@ -10,9 +10,11 @@
 #include <cstddef>
 #include <vector>
 
-// ggml's tensors of F64, F32, F16 and BF16: ne[0] is d, ne[1] the tokens and ne[2] the layers; nb are the
-// strides in bytes. Only the public struct of ggml.h is needed, nothing is linked. The struct does not say
-// where the data is: it must be in memory of the CPU (see ggml_backend_buffer_is_host), and computed.
+/// @file
+/// Tensors of ggml, F64, F32, F16 and BF16, and pointers to them: ne[0] is d, ne[1] the tokens and ne[2]
+/// the layers; nb are the strides in bytes. Other types throw unsupported_error. Only the public struct
+/// of ggml.h is needed, nothing is linked. The struct does not say where the data is: it must be in
+/// memory of the CPU (see ggml_backend_buffer_is_host), and computed.
 namespace layerwise {
 namespace detail {
 
@@ -99,10 +101,12 @@ struct embedding_traits<const ggml_tensor*> {
 };
 
 /// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers, from the slowest axis: 0 is ne[2]
-/// layers of ne[1] tokens, 1 is ne[1] layers of ne[2] tokens. Throws as above.
+/// layers of ne[1] tokens, 1 is ne[1] layers of ne[2] tokens. Throws unsupported_error for
+/// quantized and other types, shape_error for a higher rank or another axis.
 inline std::vector<any_view> layers_of(const ggml_tensor& t, std::size_t layer_axis = 0) {
   return detail::ggml_layers<const void>(t, layer_axis);
 }
+/// The same, to write to.
 inline std::vector<any_writable_view> layers_of(ggml_tensor& t, std::size_t layer_axis = 0) {
   return detail::ggml_layers<void>(t, layer_axis);
 }

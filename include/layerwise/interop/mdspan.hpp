@@ -9,8 +9,10 @@
 #include <cstddef>
 #include <type_traits>
 
-// std::mdspan, Kokkos' mdspan, and whatever has their shape, are embedding matrices at rank 2 and hidden
-// states at rank 3. Nothing is included for it: a type takes part by its members.
+/// @file
+/// Views: std::mdspan, Kokkos' mdspan, and whatever has their shape, are embedding matrices at rank 2
+/// and hidden states at rank 3. Nothing is included for it: a type takes part by its members. Elements
+/// may be const; any layout that has strides.
 namespace layerwise {
 namespace detail {
 
@@ -52,7 +54,7 @@ requires(M::rank() == 2) struct embedding_traits<M> {
 
 /// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first counts
 /// tokens: 0 is [layer][token][dim], 1 is [token][layer][dim]. Throws shape_error for another axis,
-/// unsupported_error as above.
+/// unsupported_error for a layout that turns out to have no strides.
 template <detail::mdspan_like M>
 requires(M::rank() == 3) hidden_states_view<typename M::element_type> layers_of(const M& m,
                                                                                 std::size_t layer_axis = 0) {

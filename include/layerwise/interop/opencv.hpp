@@ -12,8 +12,10 @@
 #include <type_traits>
 #include <vector>
 
-// cv::Mat and cv::Mat_ of CV_64F, CV_32F and CV_16F, one channel: two dimensions are an embedding matrix,
-// three hidden states. Scalar type and byte steps are looked at when the program runs.
+/// @file
+/// OpenCV's cv::Mat and cv::Mat_ of CV_64F, CV_32F and CV_16F, one channel: two dimensions are an
+/// embedding matrix, three hidden states. Scalar type and byte steps are looked at when the program
+/// runs, and what is not read throws unsupported_error.
 namespace layerwise {
 namespace detail {
 
@@ -69,13 +71,15 @@ struct embedding_traits<M> {
   static any_writable_view view(M& m) { return detail::opencv_view<void>(m); }
 };
 
-/// Three dimensions: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the
-/// first counts tokens. Throws as above.
+/// Three dimensions: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two
+/// the first counts tokens. Throws unsupported_error for other types or more channels, shape_error for
+/// another number of dimensions or another axis.
 inline std::vector<any_view> layers_of(const cv::Mat& m, std::size_t layer_axis = 0) {
   const scalar_type type = detail::opencv_scalar(m);
   const detail::opencv_layout<3> layout(m);
   return make_layers(type, static_cast<const void*>(m.data), layout.sizes, layout.strides, layer_axis);
 }
+/// The same, to write to.
 inline std::vector<any_writable_view> layers_of(cv::Mat& m, std::size_t layer_axis = 0) {
   const scalar_type type = detail::opencv_scalar(m);
   const detail::opencv_layout<3> layout(m);

@@ -10,10 +10,11 @@
 #include <cstddef>
 #include <vector>
 
-// libtorch's tensors of float64, float32, float16 and bfloat16 in memory of the CPU, with whatever strides:
-// rank 2 is an embedding matrix, rank 3 hidden states. Only the values are read: autograd sees nothing of it,
-// and a gradient is neither asked for nor changed. Work queued for another device must be finished and copied
-// first.
+/// @file
+/// Tensors of libtorch, of float64, float32, float16 and bfloat16 in memory of the CPU, with whatever
+/// strides: rank 2 is an embedding matrix, rank 3 hidden states. What is not read throws
+/// unsupported_error. Only the values are read: autograd sees nothing of it, and a gradient is neither
+/// asked for nor changed. Work queued for another device must be finished and copied first.
 namespace layerwise {
 namespace detail {
 
@@ -85,11 +86,13 @@ struct embedding_traits<at::Tensor> {
   static any_writable_view view(at::Tensor& t) { return detail::torch_view<void>(t); }
 };
 
-/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first counts
-/// tokens. Throws as above.
+/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first
+/// counts tokens. Throws unsupported_error for an undefined tensor, another scalar type, device or
+/// layout, shape_error for another rank or axis, or a stride of 0.
 inline std::vector<any_view> layers_of(const at::Tensor& t, std::size_t layer_axis = 0) {
   return detail::torch_layers<const void>(t, layer_axis);
 }
+/// The same, to write to.
 inline std::vector<any_writable_view> layers_of(at::Tensor& t, std::size_t layer_axis = 0) {
   return detail::torch_layers<void>(t, layer_axis);
 }

@@ -11,9 +11,10 @@
 #include <cstddef>
 #include <type_traits>
 
-// xtensor's containers, adaptors and strided views of float and double: rank 2 is an embedding matrix, rank 3
-// hidden states. Lazy expressions are not: evaluate them first, into an xtensor that lives as long as it is
-// used.
+/// @file
+/// Containers, adaptors and strided views of xtensor, of float and double: rank 2 is an embedding
+/// matrix, rank 3 hidden states. Lazy expressions are not: evaluate them first, into an xtensor that
+/// lives as long as it is used.
 namespace layerwise {
 namespace detail {
 
