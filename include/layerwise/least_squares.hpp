@@ -409,7 +409,8 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     const double largest = largest_eigenvalue(rank, product);
     const double smallest = 1.0 / largest_eigenvalue(rank, inverse);
 
-    Eigen::MatrixXd a = problem.right_side()(kept, Eigen::all);
+    const Eigen::MatrixXd right = problem.right_side();
+    Eigen::MatrixXd a = right(kept, Eigen::seqN(index{0}, right.cols()));  // Eigen 5 has no Eigen::all
     for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
     const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
     for_column_tiles(a, [&](auto columns) { lower.transpose().solveInPlace(columns); });
