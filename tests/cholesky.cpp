@@ -8,8 +8,13 @@
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -68,6 +73,43 @@ TEST_CASE("a matrix that is not positive definite is refused, wherever that show
     Eigen::MatrixXd b = Eigen::MatrixXd::Ones(g.rows(), 2);
     CAPTURE(wrong);
     CHECK_FALSE(eliminate(g, b));
+  }
+}
+
+TEST_CASE("forward and back substitution invert L and L^T, and read nothing above the diagonal") {
+  std::mt19937_64 random(3);
+  for (const index d : {index{0}, index{1}, elimination_columns, 3 * elimination_columns + 5})
+    for (const index targets : {1, 30}) {
+      Eigen::MatrixXd l = random_matrix(random, d, d) / std::sqrt(static_cast<double>(d + 1));
+      l.diagonal().array() += 3.0;
+      const Eigen::MatrixXd lower = l.triangularView<Eigen::Lower>();
+      const Eigen::MatrixXd b = random_matrix(random, d, targets);
+      l.triangularView<Eigen::StrictlyUpper>().setConstant(std::numeric_limits<double>::quiet_NaN());
+      Eigen::MatrixXd forward = b, back = b;
+      layerwise::detail::substitute_forward(l, forward);
+      substitute_back(l, back);
+      CAPTURE(d);
+      CHECK((lower * forward - b).norm() <= 1e-13 * b.norm());
+      CHECK((lower.transpose() * back - b).norm() <= 1e-13 * b.norm());
+    }
+}
+
+TEST_CASE("pivoted Cholesky reproduces its matrix and reveals the rank, with decreasing pivots") {
+  std::mt19937_64 random(12);
+  for (const auto& [d, rank] : std::vector<std::pair<index, index>>{{1, 1}, {6, 6}, {12, 5}, {50, 31}}) {
+    const Eigen::MatrixXd factor = random_matrix(random, d, rank);
+    const Eigen::MatrixXd g = factor * factor.transpose();
+    const layerwise::detail::pivoted_cholesky cholesky(g, d, 1e-12 * g.diagonal().maxCoeff());
+    REQUIRE(cholesky.rank() == rank);
+    CHECK(std::is_sorted(cholesky.pivots.begin(), cholesky.pivots.end(), std::greater<>()));
+    const Eigen::MatrixXd permuted = g(cholesky.order, cholesky.order);
+    const double size = g.cwiseAbs().maxCoeff();
+    CHECK((cholesky.l * cholesky.l.transpose() - permuted).cwiseAbs().maxCoeff() < 1e-13 * size);
+    CHECK(cholesky.discarded < 1e-12 * size);
+    // Cut short, what is left is the trace of the rest.
+    const layerwise::detail::pivoted_cholesky shorter(g, rank / 2, 0.0);
+    CHECK(shorter.rank() == rank / 2);
+    CHECK(shorter.discarded == doctest::Approx(g.trace() - shorter.l.squaredNorm()));
   }
 }
 

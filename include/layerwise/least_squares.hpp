@@ -3,13 +3,15 @@
 #pragma once
 
 #include <layerwise/detail/cholesky.hpp>
+#include <layerwise/detail/householder.hpp>
+#include <layerwise/detail/indices.hpp>
+#include <layerwise/detail/lanczos.hpp>
 #include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/product.hpp>
 #include <layerwise/detail/refinement.hpp>
 #include <layerwise/moments.hpp>
 
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
-#include <Eigen/QR>
 
 #include <algorithm>
 #include <cmath>
@@ -103,8 +105,6 @@ inline double rounding_of(index n, index d, double per_dimension) {
          (2.0 * std::sqrt(static_cast<double>(n)) + per_dimension * std::sqrt(static_cast<double>(d)) + 8.0);
 }
 
-inline indices first_indices(index count) { return indices::LinSpaced(count, 0, count - 1); }
-
 /// The regression of a target on x, and its certificate. Energies are in units of the target.
 struct regression {
   solver method = solver::cholesky;
@@ -118,36 +118,6 @@ struct regression {
   scaled_solution solution;
 };
 
-/// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full
-/// reorthogonalization: an estimate from below, iterated until it moves by less than 1e-4 of itself a step,
-/// 40 steps at most. Deterministic.
-template <class Operator>
-double largest_eigenvalue(index size, const Operator& apply) {
-  const index steps = std::min<index>(size, 40);
-  Eigen::MatrixXd basis(size, steps);
-  Eigen::VectorXd diagonal(steps), offdiagonal(steps);
-  Eigen::VectorXd v(size);
-  for (index i = 0; i < size; ++i)
-    v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
-  v.normalize();
-  double estimate = 0.0;
-  for (index k = 0; k < steps; ++k) {
-    basis.col(k) = v;
-    v = apply(v);
-    diagonal[k] = basis.col(k).dot(v);
-    for (int pass = 0; pass < 2; ++pass)
-      for (index i = 0; i <= k; ++i) v -= basis.col(i).dot(v) * basis.col(i);
-    offdiagonal[k] = v.norm();
-    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
-    ritz.computeFromTridiagonal(diagonal.head(k + 1), offdiagonal.head(k), Eigen::EigenvaluesOnly);
-    const double before = std::exchange(estimate, ritz.eigenvalues().maxCoeff());
-    const bool settled = k >= 4 && estimate - before <= 1e-4 * estimate;
-    if (settled || !(offdiagonal[k] > 1e-12 * estimate)) break;
-    v /= offdiagonal[k];
-  }
-  return estimate;
-}
-
 /// The scaled problem: unit columns of X with any variance, and what the certificate needs.
 class scaled_problem {
  public:
@@ -156,8 +126,10 @@ class scaled_problem {
     live_.resize((energy.array() > 0.0).count());
     for (index j = 0, found = 0; j < energy.size(); ++j)
       if (energy[j] > 0.0) live_[found++] = j;
-    norm_ = energy(live_).cwiseSqrt();
-    inflation_ = (moments_.x_noise(live_).transpose().array().sqrt() / norm_.array()).max(1.0).matrix();
+    norm_ = select(energy, live_).cwiseSqrt();
+    inflation_.resize(size());
+    for (index i = 0; i < size(); ++i)
+      inflation_[i] = std::max(1.0, std::sqrt(moments_.x_noise[live_[i]]) / norm_[i]);
   }
 
   const pair_moments& moments() const { return moments_; }
@@ -194,7 +166,7 @@ class scaled_problem {
   }
 
   /// Norms of columns as they were summed over their norms about the mean.
-  Eigen::VectorXd inflation(const indices& kept) const { return inflation_(kept); }
+  Eigen::VectorXd inflation(const indices& kept) const { return select(inflation_, kept); }
 
   double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
   double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
@@ -204,7 +176,7 @@ class scaled_problem {
   class certificate {
    public:
     certificate(const scaled_problem& problem, const indices& kept, double smallest_eigenvalue)
-        : p_(problem.inflation_(kept)),
+        : p_(problem.inflation(kept)),
           target_noise_(problem.moments_.target_noise),
           gamma_(rounding_of(problem.moments_.tokens, problem.size(), 2.0)),
           lambda_(0.5 * smallest_eigenvalue),
@@ -246,7 +218,7 @@ class scaled_problem {
 
   /// The solution `a` in the coordinates `kept`, as one for all columns of X, in the units of the moments.
   scaled_solution solution(Eigen::MatrixXd a, const indices& kept) const {
-    return {moments_.x_dimensions(), std::move(a), live_(kept), norm_(kept)};
+    return {moments_.x_dimensions(), std::move(a), select(live_, kept), select(norm_, kept)};
   }
 
  private:
@@ -264,9 +236,8 @@ inline double update_rounding(const pair_moments& m, double f) {
 }
 
 /// Reads rows first.. of the scaled problem into all of x (its live columns) and t, about their means.
-template <class Matrix>
-void read_scaled(const scaled_problem& problem, const pair_data& data, index first, Matrix& x,
-                 Eigen::MatrixXd& t) {
+inline void read_scaled(const scaled_problem& problem, const pair_data& data, index first,
+                        Eigen::Ref<Eigen::MatrixXd> x, Eigen::Ref<Eigen::MatrixXd> t) {
   const pair_moments& m = problem.moments();
   parallel_chunks(x.rows(), 64, [&](index chunk, index count) {
     Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
@@ -274,12 +245,15 @@ void read_scaled(const scaled_problem& problem, const pair_data& data, index fir
       const index row = data.rows[static_cast<std::size_t>(first + i)];
       data.read(0, row, in.data());
       data.read(1, row, out.data());
-      out *= m.target_scale;
-      if (m.target_is_update) out -= in * m.target_scale;
-      t.row(i) = (out - m.target_shift) - m.target_drift;
-      in *= m.x_scale;
-      in = (in - m.x_shift) - m.x_drift;
-      x.row(i) = in(problem.live()).cwiseQuotient(problem.norm().transpose());
+      for (index c = 0; c < out.size(); ++c) {
+        double value = out[c] * m.target_scale;
+        if (m.target_is_update) value -= in[c] * m.target_scale;
+        t(i, c) = (value - m.target_shift[c]) - m.target_drift[c];
+      }
+      for (index j = 0; j < problem.size(); ++j) {
+        const index k = problem.live()[j];
+        x(i, j) = (in[k] * m.x_scale - m.x_shift[k] - m.x_drift[k]) / problem.norm()[j];
+      }
     }
   });
 }
@@ -292,9 +266,8 @@ inline void correct(const scaled_problem& problem, const scaled_problem::certifi
   Eigen::MatrixXd& a = fit.solution.a;
   packed_block packed_a, columns, tokens, packed_r;
   pack(a, packed_a);
-  Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), r;
+  Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), x, r;
   Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(a.cols());
-  row_block x;
   for (index done = 0; done < n; done += block_rows) {
     const index count = std::min(block_rows, n - done);
     x.resize(count, a.rows());
@@ -307,7 +280,7 @@ inline void correct(const scaled_problem& problem, const scaled_problem::certifi
     add_products(1.0, {{columns, packed_r, gradient}});
     energy += r.colwise().squaredNorm();
   }
-  for_column_tiles(gradient, [&](auto part) { factor.triangularView<Eigen::Lower>().solveInPlace(part); });
+  substitute_forward(factor, gradient);
   const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
   fit.residual_energy = (energy - projected).cwiseMax(0.0).sum();
   fit.residual_error =
@@ -326,14 +299,10 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   regression out;
   out.method = solver::cholesky;
   out.rank = problem.size();
-  const double largest = largest_eigenvalue(
-      problem.size(), [&](const Eigen::VectorXd& v) { return multiply_by_gram(factor, v); });
-  const double smallest = 1.0 / largest_eigenvalue(problem.size(), [&](const Eigen::VectorXd& v) {
-                            return solve_gram(factor, v);
-                          });
-  out.condition = std::sqrt(std::max(1.0, largest / smallest));
+  const eigenvalue_range range = eigenvalues_of_gram(factor);
+  out.condition = range.condition();
   const indices kept = first_indices(problem.size());
-  const scaled_problem::certificate certificate(problem, kept, smallest);
+  const scaled_problem::certificate certificate(problem, kept, range.smallest);
   if (!certificate.holds()) return std::nullopt;
 
   const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
@@ -344,48 +313,6 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   if (data != nullptr && !(out.residual_error <= allowed)) correct(problem, certificate, factor, *data, out);
   return out;
 }
-
-/// G(order, order) ~ L L^T, g the lower triangle of G, with L lower trapezoidal and decreasing pivots L_kk^2:
-/// Cholesky with complete pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's
-/// LDLT does not update the diagonal it pivots on, and so does not reveal the rank.)
-struct pivoted_cholesky {
-  Eigen::MatrixXd l;
-  indices order;
-  Eigen::VectorXd pivots;  ///< of the columns kept
-  double discarded = 0.0;  ///< trace of what is left of G
-
-  pivoted_cholesky(const Eigen::MatrixXd& g, index limit, double cutoff) : order(first_indices(g.rows())) {
-    const index d = g.rows();
-    l.setZero(d, std::min(d, limit));
-    pivots.resize(l.cols());
-    Eigen::VectorXd left = g.diagonal();
-    index k = 0;
-    for (; k < l.cols(); ++k) {
-      index best;
-      pivots[k] = left.tail(d - k).maxCoeff(&best);
-      if (!(pivots[k] > cutoff)) break;
-      best += k;
-      std::swap(order[k], order[best]);
-      std::swap(left[k], left[best]);
-      l.row(k).swap(l.row(best));
-      const index below = d - k - 1;
-      auto column = l.col(k).tail(below);
-      for (index i = 0; i < below; ++i) {
-        const index row = order[k + 1 + i];
-        column[i] = row > order[k] ? g(row, order[k]) : g(order[k], row);
-      }
-      column.noalias() -= l.bottomLeftCorner(below, k) * l.row(k).head(k).transpose();
-      l(k, k) = std::sqrt(pivots[k]);
-      column /= l(k, k);
-      left.tail(below) -= column.cwiseAbs2();
-    }
-    l.conservativeResize(Eigen::NoChange, k);
-    pivots.conservativeResize(k);
-    discarded = left.tail(d - k).cwiseMax(0.0).sum();
-  }
-
-  index rank() const { return pivots.size(); }
-};
 
 /// Pivoted Cholesky of the second moments, cut off where the pivots can no longer be told from rounding. What
 /// the directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in
@@ -399,26 +326,19 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     const pivoted_cholesky factor(gram, problem.degrees_of_freedom(), cutoff);
     const index rank = factor.rank();
     const indices kept = factor.order.head(rank);
-    const auto lower = factor.l.topRows(rank).triangularView<Eigen::Lower>();
-    const auto inverse = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-      return lower.transpose().solve(Eigen::VectorXd(lower.solve(v)));
-    };
-    const auto product = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-      return lower * Eigen::VectorXd(lower.transpose() * v);
-    };
-    const double largest = largest_eigenvalue(rank, product);
-    const double smallest = 1.0 / largest_eigenvalue(rank, inverse);
+    const Eigen::MatrixXd lower = factor.l.topRows(rank), right = problem.right_side();
+    const eigenvalue_range range = eigenvalues_of_gram(lower);
 
-    const Eigen::MatrixXd right = problem.right_side();
-    Eigen::MatrixXd a = right(kept, Eigen::seqN(index{0}, right.cols()));  // Eigen 5 has no Eigen::all
-    for_column_tiles(a, [&](auto columns) { lower.solveInPlace(columns); });
+    Eigen::MatrixXd a(rank, right.cols());
+    for (index i = 0; i < rank; ++i) a.row(i) = right.row(kept[i]);
+    substitute_forward(lower, a);
     const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
-    for_column_tiles(a, [&](auto columns) { lower.transpose().solveInPlace(columns); });
-    const scaled_problem::certificate certificate(problem, kept, smallest);
+    substitute_back(lower, a);
+    const scaled_problem::certificate certificate(problem, kept, range.smallest);
     if (!certificate.holds() && cutoff < 0.5) continue;  // what was kept is still too close to rounding
 
     out.rank = rank;
-    out.condition = std::sqrt(std::max(1.0, largest / smallest));
+    out.condition = range.condition();
     out.discarded_energy = factor.discarded / d;
     out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
     out.residual_error =
@@ -430,32 +350,35 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
   }
 }
 
-/// Householder QR of [X T] block by block: keeps R (d x d), Q^T T (d x d_t) and the energy of what is left of
-/// T.
+/// Householder QR of [X T] block by block: [R Q^T T], and the energy of what is left of T.
 class block_qr {
  public:
   block_qr(index x_dimensions, index target_dimensions)
-      : r_(0, x_dimensions), z_(0, target_dimensions), left_(Eigen::RowVectorXd::Zero(target_dimensions)) {}
+      : x_dimensions_(x_dimensions),
+        triangle_(0, x_dimensions + target_dimensions),
+        left_(Eigen::RowVectorXd::Zero(target_dimensions)) {}
 
-  void add(const Eigen::MatrixXd& x, const Eigen::MatrixXd& t) {
-    Eigen::MatrixXd stacked(r_.rows() + x.rows(), x.cols());
-    stacked << r_, x;
-    Eigen::MatrixXd target(z_.rows() + t.rows(), t.cols());
-    target << z_, t;
-    const Eigen::HouseholderQR<Eigen::Ref<Eigen::MatrixXd>> qr(stacked);
-    for_column_tiles(target, [&](auto columns) { columns.applyOnTheLeft(qr.householderQ().adjoint()); });
-    const index kept = std::min(stacked.rows(), stacked.cols());
-    r_ = stacked.topRows(kept).triangularView<Eigen::Upper>();
-    z_ = target.topRows(kept);
-    left_ += target.bottomRows(target.rows() - kept).colwise().squaredNorm();
+  /// Adds `count` rows, which fill(x, t) writes.
+  template <class Fill>
+  void add(index count, const Fill& fill) {
+    const index targets = left_.size();
+    Eigen::MatrixXd stacked(triangle_.rows() + count, x_dimensions_ + targets);
+    stacked.topRows(triangle_.rows()) = triangle_;
+    fill(stacked.bottomLeftCorner(count, x_dimensions_), stacked.bottomRightCorner(count, targets));
+    reduce_to_triangle(stacked, x_dimensions_);
+    const index kept = std::min(stacked.rows(), x_dimensions_);
+    for (index j = 0; j < kept; ++j) stacked.col(j).segment(j + 1, kept - j - 1).setZero();
+    left_ += stacked.bottomRightCorner(stacked.rows() - kept, targets).colwise().squaredNorm();
+    triangle_ = stacked.topRows(kept);
   }
 
-  const Eigen::MatrixXd& r() const { return r_; }
-  const Eigen::MatrixXd& z() const { return z_; }
+  /// [R Q^T T]
+  const Eigen::MatrixXd& triangle() const { return triangle_; }
   const Eigen::RowVectorXd& left() const { return left_; }
 
  private:
-  Eigen::MatrixXd r_, z_;
+  index x_dimensions_;
+  Eigen::MatrixXd triangle_;
   Eigen::RowVectorXd left_;
 };
 
@@ -470,48 +393,30 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   block_qr qr(d, m.y_dimensions());
   for (index done = 0; done < n; done += rows_at_once) {
     const index count = std::min(rows_at_once, n - done);
-    Eigen::MatrixXd x(count, d), t(count, m.y_dimensions());
-    read_scaled(problem, data, done, x, t);
-    qr.add(x, t);
+    qr.add(count, [&](auto x, auto t) { read_scaled(problem, data, done, x, t); });
   }
 
-  const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> pivoted(qr.r());
-  const Eigen::VectorXd pivots = pivoted.matrixQR().diagonal().cwiseAbs();
-  const double cutoff = 16.0 * std::sqrt(static_cast<double>(d)) * unit_roundoff * pivots[0];
-  const index limit = std::min<index>(pivots.size(), problem.degrees_of_freedom());
-  index rank = 0;
-  while (rank < limit && pivots[rank] > cutoff) ++rank;
-
-  Eigen::MatrixXd z = qr.z();
-  for_column_tiles(z, [&](auto columns) { columns.applyOnTheLeft(pivoted.householderQ().adjoint()); });
-  const auto upper = pivoted.matrixQR().topLeftCorner(rank, rank).triangularView<Eigen::Upper>();
+  const double cutoff = 16.0 * std::sqrt(static_cast<double>(d)) * unit_roundoff;
+  const pivoted_qr pivoted(qr.triangle().leftCols(d), problem.degrees_of_freedom(), cutoff);
+  const index rank = pivoted.rank;
+  Eigen::MatrixXd z = qr.triangle().rightCols(m.y_dimensions());
+  pivoted.apply(z);
+  const Eigen::MatrixXd lower = pivoted.r.topLeftCorner(rank, rank).transpose();  // R^T
   Eigen::MatrixXd a = z.topRows(rank);
-  for_column_tiles(a, [&](auto columns) { upper.solveInPlace(columns); });
+  substitute_back(lower, a);
 
   regression out;
   out.method = solver::orthogonal;
   out.rank = rank;
-  const auto normal = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-    return upper.transpose() * Eigen::VectorXd(upper * v);
-  };
-  const auto inverse = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
-    return upper.solve(Eigen::VectorXd(upper.transpose().solve(v)));
-  };
-  const double largest = std::sqrt(largest_eigenvalue(rank, normal));
-  const double smallest = 1.0 / std::sqrt(largest_eigenvalue(rank, inverse));
-  out.condition = std::max(1.0, largest / smallest);
-  out.discarded_energy = pivoted.matrixQR()
-                             .bottomRightCorner(pivots.size() - rank, d - rank)
-                             .triangularView<Eigen::Upper>()
-                             .toDenseMatrix()
-                             .squaredNorm() /
-                         static_cast<double>(d);
+  const eigenvalue_range range = eigenvalues_of_gram(lower);
+  out.condition = range.condition();
+  out.discarded_energy = pivoted.discarded / static_cast<double>(d);
 
   const Eigen::RowVectorXd residual = qr.left() + z.bottomRows(z.rows() - rank).colwise().squaredNorm();
   out.residual_energy = residual.sum();
   const double gamma = problem.gamma_orthogonal();
-  const indices kept = pivoted.colsPermutation().indices().head(rank).cast<index>();
-  const double theta = 2.0 * gamma * problem.inflation(kept).norm() / smallest;
+  const indices kept = pivoted.order.head(rank);
+  const double theta = 2.0 * gamma * problem.inflation(kept).norm() / std::sqrt(range.smallest);
   for (index c = 0; c < a.cols(); ++c) {
     const double reach =
         gamma * (a.col(c).lpNorm<1>() / (1.0 - std::min(0.5, theta)) + std::sqrt(m.target_energy[c]));
@@ -525,14 +430,14 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   if (m.x_dimensions() == m.y_dimensions()) out.update_energy = refined.update_energy();
   for (int step = 0; step < 3; ++step) {
     auto [gradient, energy, rounding] = refined.measure();
-    for_column_tiles(gradient, [&](auto columns) { upper.transpose().solveInPlace(columns); });
+    substitute_forward(lower, gradient);
     const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
     const double left = (energy - projected).cwiseMax(0.0).sum();
     const double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
                          rounding_of(n, 1, 0.0) * energy.sum() +
                          (2.0 * rounding.cwiseProduct(energy.cwiseSqrt()) + rounding.cwiseAbs2()).sum();
     if (error < out.residual_error) out.residual_energy = left, out.residual_error = error;
-    for_column_tiles(gradient, [&](auto columns) { upper.solveInPlace(columns); });
+    substitute_back(lower, gradient);
     refined.improve(gradient);
     if (error <= allowed) break;
   }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/indices.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 // Cholesky factorization G = L L^T and the two triangular solutions, for many right-hand sides: columns are
 // split in two until elimination_columns are left, so that nearly all of it is add_products(), and most of
@@ -26,29 +28,12 @@ inline index first_part(index columns) {
   return std::min<index>((blocks + 1) / 2, 7) * elimination_columns;
 }
 
-/// Calls body(columns of m) for tiles of columns, in parallel; the tiles do not depend on the number of
-/// threads.
-template <class Matrix, class Body>
-void for_column_tiles(Matrix&& m, const Body& body) {
-  parallel_chunks(m.cols(), 64, [&](index first, index count) { body(m.middleCols(first, count)); });
-}
-
 /// Calls body(c) for every column of m, in parallel.
 template <class Body>
 void for_columns(const Eigen::MatrixXd& m, const Body& body) {
   parallel_chunks(m.cols(), 64, [&](index first, index count) {
     for (index c = first; c < first + count; ++c) body(c);
   });
-}
-
-/// x -> L^-1 x for one column x; l is read in its lower triangle.
-template <class Column>
-void substitute_forward(const Eigen::MatrixXd& l, Column&& x) {
-  for (index j = 0; j < l.rows(); ++j) {
-    const index below = l.rows() - j - 1;
-    x[j] /= l(j, j);
-    x.tail(below) -= x[j] * l.col(j).tail(below);
-  }
 }
 
 /// A block of at most elimination_columns columns of L, from the diagonal on.
@@ -140,15 +125,36 @@ inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b, index first, index
 /// then in between. What is above the diagonal of g is neither read nor kept.
 inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) { return eliminate(g, b, 0, g.rows()); }
 
+/// Rows first.. of b -> L^-1 or L^-T times them, by the block of L on its diagonal there.
+template <void (elimination_block::*solve)(packed_block&) const>
+void substitute_block(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+  packed_block packed;
+  pack(b.middleRows(first, count), packed);
+  (elimination_block(l.block(first, first, count, count)).*solve)(packed);
+  unpack(packed, b.middleRows(first, count));
+}
+
+/// substitute_forward(), of rows first.. of b only; those above them have been.
+inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+  if (count <= elimination_columns) return substitute_block<&elimination_block::solve>(l, b, first, count);
+  const index half = first_part(count), next = first + half, rest = count - half;
+  substitute_forward(l, b, first, half);
+  packed_block left, right;
+  pack(l.block(next, first, rest, half).transpose(), left);
+  pack(b.middleRows(first, half), right);
+  add_products(-1.0, {{left, right, b.middleRows(next, rest)}});
+  substitute_forward(l, b, next, rest);
+}
+
+/// Replaces b by L^-1 b; l is read in its lower triangle.
+inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
+  substitute_forward(l, b, 0, l.rows());
+}
+
 /// substitute_back(), of rows first.. of b only; those below them have been.
 inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
-  if (count <= elimination_columns) {
-    packed_block packed;
-    pack(b.middleRows(first, count), packed);
-    elimination_block(l.block(first, first, count, count)).solve_transposed(packed);
-    unpack(packed, b.middleRows(first, count));
-    return;
-  }
+  if (count <= elimination_columns)
+    return substitute_block<&elimination_block::solve_transposed>(l, b, first, count);
   const index last = first_part(count), rest = count - last, next = first + rest;
   substitute_back(l, b, next, last);
   packed_block left, right;
@@ -167,17 +173,64 @@ inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
 inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::VectorXd& v) {
   const index d = l.rows();
   Eigen::VectorXd out = Eigen::VectorXd::Zero(d);
-  for (index j = 0; j < d; ++j)
-    out.tail(d - j) += l.col(j).tail(d - j).dot(v.tail(d - j)) * l.col(j).tail(d - j);
+  for (index j = 0; j < d; ++j) {
+    const auto column = l.col(j).tail(d - j);
+    out.tail(d - j) += column.dot(v.tail(d - j)) * column;
+  }
   return out;
 }
 
 /// (L L^T)^-1 v
 inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
   const index d = l.rows();
-  substitute_forward(l, v);
+  for (index j = 0; j < d; ++j) {
+    v[j] /= l(j, j);
+    v.tail(d - j - 1) -= v[j] * l.col(j).tail(d - j - 1);
+  }
   for (index j = d; j-- > 0;) v[j] = (v[j] - l.col(j).tail(d - j - 1).dot(v.tail(d - j - 1))) / l(j, j);
   return v;
 }
+
+/// G(order, order) ~ L L^T, g the lower triangle of G, with L lower trapezoidal and decreasing pivots L_kk^2:
+/// Cholesky with complete pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's
+/// LDLT does not update the diagonal it pivots on, and so does not reveal the rank.)
+struct pivoted_cholesky {
+  Eigen::MatrixXd l;
+  indices order;
+  Eigen::VectorXd pivots;  ///< of the columns kept
+  double discarded = 0.0;  ///< trace of what is left of G
+
+  pivoted_cholesky(const Eigen::MatrixXd& g, index limit, double cutoff) : order(first_indices(g.rows())) {
+    const index d = g.rows();
+    l.setZero(d, std::min(d, limit));
+    pivots.resize(l.cols());
+    Eigen::VectorXd left = g.diagonal();
+    index k = 0;
+    for (; k < l.cols(); ++k) {
+      index best;
+      pivots[k] = left.tail(d - k).maxCoeff(&best);
+      if (!(pivots[k] > cutoff)) break;
+      best += k;
+      std::swap(order[k], order[best]);
+      std::swap(left[k], left[best]);
+      l.row(k).swap(l.row(best));
+      const index below = d - k - 1;
+      auto column = l.col(k).tail(below);
+      for (index i = 0; i < below; ++i) {
+        const index row = order[k + 1 + i];
+        column[i] = row > order[k] ? g(row, order[k]) : g(order[k], row);
+      }
+      for (index j = 0; j < k; ++j) column -= l(k, j) * l.col(j).tail(below);
+      l(k, k) = std::sqrt(pivots[k]);
+      column /= l(k, k);
+      left.tail(below) -= column.cwiseAbs2();
+    }
+    l.conservativeResize(Eigen::NoChange, k);
+    pivots.conservativeResize(k);
+    discarded = left.tail(d - k).cwiseMax(0.0).sum();
+  }
+
+  index rank() const { return pivots.size(); }
+};
 
 }  // namespace layerwise::detail

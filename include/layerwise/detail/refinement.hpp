@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/double_double.hpp>
+#include <layerwise/detail/indices.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/moments.hpp>
 
@@ -15,8 +16,6 @@
 // A regression whose rounding matters is judged, and improved, by its residual taken from the data in
 // double-double.
 namespace layerwise::detail {
-
-using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;
 
 /// A, as it was solved for: for the columns of X that were kept, divided by their norms.
 struct scaled_solution {

@@ -1,0 +1,146 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/cholesky.hpp>
+#include <layerwise/detail/indices.hpp>
+#include <layerwise/detail/parallel.hpp>
+#include <layerwise/detail/product.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are
+// multiplied by Q^T on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
+namespace layerwise::detail {
+
+/// A column from some row on.
+using column_part = Eigen::Map<Eigen::VectorXd>;
+
+inline column_part part_of_column(Eigen::MatrixXd& m, index row, index column) {
+  return {m.data() + column * m.rows() + row, m.rows() - row};
+}
+
+/// The reflection H = I - tau v v^T, v_0 = 1, that maps a column to a multiple of the first unit vector.
+class reflection {
+ public:
+  /// Replaces the column by what H makes of it, with the rest of v in place of the zeros.
+  explicit reflection(column_part column) : v_(column.data() + 1, column.size() - 1) {
+    const double first = column[0], norm = std::sqrt(first * first + v_.squaredNorm());
+    column[0] = -std::copysign(norm, first);
+    if (norm == 0.0) return;  // any reflection will do: v is 0
+    tau_ = (column[0] - first) / column[0];
+    v_ /= first - column[0];
+  }
+
+  /// column -> H column
+  void apply(column_part column) const {
+    column_part below(column.data() + 1, v_.size());
+    const double along = tau_ * (column[0] + v_.dot(below));
+    column[0] -= along;
+    below -= along * v_;
+  }
+
+ private:
+  column_part v_;
+  double tau_ = 2.0;
+};
+
+/// Reflections side by side, H_k ... H_1 = I - V L^-1 V^T with L the lower triangle of V^T V, its diagonal
+/// halved (the UT transform: Joffrain et al., ACM TOMS 32, 2006). They reach a matrix as two products.
+class reflection_panel {
+ public:
+  static constexpr index columns = elimination_columns;
+
+  /// Those that `reflection` left in m from (row, row) on, count of them.
+  reflection_panel(const Eigen::MatrixXd& m, index row, index count) {
+    Eigen::MatrixXd v = m.block(row, row, m.rows() - row, count);
+    for (index k = 0; k < count; ++k) {
+      v.col(k).head(k).setZero();
+      v(k, k) = 1.0;
+    }
+    pack(v, v_);
+    pack(v.transpose(), transposed_);
+    l_.setZero(count, count);
+    add_products(1.0, {{v_, v_, l_, true}});
+    l_.diagonal() *= 0.5;
+  }
+
+  /// m -> H_k ... H_1 m
+  void apply(Eigen::Ref<Eigen::MatrixXd> m) const {
+    packed_block packed;
+    pack(m, packed);
+    Eigen::MatrixXd weights = Eigen::MatrixXd::Zero(l_.rows(), m.cols());
+    add_products(1.0, {{v_, packed, weights}});
+    pack(weights, packed);
+    elimination_block(l_).solve(packed);
+    add_products(-1.0, {{transposed_, packed, m}});
+  }
+
+ private:
+  packed_block v_, transposed_;
+  Eigen::MatrixXd l_;
+};
+
+/// Replaces the leading columns of m by the triangle R of their QR, with anything below it, and the columns
+/// behind them by Q^T times themselves.
+inline void reduce_to_triangle(Eigen::MatrixXd& m, index leading) {
+  const index steps = std::min(m.rows(), leading);
+  for (index first = 0; first < steps; first += reflection_panel::columns) {
+    const index next = std::min(first + reflection_panel::columns, steps);
+    for (index k = first; k < next; ++k) {
+      const reflection h(part_of_column(m, k, k));
+      for (index j = k + 1; j < next; ++j) h.apply(part_of_column(m, k, j));
+    }
+    if (next < m.cols())
+      reflection_panel(m, first, next - first).apply(m.block(first, next, m.rows() - first, m.cols() - next));
+  }
+}
+
+/// QR with column pivoting: the column of which most is left is always the next, until none is left above
+/// `cutoff` times the first, or there are `limit` of them.
+struct pivoted_qr {
+  Eigen::MatrixXd
+      r;          ///< its first `rank` rows: R, for the columns in order, with anything below the diagonal
+  indices order;  ///< of the columns
+  index rank = 0;
+  double discarded = 0.0;  ///< the energy that is left of the other columns
+
+  pivoted_qr(Eigen::MatrixXd m, index limit, double cutoff)
+      : r(std::move(m)), order(first_indices(r.cols())) {
+    const index d = r.cols();
+    Eigen::VectorXd left = r.colwise().squaredNorm();
+    double smallest = 0.0;
+    for (limit = std::min({limit, d, r.rows()}); rank < limit; ++rank) {
+      index pivot;
+      const double most = left.tail(d - rank).maxCoeff(&pivot);
+      if (rank == 0) smallest = cutoff * cutoff * most;
+      if (!(most > smallest)) break;
+      pivot += rank;
+      std::swap(order[rank], order[pivot]);
+      std::swap(left[rank], left[pivot]);
+      r.col(rank).swap(r.col(pivot));
+      const reflection h(part_of_column(r, rank, rank));
+      parallel_chunks(d - rank - 1, 32, [&](index first, index count) {
+        for (index j = rank + 1 + first; j < rank + 1 + first + count; ++j) {
+          h.apply(part_of_column(r, rank, j));
+          // Summed anew while the column is at hand: updated norms drift.
+          left[j] = part_of_column(r, rank + 1, j).squaredNorm();
+        }
+      });
+    }
+    discarded = left.tail(d - rank).sum();
+  }
+
+  /// z -> Q^T z
+  void apply(Eigen::MatrixXd& z) const {
+    for (index first = 0; first < rank; first += reflection_panel::columns)
+      reflection_panel(r, first, std::min(reflection_panel::columns, rank - first))
+          .apply(z.bottomRows(z.rows() - first));
+  }
+};
+
+}  // namespace layerwise::detail
