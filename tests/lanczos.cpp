@@ -26,7 +26,7 @@ TEST_CASE("the largest eigenvalue of a tridiagonal matrix is that of QR iteratio
         Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> reference;
         reference.computeFromTridiagonal(diagonal / scale, offdiagonal / scale, Eigen::EigenvaluesOnly);
         const double norm = reference.eigenvalues().cwiseAbs().maxCoeff();
-        const double found = layerwise::detail::largest_of_tridiagonal(diagonal, offdiagonal);
+        const double found = layerwise::detail::largest_of_tridiagonal(diagonal, offdiagonal, size);
         CAPTURE(size);
         CAPTURE(scale);
         CAPTURE(coupling);

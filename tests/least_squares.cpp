@@ -378,7 +378,7 @@ TEST_CASE("block by block, QR keeps the normal equations and the energy") {
   CHECK(r.isUpperTriangular(0.0));
   CHECK((r.transpose() * r).isApprox(x.transpose() * x, 1e-13));
   CHECK((r.transpose() * z).isApprox(x.transpose() * t, 1e-13));
-  CHECK((z.colwise().squaredNorm() + qr.left()).isApprox(t.colwise().squaredNorm(), 1e-13));
+  CHECK((z.colwise().squaredNorm() + qr.left().transpose()).isApprox(t.colwise().squaredNorm(), 1e-13));
 }
 
 }  // namespace

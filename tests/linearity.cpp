@@ -37,18 +37,20 @@ using namespace layerwise_test;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// The library's functions for one type of matrix, to which any expression converts: each pair of types that they see
-// takes seconds to compile.
+// The library's functions for one type of matrix, to which any expression converts: each pair of types that
+// they see takes seconds to compile.
 linearity_result linearity(const row_major& x, const row_major& y, const linearity_options& options = {}) {
   return layerwise::linearity(x, y, options);
 }
-linearity_result residual_linearity(const row_major& x, const row_major& y, const linearity_options& options = {}) {
+linearity_result residual_linearity(const row_major& x, const row_major& y,
+                                    const linearity_options& options = {}) {
   return layerwise::residual_linearity(x, y, options);
 }
 double linearity_score(const row_major& x, const row_major& y, const linearity_options& options = {}) {
   return layerwise::linearity_score(x, y, options);
 }
-double residual_linearity_score(const row_major& x, const row_major& y, const linearity_options& options = {}) {
+double residual_linearity_score(const row_major& x, const row_major& y,
+                                const linearity_options& options = {}) {
   return layerwise::residual_linearity_score(x, y, options);
 }
 linear_map fit_linear_map(const row_major& x, const row_major& y, const linearity_options& options = {}) {
@@ -65,9 +67,10 @@ cross_moments moments_of(const data_pair& data) {
 struct shape {
   index n, d_x, d_y;
 };
-const std::vector<shape> shapes{{2, 1, 1},     {3, 1, 4},       {40, 7, 7},      {511, 15, 16},  {512, 16, 16}, {513, 17, 3},
-                                {600, 64, 65}, {1024, 33, 33},  {1025, 20, 40},  {1536, 5, 5},   {300, 191, 192},
-                                {300, 193, 2}, {600, 255, 257}, {520, 256, 256}, {310, 300, 300}};
+const std::vector<shape> shapes{{2, 1, 1},       {3, 1, 4},       {40, 7, 7},      {511, 15, 16},
+                                {512, 16, 16},   {513, 17, 3},    {600, 64, 65},   {1024, 33, 33},
+                                {1025, 20, 40},  {1536, 5, 5},    {300, 191, 192}, {300, 193, 2},
+                                {600, 255, 257}, {520, 256, 256}, {310, 300, 300}};
 
 data_pair ordinary_data(std::mt19937_64& random, const shape& s, double offset = 3.0) {
   return make_data(random, {.n = s.n, .d_x = s.d_x, .d_y = s.d_y, .condition = 3.0, .offset = offset});
@@ -103,7 +106,8 @@ TEST_CASE("every field and the fitted map, against long double, over many shapes
         CHECK(result.adjusted_score == 0.0);
       } else {
         const double left = static_cast<double>(freedom - result.rank);
-        CHECK(std::abs(result.adjusted_score - (1.0 - (1.0 - score) * static_cast<double>(freedom) / left)) < 1e-10);
+        CHECK(std::abs(result.adjusted_score - (1.0 - (1.0 - score) * static_cast<double>(freedom) / left)) <
+              1e-10);
       }
 
       if (s.d_x < freedom) {
@@ -123,7 +127,8 @@ TEST_CASE("residual linearity, against long double and by its identity with the 
   for (const double level : {1.0, 1e-2, 1e-5})
     for (const index d : {1, 9, 40}) {
       const data_pair data = make_data(
-          random, {.n = 600, .d_x = d, .d_y = d, .target = target_kind::update, .level = level, .offset = 1.0});
+          random,
+          {.n = 600, .d_x = d, .d_y = d, .target = target_kind::update, .level = level, .offset = 1.0});
       const exact_regression exact = regress_exactly(data.x, data.y);
       const linearity_result plain = linearity(data.x, data.y), residual = residual_linearity(data.x, data.y);
       CAPTURE(level);
@@ -149,7 +154,9 @@ TEST_CASE("the scores do not change under the maps that must not change them") {
     const linearity_options options{.centering = trial % 3 == 0 ? centering::none : centering::columns};
     const auto score = [&](const row_major& a, const row_major& b) { return linearity_score(a, b, options); };
     const double expected = score(x, y);
-    const auto same = [&](double other, double tolerance = 1e-12) { return std::abs(other - expected) < tolerance; };
+    const auto same = [&](double other, double tolerance = 1e-12) {
+      return std::abs(other - expected) < tolerance;
+    };
     CAPTURE(n);
     CAPTURE(d);
     CAPTURE(d_y);
@@ -166,10 +173,12 @@ TEST_CASE("the scores do not change under the maps that must not change them") {
     std::shuffle(order.begin(), order.end(), random);
     CHECK(same(score(x(order, Eigen::all), y(order, Eigen::all))));
     if (options.centering == centering::columns) {
-      const Eigen::RowVectorXd far_x = 1e6 * random_matrix(random, 1, d), far_y = 1e6 * random_matrix(random, 1, d_y);
+      const Eigen::RowVectorXd far_x = 1e6 * random_matrix(random, 1, d),
+                               far_y = 1e6 * random_matrix(random, 1, d_y);
       CHECK(same(score(x.rowwise() + far_x, y.rowwise() + far_y), 1e-8));
     } else {
-      CHECK(std::abs(score((x.array() + 10.0).matrix(), y) - expected) > 1e-6);  // without centring an offset counts
+      CHECK(std::abs(score((x.array() + 10.0).matrix(), y) - expected) >
+            1e-6);  // without centring an offset counts
     }
 
     if (d != d_y) continue;
@@ -206,7 +215,8 @@ TEST_CASE("values of either sign near the largest double") {
   const row_major x = data.x / data.x.cwiseAbs().maxCoeff(), y = data.y / data.y.cwiseAbs().maxCoeff();
   const double largest = std::numeric_limits<double>::max();
   CHECK(std::abs(linearity_score(x * largest, -y * largest) - linearity_score(x, y)) < 1e-13);
-  CHECK(std::abs(residual_linearity_score(x * largest, -y * largest) - residual_linearity_score(x, -y)) < 1e-13);
+  CHECK(std::abs(residual_linearity_score(x * largest, -y * largest) - residual_linearity_score(x, -y)) <
+        1e-13);
   const row_major wide = row_major::Constant(700, 5, largest);
   CHECK_THROWS_AS(linearity_score(wide, y), const degenerate_input_error&);
 }
@@ -215,7 +225,8 @@ TEST_CASE("every layout, scalar type and view gives the numbers of its values, t
   std::mt19937_64 random(6);
   const index n = 530, d = 6;
   const data_pair data = ordinary_data(random, {n, d, d}, 0.5);
-  const Eigen::MatrixXf x = data.x.cast<Eigen::bfloat16>().cast<float>(), y = data.y.cast<Eigen::bfloat16>().cast<float>();
+  const Eigen::MatrixXf x = data.x.cast<Eigen::bfloat16>().cast<float>(),
+                        y = data.y.cast<Eigen::bfloat16>().cast<float>();
   for (const solver method : {solver::cholesky, solver::orthogonal}) {
     const linearity_options options{.method = method};
     const row_major x_rows = x.cast<double>(), y_rows = y.cast<double>();
@@ -232,11 +243,13 @@ TEST_CASE("every layout, scalar type and view gives the numbers of its values, t
     const auto* bits = reinterpret_cast<const std::uint16_t*>(y_brief.data());
     agrees(x, strided_view<const Eigen::bfloat16>(layerwise::from_bits<Eigen::bfloat16>(bits), n, d, 1, n));
 
-    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> stack(2 * n, d);  // [layer][token][dim]
+    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> stack(2 * n,
+                                                                                d);  // [layer][token][dim]
     stack << x, y;
     const auto layers = hidden_states_view<const float>::layer_major(stack.data(), 2, n, d);
     agrees(layers[0], layers[1]);
-    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> slices(n, 2 * d);  // [token][layer][dim]
+    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> slices(
+        n, 2 * d);  // [token][layer][dim]
     slices << x, y;
     const auto tokens = hidden_states_view<const float>::token_major(slices.data(), n, 2, d);
     agrees(tokens[0], tokens[1]);
@@ -247,7 +260,8 @@ TEST_CASE("every layout, scalar type and view gives the numbers of its values, t
   }
   using half_matrix = Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic>;
   const half_matrix x_half = data.x.cast<Eigen::half>(), y_half = data.y.cast<Eigen::half>();
-  check_identical(layerwise::linearity(x_half, y_half), linearity(x_half.cast<double>(), y_half.cast<double>()));
+  check_identical(layerwise::linearity(x_half, y_half),
+                  linearity(x_half.cast<double>(), y_half.cast<double>()));
   // A product is evaluated once, to the same numbers as its value.
   const Eigen::MatrixXd turn = random_orthogonal(random, d);
   check_identical(layerwise::linearity(data.x * turn, data.y), linearity(data.x * turn, data.y));
@@ -271,12 +285,12 @@ TEST_CASE("one thread and two give the same numbers, to the last bit") {
 
 TEST_CASE("the fitted map leaves the residual that the score tells of") {
   std::mt19937_64 random(8);
-  for (const hard_case& c : {hard_case{.n = 200, .d_x = 12, .d_y = 5, .offset = 1e3},
-                             hard_case{.n = 300, .d_x = 12, .d_y = 12, .target = target_kind::update, .level = 1e-2},
-                             hard_case{.n = 300, .d_x = 12, .d_y = 12, .offset = 1.0, .duplicates = 3, .dead = 2},
-                             hard_case{.n = 10, .d_x = 12, .d_y = 5},
-                             hard_case{.n = 300, .d_x = 12, .d_y = 12, .scale = 1e-150},
-                             hard_case{.n = 300, .d_x = 12, .d_y = 12, .scale = 1e150}})
+  for (const hard_case& c :
+       {hard_case{.n = 200, .d_x = 12, .d_y = 5, .offset = 1e3},
+        hard_case{.n = 300, .d_x = 12, .d_y = 12, .target = target_kind::update, .level = 1e-2},
+        hard_case{.n = 300, .d_x = 12, .d_y = 12, .offset = 1.0, .duplicates = 3, .dead = 2},
+        hard_case{.n = 10, .d_x = 12, .d_y = 5}, hard_case{.n = 300, .d_x = 12, .d_y = 12, .scale = 1e-150},
+        hard_case{.n = 300, .d_x = 12, .d_y = 12, .scale = 1e150}})
     for (const centering center : {centering::columns, centering::none}) {
       CAPTURE(c);
       const data_pair data = make_data(random, c);
@@ -325,8 +339,10 @@ TEST_CASE("a mask is the same as leaving out the rows by hand, to the last bit")
       std::vector<index> kept;
       for (index i = 0; i < n; ++i) {
         keep.push_back(i < 3 || std::bernoulli_distribution(density)(random));
-        if (keep.back()) kept.push_back(i);
-        else data.x.row(i).setConstant(nan), data.y(i, 2) = infinity;  // what is left out may be anything
+        if (keep.back())
+          kept.push_back(i);
+        else
+          data.x.row(i).setConstant(nan), data.y(i, 2) = infinity;  // what is left out may be anything
       }
       const row_major x = data.x(kept, Eigen::all), y = data.y(kept, Eigen::all);
       for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {
@@ -342,7 +358,8 @@ TEST_CASE("n <= d explains anything and says so; n = d + 2 does not") {
   std::mt19937_64 random(12);
   for (const index d : {1, 2, 5, 60})
     for (index n = 2; n <= d + 3; n += std::max<index>(1, d / 8)) {
-      const data_pair data = make_data(random, {.n = n, .d_x = d, .d_y = d, .target = target_kind::independent});
+      const data_pair data =
+          make_data(random, {.n = n, .d_x = d, .d_y = d, .target = target_kind::independent});
       CAPTURE(n);
       CAPTURE(d);
       for (const centering center : {centering::columns, centering::none}) {
@@ -396,7 +413,8 @@ TEST_CASE("Y = X scores 1, and has no residual to explain") {
                                        "after - before");
   check_throws<degenerate_input_error>([&] { residual_linearity(x, x, {.centering = centering::none}); },
                                        "an element other than 0", "no variance", "after - before");
-  // An update that is the same for all tokens has no variance either; powers of two keep the difference exact.
+  // An update that is the same for all tokens has no variance either; powers of two keep the difference
+  // exact.
   const row_major coarse = (x * 1024.0).array().round() / 1024.0;
   check_throws<degenerate_input_error>([&] { residual_linearity(coarse, (coarse.array() + 0.5).matrix()); },
                                        "rows that differ", "no variance", "after - before");
@@ -428,7 +446,8 @@ TEST_CASE("columns without variance change nothing") {
   std::mt19937_64 random(16);
   const data_pair data = ordinary_data(random, {100, 5, 4});
   row_major wide(100, 8);
-  wide << row_major::Constant(100, 1, 0.1), data.x, row_major::Zero(100, 1), row_major::Constant(100, 1, -1e9);
+  wide << row_major::Constant(100, 1, 0.1), data.x, row_major::Zero(100, 1),
+      row_major::Constant(100, 1, -1e9);
   for (const solver method : {solver::cholesky, solver::orthogonal, solver::rank_revealing}) {
     const linearity_result r = linearity(wide, data.y, {.method = method});
     CHECK(std::abs(r.score - linearity_score(data.x, data.y)) < 1e-14);
@@ -450,10 +469,12 @@ TEST_CASE("shapes that do not fit are refused") {
   moments.add(x, wide);
   check_throws<shape_error>([&] { residual_linearity(moments); }, "3 columns, as in before", "4", "after");
   const row_major empty(0, 3), narrow(5, 0);
-  check_throws<degenerate_input_error>([&] { linearity(empty, empty); }, "a matrix with rows and columns", "0 x 3", "X");
-  check_throws<degenerate_input_error>([&] { linearity(x, narrow); }, "a matrix with rows and columns", "5 x 0", "Y");
-  check_throws<degenerate_input_error>([&] { residual_linearity(empty, empty); }, "a matrix with rows and columns",
-                                       "0 x 3", "before");
+  check_throws<degenerate_input_error>([&] { linearity(empty, empty); }, "a matrix with rows and columns",
+                                       "0 x 3", "X");
+  check_throws<degenerate_input_error>([&] { linearity(x, narrow); }, "a matrix with rows and columns",
+                                       "5 x 0", "Y");
+  check_throws<degenerate_input_error>([&] { residual_linearity(empty, empty); },
+                                       "a matrix with rows and columns", "0 x 3", "before");
 }
 
 TEST_CASE("NaN and infinity are refused, with their place") {
@@ -469,8 +490,10 @@ TEST_CASE("NaN and infinity are refused, with their place") {
       };
       check_throws<non_finite_error>([&] { linearity(x, clean); }, "finite values", got, at("X"));
       check_throws<non_finite_error>([&] { linearity(clean, x); }, "finite values", got, at("Y"));
-      check_throws<non_finite_error>([&] { residual_linearity(x, clean); }, "finite values", got, at("before"));
-      check_throws<non_finite_error>([&] { residual_linearity(clean, x); }, "finite values", got, at("after"));
+      check_throws<non_finite_error>([&] { residual_linearity(x, clean); }, "finite values", got,
+                                     at("before"));
+      check_throws<non_finite_error>([&] { residual_linearity(clean, x); }, "finite values", got,
+                                     at("after"));
       check_throws<non_finite_error>([&] { fit_linear_map(x, clean); }, "finite values", got, at("X"));
     }
 }
@@ -479,7 +502,9 @@ TEST_CASE("options without meaning are refused") {
   std::mt19937_64 random(18);
   const data_pair data = ordinary_data(random, {20, 3, 3});
   const cross_moments moments = moments_of(data);
-  const auto with_tolerance = [&](double tolerance) { return [&, tolerance] { linearity(data.x, data.y, {.tolerance = tolerance}); }; };
+  const auto with_tolerance = [&](double tolerance) {
+    return [&, tolerance] { linearity(data.x, data.y, {.tolerance = tolerance}); };
+  };
   check_throws<shape_error>(with_tolerance(nan), "a finite tolerance >= 0", "nan", "linearity_options");
   check_throws<shape_error>(with_tolerance(infinity), "a finite tolerance >= 0", "inf", "linearity_options");
   check_throws<shape_error>(with_tolerance(-1.0), "a finite tolerance >= 0", "-1", "linearity_options");
@@ -491,19 +516,22 @@ TEST_CASE("options without meaning are refused") {
   const token_mask mask(std::vector<bool>(20, true)), shorter(std::vector<bool>(19, true)),
       nothing(std::vector<bool>(20, false));
   const std::string no_mask = "no mask: moments were masked when rows were added";
-  check_throws<shape_error>([&] { linearity(moments, {.mask = mask}); }, no_mask, "a mask of 20", "linearity_options");
+  check_throws<shape_error>([&] { linearity(moments, {.mask = mask}); }, no_mask, "a mask of 20",
+                            "linearity_options");
   check_throws<shape_error>([&] { residual_linearity(moments, {.mask = mask}); }, no_mask, "a mask of 20",
                             "linearity_options");
   check_throws<shape_error>([&] { fit_linear_map(moments, {.mask = mask}); }, no_mask, "a mask of 20",
                             "linearity_options");
-  check_throws<shape_error>([&] { linearity(data.x, data.y, {.mask = shorter}); }, "a mask of 20 tokens", "19",
-                            "token_mask");
-  check_throws<degenerate_input_error>([&] { linearity(data.x, data.y, {.mask = nothing}); }, "at least one token",
-                                       "none", "X");
-  check_throws<degenerate_input_error>([&] { linearity(cross_moments(), {}); }, "at least one token", "none", "X");
-  check_throws<degenerate_input_error>([&] { residual_linearity(cross_moments()); }, "at least one token", "none",
-                                       "before");
-  check_throws<degenerate_input_error>([&] { fit_linear_map(cross_moments()); }, "at least one token", "none", "X");
+  check_throws<shape_error>([&] { linearity(data.x, data.y, {.mask = shorter}); }, "a mask of 20 tokens",
+                            "19", "token_mask");
+  check_throws<degenerate_input_error>([&] { linearity(data.x, data.y, {.mask = nothing}); },
+                                       "at least one token", "none", "X");
+  check_throws<degenerate_input_error>([&] { linearity(cross_moments(), {}); }, "at least one token", "none",
+                                       "X");
+  check_throws<degenerate_input_error>([&] { residual_linearity(cross_moments()); }, "at least one token",
+                                       "none", "before");
+  check_throws<degenerate_input_error>([&] { fit_linear_map(cross_moments()); }, "at least one token", "none",
+                                       "X");
 }
 
 TEST_CASE("solver::cholesky refuses dependent columns; the others handle them") {

@@ -106,20 +106,24 @@ TEST_CASE("every layout and scalar type gives the numbers of its values") {
 
 TEST_CASE("what has no variance, or is not finite, is refused") {
   row_major x = row_major::Ones(4, 3);
-  check_throws<degenerate_input_error>([&] { procrustes_normalize(x); }, "rows that differ", "no variance", "X");
+  check_throws<degenerate_input_error>([&] { procrustes_normalize(x); }, "rows that differ", "no variance",
+                                       "X");
   CHECK(procrustes_normalize(x, centering::none).isApprox(x / std::sqrt(12.0)));
-  check_throws<degenerate_input_error>([&] { procrustes_normalize(row_major::Zero(4, 3).eval(), centering::none); },
-                                       "an element other than 0", "no variance", "X");
-  check_throws<degenerate_input_error>([&] { procrustes_normalize(row_major(1, 3).setOnes()); }, "rows that differ",
-                                       "no variance", "X");
+  check_throws<degenerate_input_error>(
+      [&] { procrustes_normalize(row_major::Zero(4, 3).eval(), centering::none); }, "an element other than 0",
+      "no variance", "X");
+  check_throws<degenerate_input_error>([&] { procrustes_normalize(row_major(1, 3).setOnes()); },
+                                       "rows that differ", "no variance", "X");
   check_throws<degenerate_input_error>([&] { procrustes_normalize(row_major(0, 3)); },
                                        "a matrix with rows and columns", "0 x 3", "X");
   check_throws<degenerate_input_error>([&] { procrustes_normalize(row_major(3, 0)); },
                                        "a matrix with rows and columns", "3 x 0", "X");
   x(2, 1) = nan;
-  check_throws<non_finite_error>([&] { procrustes_normalize(x); }, "finite values", "nan", "X, row 2, column 1");
+  check_throws<non_finite_error>([&] { procrustes_normalize(x); }, "finite values", "nan",
+                                 "X, row 2, column 1");
   x(1, 2) = -infinity;
-  check_throws<non_finite_error>([&] { procrustes_normalize(x); }, "finite values", "-inf", "X, row 1, column 2");
+  check_throws<non_finite_error>([&] { procrustes_normalize(x); }, "finite values", "-inf",
+                                 "X, row 1, column 2");
 }
 
 }  // namespace

@@ -89,7 +89,8 @@ void check_identical(const layer_profile& a, const layer_profile& b) {
   }
 }
 
-layer_profile streamed(const stack& states, const std::vector<index>& lengths, const profile_options& options = {}) {
+layer_profile streamed(const stack& states, const std::vector<index>& lengths,
+                       const profile_options& options = {}) {
   layer_profiler profiler(options);
   index first = 0;
   for (const index length : lengths) {
@@ -101,7 +102,8 @@ layer_profile streamed(const stack& states, const std::vector<index>& lengths, c
 
 TEST_CASE("every field is what the single functions say") {
   std::mt19937_64 random(1);
-  for (const auto& size : std::vector<std::pair<index, index>>{{40, 1}, {20, 7}, {700, 7}, {1100, 30}, {20, 30}})
+  for (const auto& size :
+       std::vector<std::pair<index, index>>{{40, 1}, {20, 7}, {700, 7}, {1100, 30}, {20, 30}})
     for (const centering center : {centering::columns, centering::none}) {
       const index n = size.first, d = size.second;
       CAPTURE(n);
@@ -154,7 +156,8 @@ TEST_CASE("how tokens are batched changes no bit, of any field") {
     CAPTURE(n);
     check_identical(streamed(states, {n}), whole);
     check_identical(streamed(states, std::vector<index>(static_cast<std::size_t>(n), 1)), whole);
-    for (const index longest : {9, 300, 1500}) check_identical(streamed(states, random_split(random, n, longest)), whole);
+    for (const index longest : {9, 300, 1500})
+      check_identical(streamed(states, random_split(random, n, longest)), whole);
   }
 }
 
@@ -193,7 +196,8 @@ TEST_CASE("profilers merge, in any order, to the profile of all tokens within th
       for (std::size_t l = 0; l < 3; ++l) {
         const layer_metrics& a = p.layers[l];
         const layer_metrics& b = whole.layers[l];
-        CHECK(std::abs(a.linearity->score - b.linearity->score) <= a.linearity->error_bound + b.linearity->error_bound);
+        CHECK(std::abs(a.linearity->score - b.linearity->score) <=
+              a.linearity->error_bound + b.linearity->error_bound);
         CHECK(std::abs(a.residual_linearity->score - b.residual_linearity->score) <=
               a.residual_linearity->error_bound + b.residual_linearity->error_bound);
         CHECK(a.displacement == near(b.displacement, 1e-13));
@@ -300,14 +304,16 @@ TEST_CASE("a mask goes with each batch") {
   check_identical(masked.profile(), by_hand.profile());
 }
 
-TEST_CASE("ill-conditioned layers: with the data at hand it is used, without it the bound says what is known") {
+TEST_CASE(
+    "ill-conditioned layers: with the data at hand it is used, without it the bound says what is known") {
   std::mt19937_64 random(10);
   for (const centering center : {centering::columns, centering::none}) {
     const data_pair hard =
         make_data(random, {.n = 800, .d_x = 12, .d_y = 12, .level = 0.1, .condition = 1e8, .offset = 1.0});
     const stack states{hard.x, hard.y, random_matrix(random, 800, 12)};
     const profile_options options{.centering = center};
-    const layer_profile from_data = profile(states, options), from_moments = streamed(states, {300, 500}, options);
+    const layer_profile from_data = profile(states, options),
+                        from_moments = streamed(states, {300, 500}, options);
     for (std::size_t l = 1; l <= 2; ++l) {
       const exact_regression exact = regress_exactly(states[l - 1], states[l], center == centering::columns);
       const layer_metrics& a = from_data.layers[l - 1];
@@ -318,7 +324,8 @@ TEST_CASE("ill-conditioned layers: with the data at hand it is used, without it 
             std::min(1e-8, a.residual_linearity->error_bound));
       CHECK(b.linearity->method != solver::orthogonal);
       CHECK(std::abs(b.linearity->score - exact.score()) <= b.linearity->error_bound);
-      CHECK(std::abs(b.residual_linearity->score - exact.residual_score()) <= b.residual_linearity->error_bound);
+      CHECK(std::abs(b.residual_linearity->score - exact.residual_score()) <=
+            b.residual_linearity->error_bound);
       if (l == 1) CHECK(b.linearity->error_bound > 1e-8);
     }
   }
@@ -332,7 +339,8 @@ TEST_CASE("layers of any magnitude, next to each other") {
   check_identical(streamed(states, {1, 98, 501}), p);
   for (std::size_t l = 1; l <= 3; ++l) {
     const exact_regression exact = regress_exactly(states[l - 1], states[l]);
-    CHECK(std::abs(p.layers[l - 1].linearity->score - exact.score()) <= p.layers[l - 1].linearity->error_bound);
+    CHECK(std::abs(p.layers[l - 1].linearity->score - exact.score()) <=
+          p.layers[l - 1].linearity->error_bound);
     CHECK(std::abs(p.layers[l - 1].residual_linearity->score - exact.residual_score()) <=
           p.layers[l - 1].residual_linearity->error_bound);
     CHECK(std::isfinite(p.layers[l - 1].contribution_ratio));
@@ -423,8 +431,8 @@ TEST_CASE("hidden states that are not are refused, with the place, and nothing o
   const stack good = random_stack(random, 2, n, 4);
   layer_profiler profiler;
   profiler.add(good);
-  const auto refused = [&]<class Error>(Error, const stack& states, const std::string& expected, const std::string& got,
-                                        const std::string& place) {
+  const auto refused = [&]<class Error>(Error, const stack& states, const std::string& expected,
+                                        const std::string& got, const std::string& place) {
     check_throws<Error>([&] { profile(states); }, expected, got, place);
     check_throws<Error>([&] { profiler.add(states); }, expected, got, place);
   };
@@ -452,20 +460,21 @@ TEST_CASE("hidden states that are not are refused, with the place, and nothing o
       h(row, 1) = -infinity;
       refused(non_finite_error(""), changed(layer, h), "finite values", "-inf", at + ", column 1");
       h.row(row).setZero();
-      refused(degenerate_input_error(""), changed(layer, h), "a row with a direction (mask the tokens that have none)",
-              "a row of zeros", at);
+      refused(degenerate_input_error(""), changed(layer, h),
+              "a row with a direction (mask the tokens that have none)", "a row of zeros", at);
     }
-  check_throws<shape_error>([&] { profiler.add(random_stack(random, 3, 10, 4)); }, "3 layers of 4 columns, as before",
-                            "4 layers of 4 columns", "hidden_states");
-  check_throws<shape_error>([&] { profiler.add(random_stack(random, 2, 10, 5)); }, "3 layers of 4 columns, as before",
-                            "3 layers of 5 columns", "hidden_states");
+  check_throws<shape_error>([&] { profiler.add(random_stack(random, 3, 10, 4)); },
+                            "3 layers of 4 columns, as before", "4 layers of 4 columns", "hidden_states");
+  check_throws<shape_error>([&] { profiler.add(random_stack(random, 2, 10, 5)); },
+                            "3 layers of 4 columns, as before", "3 layers of 5 columns", "hidden_states");
   layer_profiler other;
   other.add(random_stack(random, 2, 10, 5));
-  check_throws<shape_error>([&] { profiler.merge(other); }, "3 layers of 4 columns, as before", "3 layers of 5 columns",
-                            "hidden_states");
+  check_throws<shape_error>([&] { profiler.merge(other); }, "3 layers of 4 columns, as before",
+                            "3 layers of 5 columns", "hidden_states");
   const token_mask shorter(std::vector<bool>(10, true));
   check_throws<shape_error>([&] { profiler.add(good, shorter); }, "a mask of 600 tokens", "10", "token_mask");
-  check_throws<shape_error>([&] { profile(good, {.mask = shorter}); }, "a mask of 600 tokens", "10", "token_mask");
+  check_throws<shape_error>([&] { profile(good, {.mask = shorter}); }, "a mask of 600 tokens", "10",
+                            "token_mask");
 
   CHECK(profiler.tokens() == n);
   check_identical(profiler.profile(), profile(good));
@@ -483,8 +492,8 @@ TEST_CASE("no tokens, and options without meaning, are refused") {
   const token_mask all(std::vector<bool>(8, true)), nothing(std::vector<bool>(8, false));
   check_throws<degenerate_input_error>([&] { layer_profiler().profile(); }, "at least one token", "none",
                                        "hidden_states");
-  check_throws<degenerate_input_error>([&] { profile(states, {.mask = nothing}); }, "at least one token", "none",
-                                       "hidden_states");
+  check_throws<degenerate_input_error>([&] { profile(states, {.mask = nothing}); }, "at least one token",
+                                       "none", "hidden_states");
   check_throws<shape_error>([&] { layer_profiler({.mask = all}); },
                             "no mask: masks go with the batches, to layer_profiler::add", "a mask of 8",
                             "profile_options");

@@ -9,6 +9,7 @@
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 #include <layerwise/detail/refinement.hpp>
+#include <layerwise/detail/vectors.hpp>
 #include <layerwise/moments.hpp>
 
 #include <Eigen/Core>
@@ -123,7 +124,7 @@ class scaled_problem {
  public:
   explicit scaled_problem(const pair_moments& moments) : moments_(moments) {
     const Eigen::VectorXd energy = moments_.second.diagonal();
-    live_.resize((energy.array() > 0.0).count());
+    live_.resize(std::count_if(energy.begin(), energy.end(), [](double e) { return e > 0.0; }));
     for (index j = 0, found = 0; j < energy.size(); ++j)
       if (energy[j] > 0.0) live_[found++] = j;
     norm_ = select(energy, live_).cwiseSqrt();
@@ -190,19 +191,21 @@ class scaled_problem {
       double error = 0.0;
       for (index c = 0; c < a.cols(); ++c) {
         const double q = std::sqrt(target_noise_[c]);
-        const double drift = (theta_ * a.col(c).norm() + gamma_ * p_.norm() * q / lambda_) / (1.0 - theta_);
-        const double reach = p_.dot(a.col(c).cwiseAbs()) + p_.norm() * drift + q;
+        const double drift =
+            (theta_ * std::sqrt(squared_norm(column(a, c), a.rows())) + gamma_ * p_.norm() * q / lambda_) /
+            (1.0 - theta_);
+        const double reach = reach_of(a, c) + p_.norm() * drift + q;
         error += gamma_ * reach * reach;
       }
       return error;
     }
 
     /// 2., for the residual of `a`: its energies, and the projections' h^2, each column's.
-    double of_residual(const Eigen::MatrixXd& a, const Eigen::RowVectorXd& energy,
-                       const Eigen::RowVectorXd& projected) const {
+    double of_residual(const Eigen::MatrixXd& a, const Eigen::VectorXd& energy,
+                       const Eigen::VectorXd& projected) const {
       double error = 0.0;
       for (index c = 0; c < a.cols(); ++c) {
-        const double dr = gamma_ * (p_.dot(a.col(c).cwiseAbs()) + std::sqrt(target_noise_[c]));
+        const double dr = gamma_ * (reach_of(a, c) + std::sqrt(target_noise_[c]));
         const double e = gamma_ * p_.norm() * std::sqrt(energy[c] / lambda_), h = std::sqrt(projected[c]);
         error += 2.0 * dr * std::sqrt(energy[c]) + dr * dr + theta_ / (1.0 - theta_) * h * h + 2.0 * e * h +
                  e * e + gamma_ * energy[c];
@@ -211,8 +214,15 @@ class scaled_problem {
     }
 
    private:
+    /// |a|_p of a column of a.
+    double reach_of(const Eigen::MatrixXd& a, index c) const {
+      double sum = 0.0;
+      for (index i = 0; i < a.rows(); ++i) sum += p_[i] * std::abs(a(i, c));
+      return sum;
+    }
+
     Eigen::VectorXd p_;
-    Eigen::RowVectorXd target_noise_;
+    Eigen::VectorXd target_noise_;
     double gamma_, lambda_, theta_;
   };
 
@@ -228,6 +238,13 @@ class scaled_problem {
   Eigen::VectorXd inflation_;
 };
 
+/// What is left of the energy of the columns of T; a column is not less than explained.
+inline double energy_left(const Eigen::VectorXd& energy, const Eigen::VectorXd& explained) {
+  double left = 0.0;
+  for (index c = 0; c < energy.size(); ++c) left += std::max(0.0, energy[c] - explained[c]);
+  return left;
+}
+
 /// What the rounding of y - x adds to the error of a residual energy f, where the update is the target.
 inline double update_rounding(const pair_moments& m, double f) {
   if (!m.target_is_update) return 0.0;
@@ -240,7 +257,7 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
                         Eigen::Ref<Eigen::MatrixXd> x, Eigen::Ref<Eigen::MatrixXd> t) {
   const pair_moments& m = problem.moments();
   parallel_chunks(x.rows(), 64, [&](index chunk, index count) {
-    Eigen::RowVectorXd in(m.x_dimensions()), out(m.y_dimensions());
+    Eigen::VectorXd in(m.x_dimensions()), out(m.y_dimensions());
     for (index i = chunk; i < chunk + count; ++i) {
       const index row = data.rows[static_cast<std::size_t>(first + i)];
       data.read(0, row, in.data());
@@ -267,22 +284,22 @@ inline void correct(const scaled_problem& problem, const scaled_problem::certifi
   packed_block packed_a, columns, tokens, packed_r;
   pack(a, packed_a);
   Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), x, r;
-  Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(a.cols());
+  Eigen::VectorXd energy = Eigen::VectorXd::Zero(a.cols());
   for (index done = 0; done < n; done += block_rows) {
     const index count = std::min(block_rows, n - done);
     x.resize(count, a.rows());
     r.resize(count, a.cols());
     read_scaled(problem, data, done, x, r);
-    pack(x.transpose(), tokens);
+    pack_transposed(x, tokens);
     add_products(-1.0, {{tokens, packed_a, r}});
     pack(x, columns);
     pack(r, packed_r);
     add_products(1.0, {{columns, packed_r, gradient}});
-    energy += r.colwise().squaredNorm();
+    energy += column_energies(r);
   }
   substitute_forward(factor, gradient);
-  const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
-  fit.residual_energy = (energy - projected).cwiseMax(0.0).sum();
+  const Eigen::VectorXd projected = column_energies(gradient);
+  fit.residual_energy = energy_left(energy, projected);
   fit.residual_error =
       certificate.of_residual(a, energy, projected) + update_rounding(problem.moments(), fit.residual_energy);
   substitute_back(factor, gradient);
@@ -305,8 +322,8 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   const scaled_problem::certificate certificate(problem, kept, range.smallest);
   if (!certificate.holds()) return std::nullopt;
 
-  const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
-  out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
+  const Eigen::VectorXd explained = column_energies(a);
+  out.residual_energy = energy_left(problem.moments().target_energy, explained);
   substitute_back(factor, a);
   out.residual_error = certificate.of_moments(a) + update_rounding(problem.moments(), out.residual_energy);
   out.solution = problem.solution(std::move(a), kept);
@@ -332,7 +349,7 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     Eigen::MatrixXd a(rank, right.cols());
     for (index i = 0; i < rank; ++i) a.row(i) = right.row(kept[i]);
     substitute_forward(lower, a);
-    const Eigen::RowVectorXd explained = a.colwise().squaredNorm();
+    const Eigen::VectorXd explained = column_energies(a);
     substitute_back(lower, a);
     const scaled_problem::certificate certificate(problem, kept, range.smallest);
     if (!certificate.holds() && cutoff < 0.5) continue;  // what was kept is still too close to rounding
@@ -340,7 +357,7 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     out.rank = rank;
     out.condition = range.condition();
     out.discarded_energy = factor.discarded / d;
-    out.residual_energy = (problem.moments().target_energy - explained).cwiseMax(0.0).sum();
+    out.residual_energy = energy_left(problem.moments().target_energy, explained);
     out.residual_error =
         certificate.holds() ? certificate.of_moments(a) : problem.moments().target_energy.sum();
     if (rank < problem.size()) out.residual_error += out.residual_energy;
@@ -356,7 +373,7 @@ class block_qr {
   block_qr(index x_dimensions, index target_dimensions)
       : x_dimensions_(x_dimensions),
         triangle_(0, x_dimensions + target_dimensions),
-        left_(Eigen::RowVectorXd::Zero(target_dimensions)) {}
+        left_(Eigen::VectorXd::Zero(target_dimensions)) {}
 
   /// Adds `count` rows, which fill(x, t) writes.
   template <class Fill>
@@ -367,19 +384,19 @@ class block_qr {
     fill(stacked.bottomLeftCorner(count, x_dimensions_), stacked.bottomRightCorner(count, targets));
     reduce_to_triangle(stacked, x_dimensions_);
     const index kept = std::min(stacked.rows(), x_dimensions_);
-    for (index j = 0; j < kept; ++j) stacked.col(j).segment(j + 1, kept - j - 1).setZero();
-    left_ += stacked.bottomRightCorner(stacked.rows() - kept, targets).colwise().squaredNorm();
+    for (index j = 0; j < kept; ++j) std::fill_n(&stacked(j, j) + 1, kept - j - 1, 0.0);
+    left_ += column_energies(stacked, kept).tail(targets);
     triangle_ = stacked.topRows(kept);
   }
 
   /// [R Q^T T]
   const Eigen::MatrixXd& triangle() const { return triangle_; }
-  const Eigen::RowVectorXd& left() const { return left_; }
+  const Eigen::VectorXd& left() const { return left_; }
 
  private:
   index x_dimensions_;
   Eigen::MatrixXd triangle_;
-  Eigen::RowVectorXd left_;
+  Eigen::VectorXd left_;
 };
 
 /// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
@@ -412,14 +429,14 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   out.condition = range.condition();
   out.discarded_energy = pivoted.discarded / static_cast<double>(d);
 
-  const Eigen::RowVectorXd residual = qr.left() + z.bottomRows(z.rows() - rank).colwise().squaredNorm();
+  const Eigen::VectorXd residual = qr.left() + column_energies(z, rank);
   out.residual_energy = residual.sum();
   const double gamma = problem.gamma_orthogonal();
   const indices kept = pivoted.order.head(rank);
   const double theta = 2.0 * gamma * problem.inflation(kept).norm() / std::sqrt(range.smallest);
   for (index c = 0; c < a.cols(); ++c) {
-    const double reach =
-        gamma * (a.col(c).lpNorm<1>() / (1.0 - std::min(0.5, theta)) + std::sqrt(m.target_energy[c]));
+    const double reach = gamma * (absolute_sum(column(a, c), rank) / (1.0 - std::min(0.5, theta)) +
+                                  std::sqrt(m.target_energy[c]));
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }
   out.residual_error += update_rounding(m, out.residual_energy);
@@ -431,11 +448,12 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   for (int step = 0; step < 3; ++step) {
     auto [gradient, energy, rounding] = refined.measure();
     substitute_forward(lower, gradient);
-    const Eigen::RowVectorXd projected = gradient.colwise().squaredNorm();
-    const double left = (energy - projected).cwiseMax(0.0).sum();
-    const double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
-                         rounding_of(n, 1, 0.0) * energy.sum() +
-                         (2.0 * rounding.cwiseProduct(energy.cwiseSqrt()) + rounding.cwiseAbs2()).sum();
+    const Eigen::VectorXd projected = column_energies(gradient);
+    const double left = energy_left(energy, projected);
+    double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
+                   rounding_of(n, 1, 0.0) * energy.sum();
+    for (index c = 0; c < rounding.size(); ++c)
+      error += rounding[c] * (2.0 * std::sqrt(energy[c]) + rounding[c]);
     if (error < out.residual_error) out.residual_energy = left, out.residual_error = error;
     substitute_back(lower, gradient);
     refined.improve(gradient);

@@ -196,9 +196,11 @@ inline linear_map make_map(const pair_moments& m, const regression& fit) {
   linear_map map;
   map.weight = fit.solution.coefficients() * (m.x_scale / m.target_scale);
   if (m.target_is_update) map.weight.diagonal().array() += 1.0;
-  if (m.centering == centering::columns)
-    map.bias = m.y_mean - m.x_mean * map.weight;
-  else
+  if (m.centering == centering::columns) {
+    map.bias = m.y_mean;
+    for (index c = 0; c < map.bias.size(); ++c)
+      map.bias[c] -= dot(m.x_mean.data(), column(map.weight, c), map.weight.rows());
+  } else
     map.bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
   return map;
 }

@@ -5,6 +5,7 @@
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 #include <layerwise/detail/row_reader.hpp>
+#include <layerwise/detail/vectors.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/procrustes.hpp>
 #include <layerwise/token_mask.hpp>
@@ -58,10 +59,10 @@ void for_panels(index columns, const Body& body) {
 
 /// The columns of a layer (or of an update) about a provisional shift: v -> v * scale - shift.
 struct column_frame {
-  double scale = 1.0;         ///< a power of two; 1 unless squares would over- or underflow
-  Eigen::RowVectorXd shift;   ///< in scaled units; empty before the first block
-  Eigen::RowVectorXd sum;     ///< sum over tokens of the shifted values
-  Eigen::RowVectorXd energy;  ///< sum over tokens of their squares
+  double scale = 1.0;      ///< a power of two; 1 unless squares would over- or underflow
+  Eigen::VectorXd shift;   ///< in scaled units; empty before the first block
+  Eigen::VectorXd sum;     ///< sum over tokens of the shifted values
+  Eigen::VectorXd energy;  ///< sum over tokens of their squares
 
   bool started() const { return shift.size() > 0; }
 
@@ -71,36 +72,26 @@ struct column_frame {
     // About the first row: a constant column gets exactly its constant, hence exactly no variance.
     shift.resize(columns);
     for (index j = 0; j < columns; ++j) shift[j] = value(0, j);
-    Eigen::RowVectorXd about_first = Eigen::RowVectorXd::Zero(columns);
+    Eigen::VectorXd about_first = Eigen::VectorXd::Zero(columns);
     for (index i = 1; i < rows; ++i)
       for (index j = 0; j < columns; ++j) about_first[j] += value(i, j) - shift[j];
     shift += about_first / static_cast<double>(rows);
-    sum = energy = Eigen::RowVectorXd::Zero(columns);
+    sum = energy = Eigen::VectorXd::Zero(columns);
   }
 
   /// out = v * scale - shift for a block of raw values v, which is counted.
-  void absorb(const row_block& v, packed_block& out) {
-    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, &sum, &energy);
-  }
+  void absorb(const row_block& v, packed_block& out) { sweep(v, nullptr, &out, &sum, &energy); }
 
   /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
   void absorb_update(const row_block& x, const row_block& y, packed_block& out) {
-    sweep([&](index i, index j,
-              auto lane) { return load(y, i, j, lane) * scale - load(x, i, j, lane) * scale; },
-          y, &out, &sum, &energy);
+    sweep(y, &x, &out, &sum, &energy);
   }
 
   /// Counts without an output.
-  void count(const row_block& v) {
-    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, nullptr, &sum,
-          &energy);
-  }
+  void count(const row_block& v) { sweep(v, nullptr, nullptr, &sum, &energy); }
 
   /// An output without counting.
-  void apply(const row_block& v, packed_block& out) const {
-    sweep([&](index i, index j, auto lane) { return load(v, i, j, lane) * scale; }, v, &out, nullptr,
-          nullptr);
-  }
+  void apply(const row_block& v, packed_block& out) const { sweep(v, nullptr, &out, nullptr, nullptr); }
 
   /// Changes the scale of everything kept, and returns the ratio of new to old: 0 where the old values are
   /// too small to matter beside the new ones.
@@ -113,34 +104,36 @@ struct column_frame {
 
   /// The norm of all columns as they came, neither shifted nor centred, in scaled units; over n tokens.
   double raw_norm(double n) const {
-    return std::sqrt(std::max(0.0, (energy + 2.0 * shift.cwiseProduct(sum) + n * shift.cwiseAbs2()).sum()));
+    double total = 0.0;
+    for (index j = 0; j < shift.size(); ++j) total += energy[j] + shift[j] * (2.0 * sum[j] + n * shift[j]);
+    return std::sqrt(std::max(0.0, total));
   }
 
  private:
-  template <class Lane>
-  static auto load(const row_block& block, index i, index j, Lane) {
-    return block.row(i).segment<Lane::value>(j).array();
-  }
-
-  /// out = scaled - shift; what goes into out is summed. Null: not asked for.
-  template <class Scaled>
-  void sweep(const Scaled& scaled, const row_block& v, packed_block* out, Eigen::RowVectorXd* sum_to,
-             Eigen::RowVectorXd* energy_to) const {
+  /// out = (v [- minus]) * scale - shift; what goes into out is summed. Null: not asked for. Six columns of
+  /// lanes stay in registers while the kernel runs down the tokens of a block.
+  void sweep(const row_block& v, const row_block* minus, packed_block* out, Eigen::VectorXd* sum_to,
+             Eigen::VectorXd* energy_to) const {
     if (out != nullptr) out->resize(v.rows(), v.cols());
     for_panels(v.cols(), [&](index j, auto lane) {
-      using columns = Eigen::Array<double, 1, lane>;
-      const columns offset = shift.segment<lane>(j).array();
+      using columns = Eigen::Array<double, lane, 1>;
+      const auto load = [&](const row_block& block, index i) -> columns {
+        return columns::Map(block.data() + i * block.cols() + j) * scale;
+      };
+      const columns offset = columns::Map(shift.data() + j);
       columns block_sum = columns::Zero(), block_energy = columns::Zero();
       double* to = out == nullptr ? nullptr : out->at(j);
       for (index i = 0; i < v.rows(); ++i) {
-        const columns value = scaled(i, j, lane) - offset;
+        columns value = load(v, i);
+        if (minus != nullptr) value -= load(*minus, i);
+        value -= offset;
         if (to != nullptr) columns::Map(to) = value, to += out->row_stride();
         block_sum += value;
         block_energy += value * value;
       }
       if (sum_to != nullptr) {
-        sum_to->segment<lane>(j).array() += block_sum;
-        energy_to->segment<lane>(j).array() += block_energy;
+        columns::Map(sum_to->data() + j) += block_sum;
+        columns::Map(energy_to->data() + j) += block_energy;
       }
     });
     if (out != nullptr) out->clear_padding();
@@ -153,23 +146,23 @@ struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
   bool target_is_update = false;
-  Eigen::MatrixXd second;      ///< x^T x, lower triangle
-  Eigen::MatrixXd cross;       ///< x^T t
-  Eigen::RowVectorXd x_noise;  ///< per column: the energy that took part in the sums; rounding scales with it
-  Eigen::RowVectorXd target_energy;  ///< per column of t
-  Eigen::RowVectorXd target_noise;   ///< as x_noise
-  double output_energy = 0.0;        ///< tr y^T y, in units of the target
-  double update_energy = 0.0;        ///< tr r^T r, in units of the target; 0 if d_x != d_y
-  double output_inflation = 0.0;     ///< what was summed to get output_energy, over output_energy
-  double update_inflation = 0.0;     ///< the same of update_energy
+  Eigen::MatrixXd second;   ///< x^T x, lower triangle
+  Eigen::MatrixXd cross;    ///< x^T t
+  Eigen::VectorXd x_noise;  ///< per column: the energy that took part in the sums; rounding scales with it
+  Eigen::VectorXd target_energy;  ///< per column of t
+  Eigen::VectorXd target_noise;   ///< as x_noise
+  double output_energy = 0.0;     ///< tr y^T y, in units of the target
+  double update_energy = 0.0;     ///< tr r^T r, in units of the target; 0 if d_x != d_y
+  double output_inflation = 0.0;  ///< what was summed to get output_energy, over output_energy
+  double update_inflation = 0.0;  ///< the same of update_energy
   double update_raw_ratio =
-      0.0;  ///< ||r||_F before over after centring: y - x is rounded relative to the former
-  Eigen::RowVectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
+      0.0;                   ///< ||r||_F before over after centring: y - x is rounded relative to the former
+  Eigen::VectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
   double x_scale = 1.0, target_scale = 1.0;
   /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no
   /// digits; both 0 if centring is off.
-  Eigen::RowVectorXd x_shift, x_drift, target_shift, target_drift;
-  Eigen::RowVectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
+  Eigen::VectorXd x_shift, x_drift, target_shift, target_drift;
+  Eigen::VectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
 
   index x_dimensions() const { return second.rows(); }
   index y_dimensions() const { return cross.cols(); }
@@ -285,7 +278,7 @@ class moment_chain {
     column_frame update;    // r = y - x; unused if d_x != d_y
     Eigen::MatrixXd cross;  // x^T t about the shifts
     bool target_is_update = false;
-    Eigen::RowVectorXd converted;  // energy that passed through `cross` when a merge changed its target
+    Eigen::VectorXd converted;  // energy that passed through `cross` when a merge changed its target
   };
 
   template <class T>
@@ -462,7 +455,7 @@ class moment_chain {
   /// How values in one frame read in another: v' = ratio * v + offset.
   struct change_of_frame {
     double ratio;
-    Eigen::RowVectorXd offset;
+    Eigen::VectorXd offset;
   };
   static change_of_frame between(const column_frame& from, const column_frame& to) {
     const double ratio = to.scale / from.scale;
@@ -472,9 +465,11 @@ class moment_chain {
   static void merge_columns(column_frame& mine, const column_frame& theirs, index n) {
     const auto [ratio, offset] = between(theirs, mine);
     const double count = static_cast<double>(n);
-    mine.sum += ratio * theirs.sum + count * offset;
-    mine.energy += ratio * ratio * theirs.energy + 2.0 * ratio * theirs.sum.cwiseProduct(offset) +
-                   count * offset.cwiseAbs2();
+    for (index j = 0; j < offset.size(); ++j) {
+      const double sum = ratio * theirs.sum[j];
+      mine.sum[j] += sum + count * offset[j];
+      mine.energy[j] += ratio * ratio * theirs.energy[j] + offset[j] * (2.0 * sum + count * offset[j]);
+    }
   }
 
   void merge_blocks(const moment_chain& other) {
@@ -489,14 +484,15 @@ class moment_chain {
       const auto to_t = between(t, target_frame(l));
       pair_state& mine = pair(l);
       mine.cross += to_x.ratio * to_t.ratio * theirs.pair(1).cross;
-      mine.cross.noalias() += to_x.ratio * x.sum.transpose() * to_t.offset;
-      mine.cross.noalias() += to_x.offset.transpose() * (to_t.ratio * t.sum + n * to_t.offset);
+      add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
+      add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
       mine.converted += to_t.ratio * to_t.ratio * theirs.pair(1).converted;
 
-      const Eigen::RowVectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
+      const Eigen::VectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
       Eigen::MatrixXd& second = at(layers_, l - 1).second;
       second += to_x.ratio * to_x.ratio * theirs.layers_[0].second;
-      second.selfadjointView<Eigen::Lower>().rankUpdate(to_x.offset.transpose(), rest.transpose());
+      add_outer(to_x.offset, rest, second, true);
+      add_outer(rest, to_x.offset, second, true);
     }
     // The frames last: the products above are relative to the sums as they were.
     for (index l = 1; l < layers(); ++l)
@@ -515,10 +511,13 @@ class moment_chain {
     state.target_is_update = !state.target_is_update;
     const column_frame& to = target_frame(l);
     const double from_target = to.scale / from.scale, from_x = to.scale / input.frame.scale;
-    const Eigen::RowVectorXd offset = from.shift * from_target + sign * from_x * input.frame.shift - to.shift;
-    const Eigen::MatrixXd second = input.second.selfadjointView<Eigen::Lower>();
-    state.cross = from_target * state.cross + sign * from_x * second;
-    state.cross.noalias() += input.frame.sum.transpose() * offset;
+    const Eigen::VectorXd offset = from.shift * from_target + sign * from_x * input.frame.shift - to.shift;
+    for (index j = 0; j < state.cross.cols(); ++j)
+      for (index i = 0; i < state.cross.rows(); ++i) {
+        const double second = i < j ? input.second(j, i) : input.second(i, j);
+        state.cross(i, j) = from_target * state.cross(i, j) + sign * from_x * second;
+      }
+    add_outer(input.frame.sum, offset, state.cross);
     state.converted += from_target * from_target * from.energy + from_x * from_x * input.frame.energy;
   }
 
@@ -537,11 +536,15 @@ class moment_chain {
   }
 
   /// Sum of squares about the mean, per column; exactly 0 where rounding is all there is.
-  static Eigen::RowVectorXd centered_energy(const column_frame& frame, index tokens) {
+  static Eigen::VectorXd centered_energy(const column_frame& frame, index tokens) {
     const double n = static_cast<double>(tokens);
     const double noise = 4.0 * std::sqrt(n) * std::numeric_limits<double>::epsilon();
-    Eigen::RowVectorXd energy = frame.energy - frame.sum.cwiseAbs2() / n;
-    return (energy.array() > noise * frame.energy.array()).select(energy, 0.0);
+    Eigen::VectorXd energy = frame.energy;
+    for (index j = 0; j < energy.size(); ++j) {
+      energy[j] -= frame.sum[j] * frame.sum[j] / n;
+      if (!(energy[j] > noise * frame.energy[j])) energy[j] = 0.0;
+    }
+    return energy;
   }
 
   pair_moments finish(centering center) && {
@@ -551,7 +554,7 @@ class moment_chain {
     const column_frame& y = layers_[1].frame;
     pair_state& state = pairs_[0];
     const column_frame& t = target_frame(1);
-    const auto mean = [n](const column_frame& frame) -> Eigen::RowVectorXd {
+    const auto mean = [n](const column_frame& frame) -> Eigen::VectorXd {
       return frame.shift + frame.sum / n;
     };
 
@@ -566,33 +569,37 @@ class moment_chain {
       out.x_shift = x.shift, out.x_drift = x.sum / n;
       out.target_shift = t.shift, out.target_drift = t.sum / n;
     } else {
-      out.x_shift = out.x_drift = Eigen::RowVectorXd::Zero(x.shift.size());
-      out.target_shift = out.target_drift = Eigen::RowVectorXd::Zero(t.shift.size());
+      out.x_shift = out.x_drift = Eigen::VectorXd::Zero(x.shift.size());
+      out.target_shift = out.target_drift = Eigen::VectorXd::Zero(t.shift.size());
     }
     out.second = std::move(input.second);
     out.cross = std::move(state.cross);
 
     // About the shift -> about the mean -> about 0, if centring is off.
-    out.second.selfadjointView<Eigen::Lower>().rankUpdate(x.sum.transpose(), -1.0 / n);
-    out.cross.noalias() -= x.sum.transpose() * (t.sum / n);
+    const Eigen::VectorXd minus_drift = x.sum / -n;
+    add_outer(minus_drift, x.sum, out.second, true);
+    add_outer(minus_drift, t.sum, out.cross);
     out.x_noise = x.energy;
     out.target_energy = centered_energy(t, tokens_);
     out.target_noise = t.energy + state.converted;
-    Eigen::RowVectorXd y_energy = out.y_spread, r_energy, r_noise;
-    Eigen::RowVectorXd y_noise = y.energy;
+    Eigen::VectorXd y_energy = out.y_spread, r_energy, r_noise;
+    Eigen::VectorXd y_noise = y.energy;
     if (has_update(1)) r_energy = centered_energy(state.update, tokens_), r_noise = state.update.energy;
     if (center == centering::none) {
-      const auto raw = [&](const column_frame& frame, Eigen::RowVectorXd& energy, Eigen::RowVectorXd& noise) {
-        const Eigen::RowVectorXd offset = n * mean(frame).cwiseAbs2();
-        energy += offset, noise += offset;
+      const auto raw = [&](const column_frame& frame, Eigen::VectorXd& energy, Eigen::VectorXd& noise) {
+        const Eigen::VectorXd about = mean(frame);
+        for (index j = 0; j < about.size(); ++j) {
+          const double offset = n * about[j] * about[j];
+          energy[j] += offset, noise[j] += offset;
+        }
       };
-      Eigen::RowVectorXd x_energy = centered_energy(x, tokens_);
+      Eigen::VectorXd x_energy = centered_energy(x, tokens_);
       raw(x, x_energy, out.x_noise);
       raw(t, out.target_energy, out.target_noise);
       raw(y, y_energy, y_noise);
       if (has_update(1)) raw(state.update, r_energy, r_noise);
-      out.second.selfadjointView<Eigen::Lower>().rankUpdate(mean(x).transpose(), n);
-      out.cross.noalias() += mean(x).transpose() * (n * mean(t));
+      add_outer(mean(x), n * mean(x), out.second, true);
+      add_outer(mean(x), n * mean(t), out.cross);
       out.second.diagonal() = x_energy;
     } else {
       out.second.diagonal() = centered_energy(x, tokens_);

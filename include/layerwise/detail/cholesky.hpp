@@ -5,6 +5,7 @@
 #include <layerwise/detail/indices.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
+#include <layerwise/detail/vectors.hpp>
 
 #include <Eigen/Core>
 
@@ -42,12 +43,10 @@ class elimination_block {
   /// Factorizes the block of g in place. False at a pivot that is not positive.
   static bool factorize(Eigen::Ref<Eigen::MatrixXd> g) {
     for (index j = 0; j < g.rows(); ++j) {
-      const index below = g.rows() - j - 1;
       if (!(g(j, j) > 0.0)) return false;
       g(j, j) = std::sqrt(g(j, j));
-      g.col(j).tail(below) /= g(j, j);
-      for (index k = j + 1; k < g.rows(); ++k)
-        g.col(k).tail(g.rows() - k) -= g(k, j) * g.col(j).tail(g.rows() - k);
+      for (index i = j + 1; i < g.rows(); ++i) g(i, j) /= g(j, j);
+      for (index k = j + 1; k < g.rows(); ++k) add_multiple(-g(k, j), &g(k, j), &g(k, k), g.rows() - k);
     }
     return true;
   }
@@ -102,19 +101,18 @@ inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b, index first, index
     if (!elimination_block::factorize(g.block(first, first, count, count))) return false;
     const elimination_block block(g.block(first, first, count, count));
     packed_block packed;
-    const auto solve = [&](auto&& right) {
-      pack(right, packed);
-      block.solve(packed);
-      unpack(packed, right);
-    };
-    solve(b.middleRows(first, count));
-    solve(g.block(first + count, first, below - count, count).transpose());
+    pack(b.middleRows(first, count), packed);
+    block.solve(packed);
+    unpack(packed, b.middleRows(first, count));
+    pack_transposed(g.block(first + count, first, below - count, count), packed);
+    block.solve(packed);
+    unpack_transposed(packed, g.block(first + count, first, below - count, count));
     return true;
   }
   const index half = first_part(count), next = first + half, rest = count - half;
   if (!eliminate(g, b, first, half)) return false;
   packed_block left, right;
-  pack(g.block(next, first, below - half, half).transpose(), left);
+  pack_transposed(g.block(next, first, below - half, half), left);
   pack(b.middleRows(first, half), right);
   add_products(-1.0, {{left, left, g.block(next, next, below - half, rest), true},
                       {left, right, b.middleRows(next, rest)}});
@@ -140,7 +138,7 @@ inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, ind
   const index half = first_part(count), next = first + half, rest = count - half;
   substitute_forward(l, b, first, half);
   packed_block left, right;
-  pack(l.block(next, first, rest, half).transpose(), left);
+  pack_transposed(l.block(next, first, rest, half), left);
   pack(b.middleRows(first, half), right);
   add_products(-1.0, {{left, right, b.middleRows(next, rest)}});
   substitute_forward(l, b, next, rest);
@@ -174,8 +172,8 @@ inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::V
   const index d = l.rows();
   Eigen::VectorXd out = Eigen::VectorXd::Zero(d);
   for (index j = 0; j < d; ++j) {
-    const auto column = l.col(j).tail(d - j);
-    out.tail(d - j) += column.dot(v.tail(d - j)) * column;
+    const double* column = &l(j, j);
+    add_multiple(dot(column, &v[j], d - j), column, &out[j], d - j);
   }
   return out;
 }
@@ -185,9 +183,9 @@ inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
   const index d = l.rows();
   for (index j = 0; j < d; ++j) {
     v[j] /= l(j, j);
-    v.tail(d - j - 1) -= v[j] * l.col(j).tail(d - j - 1);
+    add_multiple(-v[j], &l(j, j) + 1, &v[j] + 1, d - j - 1);
   }
-  for (index j = d; j-- > 0;) v[j] = (v[j] - l.col(j).tail(d - j - 1).dot(v.tail(d - j - 1))) / l(j, j);
+  for (index j = d; j-- > 0;) v[j] = (v[j] - dot(&l(j, j) + 1, &v[j] + 1, d - j - 1)) / l(j, j);
   return v;
 }
 
@@ -207,27 +205,28 @@ struct pivoted_cholesky {
     Eigen::VectorXd left = g.diagonal();
     index k = 0;
     for (; k < l.cols(); ++k) {
-      index best;
-      pivots[k] = left.tail(d - k).maxCoeff(&best);
+      const index best = std::max_element(&left[k], left.data() + d) - left.data();
+      pivots[k] = left[best];
       if (!(pivots[k] > cutoff)) break;
-      best += k;
       std::swap(order[k], order[best]);
       std::swap(left[k], left[best]);
-      l.row(k).swap(l.row(best));
+      for (index j = 0; j < k; ++j) std::swap(l(k, j), l(best, j));
       const index below = d - k - 1;
-      auto column = l.col(k).tail(below);
+      double* column = &l(k, k) + 1;
       for (index i = 0; i < below; ++i) {
         const index row = order[k + 1 + i];
         column[i] = row > order[k] ? g(row, order[k]) : g(order[k], row);
       }
-      for (index j = 0; j < k; ++j) column -= l(k, j) * l.col(j).tail(below);
+      for (index j = 0; j < k; ++j) add_multiple(-l(k, j), &l(k, j) + 1, column, below);
       l(k, k) = std::sqrt(pivots[k]);
-      column /= l(k, k);
-      left.tail(below) -= column.cwiseAbs2();
+      for (index i = 0; i < below; ++i) {
+        column[i] /= l(k, k);
+        left[k + 1 + i] -= column[i] * column[i];
+      }
     }
     l.conservativeResize(Eigen::NoChange, k);
     pivots.conservativeResize(k);
-    discarded = left.tail(d - k).cwiseMax(0.0).sum();
+    for (index i = k; i < d; ++i) discarded += std::max(0.0, left[i]);
   }
 
   index rank() const { return pivots.size(); }

@@ -6,46 +6,42 @@
 #include <layerwise/detail/indices.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
+#include <layerwise/detail/vectors.hpp>
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 // Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are
 // multiplied by Q^T on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
 namespace layerwise::detail {
 
-/// A column from some row on.
-using column_part = Eigen::Map<Eigen::VectorXd>;
-
-inline column_part part_of_column(Eigen::MatrixXd& m, index row, index column) {
-  return {m.data() + column * m.rows() + row, m.rows() - row};
-}
-
-/// The reflection H = I - tau v v^T, v_0 = 1, that maps a column to a multiple of the first unit vector.
+/// The reflection H = I - tau v v^T, v_0 = 1, that maps a column of n elements to a multiple of the first
+/// unit vector.
 class reflection {
  public:
   /// Replaces the column by what H makes of it, with the rest of v in place of the zeros.
-  explicit reflection(column_part column) : v_(column.data() + 1, column.size() - 1) {
-    const double first = column[0], norm = std::sqrt(first * first + v_.squaredNorm());
+  reflection(double* column, index n) : v_(column + 1), below_(n - 1) {
+    const double first = column[0], norm = std::sqrt(first * first + squared_norm(v_, below_));
     column[0] = -std::copysign(norm, first);
     if (norm == 0.0) return;  // any reflection will do: v is 0
     tau_ = (column[0] - first) / column[0];
-    v_ /= first - column[0];
+    for (index i = 0; i < below_; ++i) column[i + 1] /= first - column[0];
   }
 
   /// column -> H column
-  void apply(column_part column) const {
-    column_part below(column.data() + 1, v_.size());
-    const double along = tau_ * (column[0] + v_.dot(below));
+  void apply(double* column) const {
+    const double along = tau_ * (column[0] + dot(v_, column + 1, below_));
     column[0] -= along;
-    below -= along * v_;
+    add_multiple(-along, v_, column + 1, below_);
   }
 
  private:
-  column_part v_;
+  const double* v_;
+  index below_;
   double tau_ = 2.0;
 };
 
@@ -59,14 +55,14 @@ class reflection_panel {
   reflection_panel(const Eigen::MatrixXd& m, index row, index count) {
     Eigen::MatrixXd v = m.block(row, row, m.rows() - row, count);
     for (index k = 0; k < count; ++k) {
-      v.col(k).head(k).setZero();
+      for (index i = 0; i < k; ++i) v(i, k) = 0.0;
       v(k, k) = 1.0;
     }
     pack(v, v_);
-    pack(v.transpose(), transposed_);
+    pack_transposed(v, transposed_);
     l_.setZero(count, count);
     add_products(1.0, {{v_, v_, l_, true}});
-    l_.diagonal() *= 0.5;
+    for (index k = 0; k < count; ++k) l_(k, k) *= 0.5;
   }
 
   /// m -> H_k ... H_1 m
@@ -92,8 +88,8 @@ inline void reduce_to_triangle(Eigen::MatrixXd& m, index leading) {
   for (index first = 0; first < steps; first += reflection_panel::columns) {
     const index next = std::min(first + reflection_panel::columns, steps);
     for (index k = first; k < next; ++k) {
-      const reflection h(part_of_column(m, k, k));
-      for (index j = k + 1; j < next; ++j) h.apply(part_of_column(m, k, j));
+      const reflection h(&m(k, k), m.rows() - k);
+      for (index j = k + 1; j < next; ++j) h.apply(&m(k, j));
     }
     if (next < m.cols())
       reflection_panel(m, first, next - first).apply(m.block(first, next, m.rows() - first, m.cols() - next));
@@ -112,27 +108,25 @@ struct pivoted_qr {
   pivoted_qr(Eigen::MatrixXd m, index limit, double cutoff)
       : r(std::move(m)), order(first_indices(r.cols())) {
     const index d = r.cols();
-    Eigen::VectorXd left = r.colwise().squaredNorm();
+    Eigen::VectorXd left = column_energies(r);
     double smallest = 0.0;
     for (limit = std::min({limit, d, r.rows()}); rank < limit; ++rank) {
-      index pivot;
-      const double most = left.tail(d - rank).maxCoeff(&pivot);
-      if (rank == 0) smallest = cutoff * cutoff * most;
-      if (!(most > smallest)) break;
-      pivot += rank;
+      const index pivot = std::max_element(&left[rank], left.data() + d) - left.data();
+      if (rank == 0) smallest = cutoff * cutoff * left[pivot];
+      if (!(left[pivot] > smallest)) break;
       std::swap(order[rank], order[pivot]);
       std::swap(left[rank], left[pivot]);
-      r.col(rank).swap(r.col(pivot));
-      const reflection h(part_of_column(r, rank, rank));
+      std::swap_ranges(&r(0, rank), &r(0, rank) + r.rows(), &r(0, pivot));
+      const reflection h(&r(rank, rank), r.rows() - rank);
       parallel_chunks(d - rank - 1, 32, [&](index first, index count) {
         for (index j = rank + 1 + first; j < rank + 1 + first + count; ++j) {
-          h.apply(part_of_column(r, rank, j));
+          h.apply(&r(rank, j));
           // Summed anew while the column is at hand: updated norms drift.
-          left[j] = part_of_column(r, rank + 1, j).squaredNorm();
+          left[j] = squared_norm(&r(rank, j) + 1, r.rows() - rank - 1);
         }
       });
     }
-    discarded = left.tail(d - rank).sum();
+    discarded = std::accumulate(left.data() + rank, left.data() + d, 0.0);
   }
 
   /// z -> Q^T z

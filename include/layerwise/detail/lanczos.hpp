@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/cholesky.hpp>
+#include <layerwise/detail/vectors.hpp>
 #include <layerwise/error.hpp>
 
 #include <Eigen/Core>
@@ -13,11 +14,12 @@
 
 namespace layerwise::detail {
 
-/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection, to a few units in the last place
-/// of its norm. x is above it where all pivots of the matrix less x are negative (Sturm).
-inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eigen::VectorXd& offdiagonal) {
-  const index size = diagonal.size();
-  double below = diagonal.maxCoeff(), above = below;
+/// The largest eigenvalue of a symmetric tridiagonal matrix, the leading part of what is given, by bisection,
+/// to a few units in the last place of its norm. x is above it where all pivots of the matrix less x are
+/// negative (Sturm).
+inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eigen::VectorXd& offdiagonal,
+                                     index size) {
+  double below = *std::max_element(diagonal.data(), diagonal.data() + size), above = below;
   for (index i = 0; i < size; ++i)  // Gershgorin's discs
     above = std::max(above, diagonal[i] + (i > 0 ? std::abs(offdiagonal[i - 1]) : 0.0) +
                                 (i + 1 < size ? std::abs(offdiagonal[i]) : 0.0));
@@ -41,20 +43,19 @@ double largest_eigenvalue(index size, const Operator& apply) {
   Eigen::VectorXd diagonal(steps), offdiagonal(steps), v(size);
   for (index i = 0; i < size; ++i)
     v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
-  v /= v.norm();
-  double estimate = 0.0;
+  double norm = v.norm(), estimate = 0.0;
   for (index k = 0; k < steps; ++k) {
+    v /= norm;
     basis.col(k) = v;
     v = apply(v);
-    diagonal[k] = basis.col(k).dot(v);
+    diagonal[k] = dot(&basis(0, k), v.data(), size);
     for (int pass = 0; pass < 2; ++pass)
-      for (index i = 0; i <= k; ++i) v -= basis.col(i).dot(v) * basis.col(i);
-    offdiagonal[k] = v.norm();
-    const double before =
-        std::exchange(estimate, largest_of_tridiagonal(diagonal.head(k + 1), offdiagonal.head(k)));
+      for (index i = 0; i <= k; ++i)
+        add_multiple(-dot(&basis(0, i), v.data(), size), &basis(0, i), v.data(), size);
+    offdiagonal[k] = norm = v.norm();
+    const double before = std::exchange(estimate, largest_of_tridiagonal(diagonal, offdiagonal, k + 1));
     const bool settled = k >= 4 && estimate - before <= 1e-4 * estimate;
-    if (settled || !(offdiagonal[k] > 1e-12 * estimate)) break;
-    v /= offdiagonal[k];
+    if (settled || !(norm > 1e-12 * estimate)) break;
   }
   return estimate;
 }

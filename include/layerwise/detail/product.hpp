@@ -67,6 +67,7 @@ class packed_block {
   // A BLAS wants plain rows.
   index row_stride() const { return padded_cols(); }
   double* at(index j) { return data_.get() + j; }
+  const double* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
   auto matrix() const {
     return Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
                       Eigen::OuterStride<>>(data_.get(), rows_, cols_, Eigen::OuterStride<>(row_stride()));
@@ -85,30 +86,44 @@ class packed_block {
   index rows_ = 0, cols_ = 0, capacity_ = 0;
 };
 
-/// Calls body(plain, packed) for the columns `plain` of m and where they lie in a block as long as m, panel
-/// by panel.
-template <class Matrix, class Body>
-void for_panels(Matrix&& m, packed_block& block, const Body& body) {
+/// out = m
+inline void pack(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_block& out) {
+  out.resize(m.rows(), m.cols());
   parallel_chunks(m.cols(), packed_block::width, [&](index first, index count) {
-    body(m.middleCols(first, count),
-         Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
-                    Eigen::OuterStride<>>(block.at(first), m.rows(), count,
-                                          Eigen::OuterStride<>(block.row_stride())));
+    double* to = out.at(first);
+    for (index i = 0; i < m.rows(); ++i, to += out.row_stride())
+      for (index j = 0; j < count; ++j) to[j] = m(i, first + j);
   });
+  out.clear_padding();
 }
 
-/// out = m
-template <class Matrix>
-void pack(const Matrix& m, packed_block& out) {
-  out.resize(m.rows(), m.cols());
-  for_panels(m, out, [](const auto& plain, auto packed) { packed = plain; });
+/// out = m^T
+inline void pack_transposed(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_block& out) {
+  out.resize(m.cols(), m.rows());
+  parallel_chunks(m.rows(), packed_block::width, [&](index first, index count) {
+    double* to = out.at(first);
+    for (index i = 0; i < m.cols(); ++i, to += out.row_stride())
+      std::copy_n(m.data() + i * m.outerStride() + first, count, to);
+  });
   out.clear_padding();
 }
 
 /// m = block
-template <class Matrix>
-void unpack(packed_block& block, Matrix&& m) {
-  for_panels(m, block, [](auto plain, const auto& packed) { plain = packed; });
+inline void unpack(const packed_block& block, Eigen::Ref<Eigen::MatrixXd> m) {
+  parallel_chunks(m.cols(), packed_block::width, [&](index first, index count) {
+    const double* from = block.at(first);
+    for (index i = 0; i < m.rows(); ++i, from += block.row_stride())
+      for (index j = 0; j < count; ++j) m(i, first + j) = from[j];
+  });
+}
+
+/// m = block^T
+inline void unpack_transposed(const packed_block& block, Eigen::Ref<Eigen::MatrixXd> m) {
+  parallel_chunks(m.rows(), packed_block::width, [&](index first, index count) {
+    const double* from = block.at(first);
+    for (index i = 0; i < m.cols(); ++i, from += block.row_stride())
+      std::copy_n(from, count, m.data() + i * m.outerStride() + first);
+  });
 }
 
 /// Rows and columns of a tile of C.

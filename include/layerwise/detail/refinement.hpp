@@ -10,6 +10,7 @@
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -56,7 +57,8 @@ class refinement {
         targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
         weight_(row_block::Zero(kept_.size(), targets_)),
         weight_low_(weight_) {
-    weight_.leftCols(moments_.y_dimensions()) = norm_.cwiseInverse().asDiagonal() * start.a;
+    for (index j = 0; j < start.a.rows(); ++j)
+      for (index c = 0; c < start.a.cols(); ++c) weight_(j, c) = start.a(j, c) / norm_[j];
     if (moments_.centering == centering::columns) take_means();
   }
 
@@ -64,13 +66,13 @@ class refinement {
   /// norms.
   struct residual {
     Eigen::MatrixXd gradient;
-    Eigen::RowVectorXd energy, rounding;
+    Eigen::VectorXd energy, rounding;
   };
   residual measure() {
     const index n = static_cast<index>(data_.rows.size());
     const std::vector<double_double> bias = take_bias();
     row_block gradient = row_block::Zero(kept_.size(), targets_), gradient_low = gradient;
-    Eigen::RowVectorXd energy = Eigen::RowVectorXd::Zero(targets_);
+    Eigen::VectorXd energy = Eigen::VectorXd::Zero(targets_);
     std::vector<double_double> sum(static_cast<std::size_t>(targets_));
     for (index done = 0; done < n; done += block_rows) {
       const index count = std::min(block_rows, n - done);
@@ -82,7 +84,8 @@ class refinement {
             t = t.normalized();
             r(i, c) = t.high, r_low(i, c) = t.low;
           });
-          const row_block minus_x = -x.row(i);
+          Eigen::VectorXd minus_x(kept_.size());
+          for (index j = 0; j < kept_.size(); ++j) minus_x[j] = -x(i, j);
           for (index c = 0; c < targets_; c += accurate_lanes)
             add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c),
                                     targets_, &r(i, c), &r_low(i, c));
@@ -97,9 +100,12 @@ class refinement {
           add_products_accurately(count, &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_,
                                   &gradient(j, c), &gradient_low(j, c));
         for (index k = c; k < c + accurate_lanes; ++k)
-          for (index i = 0; i < count; ++i) sum[static_cast<std::size_t>(k)].add({r(i, k), r_low(i, k)});
+          for (index i = 0; i < count; ++i) {
+            const double_double element{r(i, k), r_low(i, k)};
+            sum[static_cast<std::size_t>(k)].add(element);
+            energy[k] += element.value() * element.value();
+          }
       });
-      energy += (r + r_low).colwise().squaredNorm();
     }
     // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
     if (moments_.centering == centering::columns)
@@ -110,12 +116,16 @@ class refinement {
           gradient(j, c) = g.high, gradient_low(j, c) = g.low;
         }
     const index width = moments_.y_dimensions();
-    const Eigen::RowVectorXd x_norm =
-        (norm_.transpose().array().square() +
-         static_cast<double>(n) * (moments_.x_mean(kept_).array() * moments_.x_scale).square())
-            .sqrt();
-    return {norm_.cwiseInverse().asDiagonal() * (gradient + gradient_low).leftCols(width), energy.head(width),
-            0x1p-98 * (x_norm * weight_.leftCols(width).cwiseAbs())};
+    residual out{Eigen::MatrixXd(kept_.size(), width), energy.head(width), Eigen::VectorXd::Zero(width)};
+    for (index j = 0; j < kept_.size(); ++j) {
+      const double mean = moments_.x_mean[kept_[j]] * moments_.x_scale;
+      const double raw_norm = std::sqrt(norm_[j] * norm_[j] + static_cast<double>(n) * mean * mean);
+      for (index c = 0; c < width; ++c) {
+        out.gradient(j, c) = (gradient(j, c) + gradient_low(j, c)) / norm_[j];
+        out.rounding[c] += 0x1p-98 * raw_norm * std::abs(weight_(j, c));
+      }
+    }
+    return out;
   }
 
   /// ||y - x||_F^2 about the mean, in units of the target: relative error u sqrt(n), however large the mean
@@ -125,7 +135,7 @@ class refinement {
     std::vector<double_double> mean(static_cast<std::size_t>(d));
     double energy = 0.0;
     const auto for_each = [&](const auto& body) {
-      Eigen::RowVectorXd x(d), y(d);
+      Eigen::VectorXd x(d), y(d);
       for (const index row : data_.rows) {
         data_.read(0, row, x.data());
         data_.read(1, row, y.data());
@@ -159,7 +169,12 @@ class refinement {
   }
 
   /// a, rounded
-  Eigen::MatrixXd solution() const { return norm_.asDiagonal() * weight_.leftCols(moments_.y_dimensions()); }
+  Eigen::MatrixXd solution() const {
+    Eigen::MatrixXd a(kept_.size(), moments_.y_dimensions());
+    for (index c = 0; c < a.cols(); ++c)
+      for (index j = 0; j < a.rows(); ++j) a(j, c) = norm_[j] * weight_(j, c);
+    return a;
+  }
 
  private:
   /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are
@@ -167,7 +182,7 @@ class refinement {
   template <class Target>
   void read(index i, double* x, const Target& target) const {
     const index row = data_.rows[static_cast<std::size_t>(i)];
-    Eigen::RowVectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
+    Eigen::VectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
     data_.read(0, row, in.data());
     data_.read(1, row, out.data());
     for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x_scale;
@@ -181,7 +196,7 @@ class refinement {
   void take_means() {
     x_mean_.resize(static_cast<std::size_t>(kept_.size()));
     t_mean_.resize(static_cast<std::size_t>(moments_.y_dimensions()));
-    Eigen::RowVectorXd x(kept_.size());
+    Eigen::VectorXd x(kept_.size());
     for (std::size_t i = 0; i < data_.rows.size(); ++i) {
       read(static_cast<index>(i), x.data(),
            [&](index c, const double_double& t) { t_mean_[static_cast<std::size_t>(c)].add(t); });
