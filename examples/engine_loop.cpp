@@ -42,6 +42,7 @@ int main() {
   }
 
   std::vector<double> displacements;
+  displacements.reserve(records.size());
   for (const layer_record& r : records)
     displacements.push_back(r.displacement / static_cast<double>(r.moments.tokens()));
   for (int l = 1; l <= layers; ++l) {

@@ -7,12 +7,14 @@
 
 /// An engine's activations: rows padded to whole cache lines.
 struct activations {
-  int tokens, width, pitch;
+  layerwise::index tokens, width, pitch;
   std::vector<float> values;
 
-  activations(int n, int d)
+  activations(layerwise::index n, layerwise::index d)
       : tokens(n), width(d), pitch((d + 15) / 16 * 16), values(static_cast<std::size_t>(n * pitch)) {}
-  float& at(int token, int i) { return values[static_cast<std::size_t>(token * pitch + i)]; }
+  float& at(layerwise::index token, layerwise::index i) {
+    return values[static_cast<std::size_t>(token * pitch + i)];
+  }
 };
 
 template <>

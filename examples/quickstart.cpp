@@ -9,7 +9,7 @@ int main() {
   std::vector<Eigen::MatrixXf> hidden_states = {Eigen::MatrixXf::Random(1000, 32)};
   for (int layer = 1; layer <= 3; ++layer) {
     const Eigen::MatrixXf& h = hidden_states.back();
-    hidden_states.push_back(h + (h * weight).array().tanh().matrix());
+    hidden_states.emplace_back(h + (h * weight).array().tanh().matrix());
   }
   for (const layerwise::layer_metrics& layer : layerwise::profile(hidden_states).layers)
     std::cout << "linearity " << layer.linearity->score << ", displacement " << layer.displacement << '\n';

@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
     layerwise::index d = 24;
     std::vector<std::string> names(argv + std::min(argc, 2), argv + argc);
     if (argc > 1)
-      d = std::atol(argv[1]);
+      d = std::stol(argv[1]);
     else
       names = write_example(d);
     if (d < 1 || names.size() < 2)

@@ -171,7 +171,7 @@ TEST_CASE("the scores do not change under the maps that must not change them") {
     std::vector<index> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), random);
-    CHECK(same(score(x(order, Eigen::all), y(order, Eigen::all))));
+    CHECK(same(score(rows_of(x, order), rows_of(y, order))));
     if (options.centering == centering::columns) {
       const Eigen::RowVectorXd far_x = 1e6 * random_matrix(random, 1, d),
                                far_y = 1e6 * random_matrix(random, 1, d_y);
@@ -344,7 +344,7 @@ TEST_CASE("a mask is the same as leaving out the rows by hand, to the last bit")
         else
           data.x.row(i).setConstant(nan), data.y(i, 2) = infinity;  // what is left out may be anything
       }
-      const row_major x = data.x(kept, Eigen::all), y = data.y(kept, Eigen::all);
+      const row_major x = rows_of(data.x, kept), y = rows_of(data.y, kept);
       for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {
         const linearity_options all{.method = method}, masked{.method = method, .mask = token_mask(keep)};
         check_identical(linearity(data.x, data.y, masked), linearity(x, y, all));

@@ -274,7 +274,7 @@ TEST_CASE("a mask is the same as leaving out the tokens by hand, to the last bit
     stack states = random_stack(random, 2, n, 4);
     const token_mask mask = token_mask::skip_first(n, 10) & token_mask::skip_first(n, 17, 3);
     stack kept;
-    for (row_major& h : states) kept.emplace_back(h(mask.rows(n), Eigen::all));
+    for (row_major& h : states) kept.push_back(layerwise_test::rows_of(h, mask.rows(n)));
     for (index i = 0; i < n; ++i)
       if (!mask.keeps(i)) {  // what is left out may be anything
         states[0].row(i).setZero();
@@ -297,7 +297,7 @@ TEST_CASE("a mask goes with each batch") {
   masked.add(b);
   masked.add(b, token_mask(std::vector<bool>(50, false)));
   stack kept;
-  for (const row_major& h : a) kept.emplace_back(h(token_mask::skip_first(30, 10).rows(30), Eigen::all));
+  for (const row_major& h : a) kept.push_back(layerwise_test::rows_of(h, token_mask::skip_first(30, 10).rows(30)));
   by_hand.add(kept);
   by_hand.add(b);
   CHECK(masked.tokens() == 77);

@@ -36,6 +36,7 @@ using layerwise::token_mask;
 using layerwise_test::check_throws;
 using layerwise_test::near;
 using layerwise_test::random_matrix;
+using layerwise_test::rows_of;
 using layerwise_test::row_major;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -433,7 +434,7 @@ TEST_CASE("a mask is as good as leaving the tokens out") {
   for (row_major& m : broken)
     for (index t = 0; t < n; ++t)
       if (!mask.keeps(t)) m.row(t).setConstant(t % 2 == 0 ? 0 : infinity);
-  for (const row_major& m : h) selected.push_back(m(kept, Eigen::all));
+  for (const row_major& m : h) selected.push_back(rows_of(m, kept));
 
   for (const regularizer_case& c : all_cases(2))
     for (const reduction how : {reduction::mean, reduction::sum}) {
@@ -442,7 +443,7 @@ TEST_CASE("a mask is as good as leaving the tokens out") {
       CHECK(c.value(broken, mask, how) == value);
       CHECK(c.value_and_gradient(broken, g, mask, how) == value);
       for (std::size_t l = 0; l < 3; ++l) {
-        CHECK((g[l](kept, Eigen::all).array() - 7 - expected[l].array()).abs().maxCoeff() < 1e-14);
+        CHECK((rows_of(g[l], kept).array() - 7 - expected[l].array()).abs().maxCoeff() < 1e-14);
         for (index t = 0; t < n; ++t)
           if (!mask.keeps(t)) CHECK((g[l].row(t).array() == 7).all());
       }

@@ -5,6 +5,7 @@
 
 #include <Eigen/Core>
 
+#include <iterator>
 #include <random>
 #include <string>
 #include <typeinfo>
@@ -18,6 +19,15 @@ template <class Generator>
 row_major random_matrix(Generator& random, Eigen::Index rows, Eigen::Index cols) {
   std::normal_distribution<double> normal;
   return row_major::NullaryExpr(rows, cols, [&] { return normal(random); });
+}
+
+/// The rows of m that `which` lists, in its order.
+template <class Matrix, class Indices>
+row_major rows_of(const Matrix& m, const Indices& which) {
+  row_major out(static_cast<Eigen::Index>(std::size(which)), m.cols());
+  Eigen::Index to = 0;
+  for (const auto row : which) out.row(to++) = m.row(row);
+  return out;
 }
 
 /// Equality up to a relative error, however small the value. (doctest's own Approx has an absolute part of

@@ -4,6 +4,7 @@
 
 #include <layerwise/embedding.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,9 +37,9 @@ class batch {
   static constexpr auto item_size = static_cast<index>(sizeof(Scalar));
 
   static bool is_aligned(const token_shard& shard) {
-    for (const auto& state : shard.states)
-      if (reinterpret_cast<std::uintptr_t>(state.data) % alignof(Scalar) != 0) return false;
-    return true;
+    return std::ranges::all_of(shard.states, [](const auto& state) {
+      return reinterpret_cast<std::uintptr_t>(state.data) % alignof(Scalar) == 0;
+    });
   }
 
   const Scalar* copy(const layer_matrix& state, const std::byte* data, index tokens, index dimensions) {

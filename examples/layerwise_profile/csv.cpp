@@ -20,7 +20,7 @@ void add_linearity(std::vector<std::string>& row, const std::optional<layerwise:
        {result->score, result->adjusted_score, result->chance_floor, result->error_bound, result->condition})
     row.push_back(cell(value));
   row.push_back(fmt::format("{}", result->rank));
-  row.push_back(result->underdetermined ? "true" : "false");
+  row.emplace_back(result->underdetermined ? "true" : "false");
   row.emplace_back(text_of(result->method));
 }
 

@@ -125,7 +125,7 @@ std::optional<tensor_layout> layout_of(std::span<const tensor_file> files) {
 }
 
 std::optional<std::string> final_norm_of(std::span<const tensor_file> files) {
-  const auto text = agreed_metadata(files, "final_norm");
+  auto text = agreed_metadata(files, "final_norm");
   if (text && *text != "before" && *text != "after")
     reject_metadata(files, "final_norm", "before or after", *text);
   return text;
@@ -211,7 +211,7 @@ bool files_hold_layers(std::span<const file_slice> slices) {
 bool natural_less(std::string_view a, std::string_view b) {
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   const auto take_number = [&](std::string_view& text) {
-    const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
+    const auto* const end = std::find_if_not(text.begin(), text.end(), is_digit);
     auto digits = text.substr(0, static_cast<std::size_t>(end - text.begin()));
     text.remove_prefix(digits.size());
     while (digits.size() > 1 && digits.front() == '0') digits.remove_prefix(1);

@@ -16,6 +16,9 @@ namespace {
 /// A file descriptor that closes itself; a mapping outlives the descriptor it was made from.
 struct descriptor {
   int fd;
+  explicit descriptor(int opened) : fd(opened) {}
+  descriptor(const descriptor&) = delete;
+  descriptor& operator=(const descriptor&) = delete;
   ~descriptor() {
     if (fd >= 0) ::close(fd);
   }

@@ -100,8 +100,9 @@ index default_batch_tokens(const layer_stack& stack) {
 layerwise::layer_profile measure(const layer_stack& stack, const token_choice& choice,
                                  const layerwise::profile_options& options, index batch_tokens) {
   check_memory(stack);
-  auto profile = with_scalar(
-      stack.dtype, [&]<class Scalar>() { return stream<Scalar>(stack, choice, options, batch_tokens); });
+  auto profile = with_scalar(stack.dtype, [&](auto scalar) {
+    return stream<decltype(scalar)>(stack, choice, options, batch_tokens);
+  });
   retake_doubtful_scores(profile, stack, choice, options);
   return profile;
 }

@@ -14,7 +14,6 @@
 namespace layerwise_profile {
 namespace {
 
-using layerwise::layer_metrics;
 using layerwise::layer_profile;
 
 /// Text as a gnuplot string: inside single quotes only the quote itself is special, and so no name can end

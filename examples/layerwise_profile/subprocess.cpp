@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char** environ;
+extern char** environ;  // POSIX leaves its declaration to the program. NOLINT
 
 namespace layerwise_profile {
 namespace {
@@ -44,7 +44,7 @@ class scratch_file {
 
  private:
   struct closer {
-    void operator()(std::FILE* file) const { std::fclose(file); }
+    void operator()(std::FILE* file) const { static_cast<void>(std::fclose(file)); }  // nothing of it is kept
   };
   std::unique_ptr<std::FILE, closer> file_;
 };
@@ -54,6 +54,8 @@ struct file_actions {
   file_actions() {
     if (const int code = ::posix_spawn_file_actions_init(&value)) fail(code, "can't start a process");
   }
+  file_actions(const file_actions&) = delete;
+  file_actions& operator=(const file_actions&) = delete;
   ~file_actions() { ::posix_spawn_file_actions_destroy(&value); }
   void redirect(int from, int to) {
     if (const int code = ::posix_spawn_file_actions_adddup2(&value, to, from))
@@ -72,6 +74,7 @@ std::optional<process_result> run_process(const std::vector<std::string>& comman
   actions.redirect(STDERR_FILENO, err.fd());
 
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const auto& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
 

@@ -22,7 +22,7 @@ class whole_layer {
         layer_(static_cast<std::size_t>(layer)),
         item_size_(static_cast<index>(size_of(stack.dtype))) {
     for (index end = 0; const auto& shard : stack.shards) ends_.push_back(end += shard.tokens);
-    load_ = with_scalar(stack.dtype, []<class Scalar>() { return &load<Scalar>; });
+    load_ = with_scalar(stack.dtype, [](auto scalar) { return &load<decltype(scalar)>; });
   }
 
   double operator()(index token, index dim) const {

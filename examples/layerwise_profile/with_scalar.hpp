@@ -8,19 +8,19 @@
 
 namespace layerwise_profile {
 
-/// Calls `function.operator()<Scalar>()` with the C++ type of a profilable `type`: the one place where the
-/// file's element type becomes a template argument.
+/// Calls function(Scalar()) with the C++ type of a profilable `type`: the one place where the file's element
+/// type becomes a type of the program.
 template <class Function>
 decltype(auto) with_scalar(data_type type, Function&& function) {
   switch (type) {
     case data_type::f64:
-      return function.template operator()<double>();
+      return function(double());
     case data_type::f32:
-      return function.template operator()<float>();
+      return function(float());
     case data_type::f16:
-      return function.template operator()<Eigen::half>();
+      return function(Eigen::half());
     case data_type::bf16:
-      return function.template operator()<Eigen::bfloat16>();
+      return function(Eigen::bfloat16());
     default:
       throw std::logic_error("with_scalar: not a profilable element type");
   }

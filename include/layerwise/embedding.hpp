@@ -76,9 +76,7 @@ concept eigen_lazy = eigen_dense<M> && !bool(M::Flags & Eigen::DirectAccessBit);
 
 template <detail::eigen_direct M>
 struct embedding_traits<M> {
-  static constexpr bool is_view = !requires(const M& m) {
-    []<class D>(const Eigen::PlainObjectBase<D>&) {}(m);
-  };
+  static constexpr bool is_view = !std::derived_from<M, Eigen::PlainObjectBase<typename M::PlainObject>>;
   static auto* data(M& m) { return m.data(); }
   static const typename M::Scalar* data(const M& m) { return m.data(); }
   static index rows(const M& m) { return m.rows(); }
@@ -111,9 +109,9 @@ using element =
     std::remove_pointer_t<decltype(embedding_traits<std::remove_const_t<M>>::data(std::declval<M&>()))>;
 
 template <class View>
-constexpr bool may_be_written = std::same_as<View, any_writable_view>;
+inline constexpr bool may_be_written = std::same_as<View, any_writable_view>;
 template <class T>
-constexpr bool may_be_written<strided_view<T>> = !std::is_const_v<T>;
+inline constexpr bool may_be_written<strided_view<T>> = std::negation_v<std::is_const<T>>;
 
 /// The view of any matrix with memory behind it, writable if the matrix is.
 template <class M>
@@ -131,6 +129,11 @@ auto view_of(M& m) {
 template <class M>
 using view_type = decltype(view_of(std::declval<M&>()));
 
+template <class M>
+concept viewable = requires(const M& m) {
+  view_of(m);
+};
+
 }  // namespace detail
 
 /// M is an Eigen dense object or expression, or embedding_traits<M> is specialized.
@@ -140,10 +143,8 @@ concept has_embedding_traits =
 
 /// Its elements are float, double, Eigen::half or Eigen::bfloat16.
 template <class M>
-concept has_embedding_scalars = requires(const M& m) {
-  detail::view_of(m);
-}
-|| (detail::eigen_lazy<M> && requires { requires embedding_scalar<typename M::Scalar>; });
+concept has_embedding_scalars = detail::viewable<M> ||
+    (detail::eigen_lazy<M>&& embedding_scalar<typename M::Scalar>);
 
 /// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or
 /// expression, or any type for which embedding_traits is specialized.

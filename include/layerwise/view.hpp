@@ -216,8 +216,9 @@ using view_of_memory = std::conditional_t<std::is_const_v<Void>, any_view, any_w
 template <class Void>
 view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index cols, index row_stride,
                                index col_stride) {
-  const auto as = [&]<class Scalar>(std::type_identity<Scalar>) -> view_of_memory<Void> {
-    using element = std::conditional_t<std::is_const_v<Void>, const Scalar, Scalar>;
+  const auto as = [&](auto tag) -> view_of_memory<Void> {
+    using scalar = typename decltype(tag)::type;
+    using element = std::conditional_t<std::is_const_v<Void>, const scalar, scalar>;
     return strided_view<element>(static_cast<element*>(data), rows, cols, row_stride, col_stride);
   };
   switch (type) {
@@ -238,8 +239,8 @@ std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, cons
                                               const std::array<index, 3>& strides, std::size_t layer_axis) {
   std::vector<view_of_memory<Void>> layers;
   std::visit(
-      [&]<class T>(const strided_view<T>& all) {
-        for (const strided_view<T>& layer : hidden_states_view<T>(all.data(), sizes, strides, layer_axis))
+      [&](const auto& all) {
+        for (const auto& layer : hidden_states_view(all.data(), sizes, strides, layer_axis))
           layers.push_back(layer);
       },
       make_view(type, data, 1, 1, 1, 1));

@@ -43,7 +43,8 @@ inline double value(index layer, index token, index dim) {
 template <class At>
 buffer encode(data_type type, const std::vector<index>& shape, const At& at) {
   buffer bytes;
-  with_scalar(type, [&]<class Scalar>() {
+  with_scalar(type, [&](auto scalar) {
+    using Scalar = decltype(scalar);
     std::vector<index> place(shape.size(), 0);
     for (index total = 1; const auto size : shape) {
       total *= size;

@@ -26,7 +26,8 @@ void check_elements(const layer_stack& stack, index states, index tokens, index 
   REQUIRE(stack.tokens == tokens);
   REQUIRE(stack.dimensions == dims);
   index wrong = 0, read = 0;
-  with_scalar(stack.dtype, [&]<class Scalar>() {
+  with_scalar(stack.dtype, [&](auto scalar) {
+    using Scalar = decltype(scalar);
     index shard_begin = 0;
     for (const auto& shard : stack.shards) {
       for (index first = 0; first < shard.tokens; first += batch_tokens) {

@@ -246,7 +246,8 @@ class mutator {
 bool lies_within(const layer_stack& stack, std::span<const std::byte> file) {
   bool inside = true;
   double sum = 0;
-  with_scalar(stack.dtype, [&]<class Scalar>() {
+  with_scalar(stack.dtype, [&](auto scalar) {
+    using Scalar = decltype(scalar);
     for (const auto& shard : stack.shards) {
       for (const auto& state : shard.states)
         for (const index token : {index{0}, shard.tokens - 1})

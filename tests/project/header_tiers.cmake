@@ -6,7 +6,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(tier_0 version error view embedding token_mask detail/parallel detail/row_reader detail/rows
-    detail/product detail/cholesky detail/double_double)
+    detail/indices detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
 set(tier_3 profile)
@@ -28,8 +28,20 @@ set(within_a_tier
     "detail/rows may include detail/row_reader"
     "detail/rows may include detail/parallel"
     "detail/product may include detail/parallel"
+    "detail/indices may include error"
+    "detail/vectors may include error"
+    "detail/cholesky may include detail/indices"
     "detail/cholesky may include detail/parallel"
     "detail/cholesky may include detail/product"
+    "detail/cholesky may include detail/vectors"
+    "detail/householder may include detail/cholesky"
+    "detail/householder may include detail/indices"
+    "detail/householder may include detail/parallel"
+    "detail/householder may include detail/product"
+    "detail/householder may include detail/vectors"
+    "detail/lanczos may include detail/cholesky"
+    "detail/lanczos may include detail/vectors"
+    "detail/lanczos may include error"
     "detail/double_double may include error"
     "moments may include procrustes"
     "detail/refinement may include moments"

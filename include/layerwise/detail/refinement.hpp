@@ -68,60 +68,29 @@ class refinement {
     Eigen::MatrixXd gradient;
     Eigen::VectorXd energy, rounding;
   };
-  residual measure() {
+  residual measure() const {
     const index n = static_cast<index>(data_.rows.size());
     const std::vector<double_double> bias = take_bias();
-    row_block gradient = row_block::Zero(kept_.size(), targets_), gradient_low = gradient;
-    Eigen::VectorXd energy = Eigen::VectorXd::Zero(targets_);
-    std::vector<double_double> sum(static_cast<std::size_t>(targets_));
-    for (index done = 0; done < n; done += block_rows) {
-      const index count = std::min(block_rows, n - done);
-      row_block x(count, kept_.size()), r = row_block::Zero(count, targets_), r_low = r;
-      parallel_chunks(count, 16, [&](index first, index length) {
-        for (index i = first; i < first + length; ++i) {
-          read(done + i, &x(i, 0), [&](index c, double_double t) {
-            t.add(bias[static_cast<std::size_t>(c)]);
-            t = t.normalized();
-            r(i, c) = t.high, r_low(i, c) = t.low;
-          });
-          Eigen::VectorXd minus_x(kept_.size());
-          for (index j = 0; j < kept_.size(); ++j) minus_x[j] = -x(i, j);
-          for (index c = 0; c < targets_; c += accurate_lanes)
-            add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c),
-                                    targets_, &r(i, c), &r_low(i, c));
-          for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
-            const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
-            r(i, c) = element.high, r_low(i, c) = element.low;
-          }
-        }
-      });
-      parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
-        for (index j = 0; j < kept_.size(); ++j)
-          add_products_accurately(count, &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_,
-                                  &gradient(j, c), &gradient_low(j, c));
-        for (index k = c; k < c + accurate_lanes; ++k)
-          for (index i = 0; i < count; ++i) {
-            const double_double element{r(i, k), r_low(i, k)};
-            sum[static_cast<std::size_t>(k)].add(element);
-            energy[k] += element.value() * element.value();
-          }
-      });
-    }
-    // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
-    if (moments_.centering == centering::columns)
-      for (index c = 0; c < targets_; ++c)
-        for (index j = 0; j < kept_.size(); ++j) {
-          double_double g{gradient(j, c), gradient_low(j, c)};
-          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high, sum[static_cast<std::size_t>(c)].value());
-          gradient(j, c) = g.high, gradient_low(j, c) = g.low;
-        }
+    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_),
+               Eigen::VectorXd::Zero(targets_),
+               std::vector<double_double>(static_cast<std::size_t>(targets_))};
+    for (index done = 0; done < n; done += block_rows)
+      add(residual_of(done, std::min(block_rows, n - done), bias), total);
+
     const index width = moments_.y_dimensions();
-    residual out{Eigen::MatrixXd(kept_.size(), width), energy.head(width), Eigen::VectorXd::Zero(width)};
+    residual out{Eigen::MatrixXd(kept_.size(), width), total.energy.head(width),
+                 Eigen::VectorXd::Zero(width)};
     for (index j = 0; j < kept_.size(); ++j) {
       const double mean = moments_.x_mean[kept_[j]] * moments_.x_scale;
       const double raw_norm = std::sqrt(norm_[j] * norm_[j] + static_cast<double>(n) * mean * mean);
       for (index c = 0; c < width; ++c) {
-        out.gradient(j, c) = (gradient(j, c) + gradient_low(j, c)) / norm_[j];
+        double_double g{total.gradient(j, c), total.gradient_low(j, c)};
+        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of
+        // x.
+        if (moments_.centering == centering::columns)
+          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high,
+                        total.residual[static_cast<std::size_t>(c)].value());
+        out.gradient(j, c) = g.value() / norm_[j];
         out.rounding[c] += 0x1p-98 * raw_norm * std::abs(weight_(j, c));
       }
     }
@@ -177,6 +146,57 @@ class refinement {
   }
 
  private:
+  /// Some rows of X, as they came, and of r.
+  struct residual_block {
+    row_block x, r, r_low;
+  };
+  /// X^T r of rows that were not centred, the energies of the columns of r, and their sums.
+  struct sums {
+    row_block gradient, gradient_low;
+    Eigen::VectorXd energy;
+    std::vector<double_double> residual;
+  };
+
+  residual_block residual_of(index first, index count, const std::vector<double_double>& bias) const {
+    residual_block out{row_block(count, kept_.size()), row_block::Zero(count, targets_),
+                       row_block::Zero(count, targets_)};
+    row_block &x = out.x, &r = out.r, &r_low = out.r_low;
+    parallel_chunks(count, 16, [&](index chunk, index length) {
+      Eigen::VectorXd minus_x(kept_.size());
+      for (index i = chunk; i < chunk + length; ++i) {
+        read(first + i, &x(i, 0), [&](index c, double_double t) {
+          t.add(bias[static_cast<std::size_t>(c)]);
+          t = t.normalized();
+          r(i, c) = t.high, r_low(i, c) = t.low;
+        });
+        for (index j = 0; j < kept_.size(); ++j) minus_x[j] = -x(i, j);
+        for (index c = 0; c < targets_; c += accurate_lanes)
+          add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c),
+                                  targets_, &r(i, c), &r_low(i, c));
+        for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
+          const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
+          r(i, c) = element.high, r_low(i, c) = element.low;
+        }
+      }
+    });
+    return out;
+  }
+
+  void add(const residual_block& block, sums& total) const {
+    const row_block &x = block.x, &r = block.r, &r_low = block.r_low;
+    parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
+      for (index j = 0; j < kept_.size(); ++j)
+        add_products_accurately(x.rows(), &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_,
+                                &total.gradient(j, c), &total.gradient_low(j, c));
+      for (index k = c; k < c + accurate_lanes; ++k)
+        for (index i = 0; i < x.rows(); ++i) {
+          const double_double element{r(i, k), r_low(i, k)};
+          total.residual[static_cast<std::size_t>(k)].add(element);
+          total.energy[k] += element.value() * element.value();
+        }
+    });
+  }
+
   /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are
   /// exact.
   template <class Target>

@@ -17,9 +17,7 @@
 #include <vector>
 
 // How rows get from an embedding matrix into double, which is all that the rest of the library sees.
-namespace layerwise {
-
-namespace detail {
+namespace layerwise::detail {
 
 /// A block of tokens in double, one row per token: the form in which all kernels see the data.
 using row_block = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -165,5 +163,4 @@ auto open_layers(const H& states) {
     }
 }
 
-}  // namespace detail
-}  // namespace layerwise
+}  // namespace layerwise::detail
