@@ -11,6 +11,7 @@
 #include <layerwise/jump.hpp>
 #include <layerwise/least_squares.hpp>
 #include <layerwise/linearity.hpp>
+#include <layerwise/linearity_gradient.hpp>
 #include <layerwise/moments.hpp>
 #include <layerwise/procrustes.hpp>
 #include <layerwise/profile.hpp>

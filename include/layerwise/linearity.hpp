@@ -103,11 +103,16 @@ inline double energy_of(const pair_moments& m, explained what) {
   return what == explained::output ? m.output_energy : m.update_energy;
 }
 
+/// The same, where the regression has taken it more accurately.
+inline double energy_of(const pair_moments& m, const regression& fit, explained what) {
+  return what == explained::update && fit.update_energy ? *fit.update_energy : energy_of(m, what);
+}
+
 /// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound
 /// never larger than the score could be off.
 inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
   const bool is_refined = what == explained::update && fit.update_energy.has_value();
-  const double energy = is_refined ? *fit.update_energy : energy_of(m, what);
+  const double energy = energy_of(m, fit, what);
   const double inflation = what == explained::output ? m.output_inflation : m.update_inflation;
   const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
   const double rank = static_cast<double>(fit.rank);

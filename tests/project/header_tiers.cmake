@@ -5,11 +5,11 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version error view embedding token_mask detail/parallel detail/row_reader detail/rows
+set(tier_0 version error view embedding token_mask detail/parallel detail/row_reader detail/rows detail/row_writer
     detail/indices detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
-set(tier_3 profile)
+set(tier_3 linearity_gradient profile)
 set(tier_4 layerwise)
 
 # Opt-in: what other libraries' types need. They include their library and embedding.hpp, and nothing includes them.
@@ -27,6 +27,8 @@ set(within_a_tier
     "detail/rows may include error"
     "detail/rows may include detail/row_reader"
     "detail/rows may include detail/parallel"
+    "detail/row_writer may include detail/rows"
+    "detail/row_writer may include view"
     "detail/product may include detail/parallel"
     "detail/indices may include error"
     "detail/vectors may include error"

@@ -91,9 +91,12 @@ class row_reader<std::variant<strided_view<Ts>...>> {
   any_reader reader_;
 };
 
-/// Any other matrix with memory behind it is read through its view.
 template <class M>
-requires embedding_matrix<M> &&(!eigen_lazy<M>)class row_reader<M> : public row_reader<view_type<const M>> {
+concept matrix_in_memory = embedding_matrix<M> && !eigen_lazy<M>;
+
+/// Any other matrix with memory behind it is read through its view.
+template <matrix_in_memory M>
+class row_reader<M> : public row_reader<view_type<const M>> {
  public:
   explicit row_reader(const M& m) : row_reader<view_type<const M>>(view_of(m)) {}
 };

@@ -1,0 +1,192 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/detail/product.hpp>
+#include <layerwise/detail/row_reader.hpp>
+#include <layerwise/detail/row_writer.hpp>
+#include <layerwise/embedding.hpp>
+#include <layerwise/error.hpp>
+#include <layerwise/linearity.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+/// @file
+/// The linearity score as something to train with: its gradients with respect to both layers, from the
+/// solution of the least-squares problem itself.
+//
+// With X, Y centred, A the solution, R = Y - X A its residual, f = ||R||^2 and s = 1 - f/E: A minimizes f, so
+// its own change does not count (the envelope theorem), and
+//     df/dX = -2 R A^T,   df/dY = 2 R.
+// R is orthogonal to the ones, so centring changes nothing in either. For E = ||Y||^2, and for E = ||D||^2
+// with the update D = Y - X,
+//     ds/dX = 2/E R A^T,                 ds/dY = 2/E ((1 - s) Y - R),
+//     ds/dX = 2/E (R A^T - (1 - s) D),   ds/dY = 2/E ((1 - s) D - R).
+// This holds wherever the rank of X does not change: for independent columns.
+namespace layerwise {
+
+/// What a gradient is added to: a writable embedding matrix, or nullptr where it is not asked for (to stop
+/// the gradient on one side).
+template <class G>
+concept gradient_or_none = std::same_as<std::remove_cvref_t<G>, std::nullptr_t> ||
+    writable_embedding_matrix<std::remove_reference_t<G>>;
+
+namespace detail {
+
+/// Adds values, which are readable up to the end of their last lane block, to the gradient's row `token`.
+/// Empty: not asked for.
+using add_gradient_row = std::function<void(index token, const double* values)>;
+
+inline add_gradient_row open_gradient(const shape&, std::nullptr_t, std::string_view) { return {}; }
+template <writable_embedding_matrix G>
+add_gradient_row open_gradient(const shape& expected, G& gradient, std::string_view name) {
+  const auto view = view_of(gradient);
+  require_equal_shape(expected, shape_of(row_reader(view)), {.operand = name});
+  return [view](index token, const double* values) {
+    add_to_row(view, token, token, [values](const auto& at) { return at(values); });
+  };
+}
+
+/// Adds factor * ds/dX and factor * ds/dY. One pass over the data, 4 n d^2 flops.
+inline void add_score_gradients(const pair_moments& m, const regression& fit, const pair_data& data,
+                                explained what, double factor, const add_gradient_row& to_x,
+                                const add_gradient_row& to_y) {
+  const scaled_problem problem(m);
+  if (fit.rank == problem.degrees_of_freedom()) return;  // any Y at all scores 1
+  const double energy = energy_of(m, fit, what);
+  const double unexplained = std::min(1.0, fit.residual_energy / energy);
+  const double unit = 2.0 * factor * m.target_scale / energy;  // energies are in units of the target
+  const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();
+
+  // A, with rows of 0 for the live columns of X that it leaves out.
+  Eigen::MatrixXd a = Eigen::MatrixXd::Zero(problem.size(), targets);
+  for (index k = 0; k < fit.rank; ++k) {
+    const auto& live = problem.live();  // ascending
+    a.row(std::lower_bound(live.begin(), live.end(), fit.solution.kept[k]) - live.begin()) =
+        fit.solution.a.row(k);
+  }
+  packed_block weight, weight_transposed, tokens, residual_transposed;
+  pack(a, weight);
+  pack_transposed(a, weight_transposed);
+
+  Eigen::MatrixXd x, target, residual, through_a;
+  for (index done = 0; done < n; done += block_rows) {
+    const index count = std::min(block_rows, n - done);
+    x.resize(count, problem.size());
+    target.resize(count, targets);
+    read_scaled(problem, data, done, x, target);
+    residual = target;
+    pack_transposed(x, tokens);
+    add_products(-1.0, {{tokens, weight, residual}});
+    through_a.setZero(count, problem.size());
+    pack_transposed(residual, residual_transposed);
+    add_products(1.0, {{residual_transposed, weight_transposed, through_a}});
+
+    parallel_chunks(count, 16, [&](index first, index length) {
+      Eigen::VectorXd about_mean = Eigen::VectorXd::Zero(d), of_x = Eigen::VectorXd::Zero(d + lanes),
+                      of_y = Eigen::VectorXd::Zero(targets + lanes);
+      for (index i = first; i < first + length; ++i) {
+        of_x.setZero();
+        for (index j = 0; j < problem.size(); ++j) {
+          const double scale =
+              m.target_scale / m.x_scale * problem.norm()[j];  // from x's units to the target's
+          about_mean[problem.live()[j]] = x(i, j) * scale;
+          of_x[problem.live()[j]] = through_a(i, j) / scale;
+        }
+        for (index c = 0; c < targets; ++c) {
+          const double r = residual(i, c);
+          double to_explain = target(i, c);
+          if (m.target_is_update) {
+            of_x[c] += r;  // A of the output is that of the update, plus 1
+            if (what == explained::output) to_explain += about_mean[c];
+          } else if (what == explained::update) {
+            to_explain -= about_mean[c];
+          }
+          if (what == explained::update) of_x[c] -= unexplained * to_explain;
+          of_y[c] = unit * (unexplained * to_explain - r);
+        }
+        of_x *= unit;
+        const index token = data.rows[static_cast<std::size_t>(done + i)];
+        if (to_x) to_x(token, of_x.data());
+        if (to_y) to_y(token, of_y.data());
+      }
+    });
+  }
+}
+
+template <embedding_matrix X, embedding_matrix Y, class GradientX, class GradientY>
+linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_x, GradientY& gradient_y,
+                                    double factor, const linearity_options& options, explained what,
+                                    const operand_names& names) {
+  if (!std::isfinite(factor)) fail<non_finite_error>("a finite value", text(factor), {.operand = "factor"});
+  const row_reader x_rows(x);
+  const row_reader y_rows(y);
+  const add_gradient_row to_x =
+      open_gradient(shape_of(x_rows), gradient_x, "gradient of " + std::string(names.x));
+  const add_gradient_row to_y =
+      open_gradient(shape_of(y_rows), gradient_y, "gradient of " + std::string(names.y));
+  const auto [m, fit] = regress(x, y, options, what, names);
+  const std::vector<index> rows = options.mask.rows(x_rows.rows());
+  const pair_data data{[&](index layer, index row, double* out) {
+                         layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
+                       },
+                       rows};
+  add_score_gradients(m, fit, data, what, factor, to_x, to_y);
+  return make_result(fit, m, what);
+}
+
+}  // namespace detail
+
+/// linearity(), and its gradients: factor * ds/dX is added to gradient_x, factor * ds/dY to gradient_y.
+///
+///     ds/dX = 2/E R A^T,  ds/dY = 2/E ((1 - s) Y - R),  E = ||Y||_F^2, R = Y - X A
+///
+/// with X and Y centred and A the solution of the least-squares problem, whose own change does not count at
+/// the minimum.
+///
+/// gradient_x: n_tokens x d_x, gradient_y: n_tokens x d_y, of any scalar type, computed in double and rounded
+/// once; or nullptr. They must not overlap x and y. Rows that the mask leaves out are not touched.
+///
+/// They are orthogonal to the ones and (each to its own matrix) to X and Y, as the score does not change
+/// under translation and scaling. Where X's columns are dependent the score has no gradient with respect to
+/// X; this one is that of the columns that were kept. Where there are not more tokens than dimensions any Y
+/// scores 1, and both are 0.
+///
+/// Errors as linearity(); shape_error for a gradient of another shape, non_finite_error for a factor that is
+/// not finite. Nothing has been added then. Costs linearity() and another pass over the data, 4 n d^2 flops.
+template <embedding_matrix X, embedding_matrix Y, gradient_or_none GradientX, gradient_or_none GradientY>
+linearity_result linearity_and_gradient(const X& x, const Y& y, GradientX&& gradient_x,
+                                        GradientY&& gradient_y, double factor = 1.0,
+                                        const linearity_options& options = {}) {
+  return detail::score_and_gradient(x, y, gradient_x, gradient_y, factor, options, detail::explained::output,
+                                    detail::pair_names);
+}
+
+/// residual_linearity(), and its gradients: factor * ds/d(before) is added to gradient_before, factor *
+/// ds/d(after) to gradient_after.
+///
+///     ds/dX = 2/E (R A^T - (1 - s) D),  ds/dY = 2/E ((1 - s) D - R),  D = Y - X, E = ||D||_F^2, R = Y - X A
+///
+/// Everything else as linearity_and_gradient().
+template <embedding_matrix Before, embedding_matrix After, gradient_or_none GradientBefore,
+          gradient_or_none GradientAfter>
+linearity_result residual_linearity_and_gradient(const Before& before, const After& after,
+                                                 GradientBefore&& gradient_before,
+                                                 GradientAfter&& gradient_after, double factor = 1.0,
+                                                 const linearity_options& options = {}) {
+  return detail::score_and_gradient(before, after, gradient_before, gradient_after, factor, options,
+                                    detail::explained::update, detail::residual_names);
+}
+
+}  // namespace layerwise

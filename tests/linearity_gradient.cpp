@@ -1,0 +1,247 @@
+#include <layerwise/linearity_gradient.hpp>
+
+#include "exact_regression.hpp"
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <random>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using layerwise::centering;
+using layerwise::index;
+using layerwise::linearity_and_gradient;
+using layerwise::linearity_options;
+using layerwise::residual_linearity_and_gradient;
+using layerwise::solver;
+using layerwise::token_mask;
+using namespace layerwise_test;
+
+/// Both gradients of the score (or of that without the residual) by their definition, central differences of
+/// the score in quad precision.
+struct gradients {
+  row_major x, y;
+};
+enum class score { output, update };
+
+gradients differences(const row_major& x, const row_major& y, score which, bool centered) {
+  const auto value = [&](const row_major& at_x, const row_major& at_y) {
+    const exact_regression exact = regress_in_quad(at_x, at_y, centered);
+    // Less 1, which would cost digits.
+    return -exact.residual_energy / (which == score::output ? exact.output_energy : exact.update_energy);
+  };
+  const auto by = [&](row_major& moving, const row_major& fixed, bool first) {
+    row_major out(moving.rows(), moving.cols());
+    for (index i = 0; i < moving.size(); ++i) {
+      double& element = moving.data()[i];
+      const double before = element, step = std::exp2(-26) * moving.cwiseAbs().maxCoeff();
+      element = before + step;
+      const double up = element;
+      const long double above = first ? value(moving, fixed) : value(fixed, moving);
+      element = before - step;
+      const double down = element;
+      const long double below = first ? value(moving, fixed) : value(fixed, moving);
+      element = before;
+      out.data()[i] = static_cast<double>((above - below) / static_cast<long double>(up - down));
+    }
+    return out;
+  };
+  row_major moving_x = x, moving_y = y;
+  return {by(moving_x, y, true), by(moving_y, x, false)};
+}
+
+struct data {
+  row_major x, y;
+};
+data related(std::mt19937_64& random, index n, index d_x, index d_y, double noise) {
+  data out{random_matrix(random, n, d_x), {}};
+  out.y = out.x * random_matrix(random, d_x, d_y) + noise * random_matrix(random, n, d_y);
+  return out;
+}
+
+gradients found(const row_major& x, const row_major& y, score which, const linearity_options& options = {}) {
+  gradients out{row_major::Zero(x.rows(), x.cols()), row_major::Zero(y.rows(), y.cols())};
+  const auto result = which == score::output
+                          ? linearity_and_gradient(x, y, out.x, out.y, 1.0, options)
+                          : residual_linearity_and_gradient(x, y, out.x, out.y, 1.0, options);
+  const double expected = which == score::output ? layerwise::linearity_score(x, y, options)
+                                                 : layerwise::residual_linearity_score(x, y, options);
+  CHECK(result.score == expected);
+  return out;
+}
+
+void check_near(const row_major& found, const row_major& expected, double tolerance) {
+  CHECK((found - expected).norm() <= tolerance * expected.norm());
+}
+
+TEST_CASE("the gradients are those of differences in quad precision") {
+  std::mt19937_64 random(1);
+  for (const double noise : {3.0, 0.1, 1e-4})
+    for (const double offset : {0.0, 100.0})
+      for (const centering center : {centering::columns, centering::none})
+        for (const auto& [d_x, d_y] : std::vector<std::pair<index, index>>{{3, 3}, {4, 2}, {1, 3}}) {
+          CAPTURE(noise);
+          CAPTURE(offset);
+          CAPTURE(d_x);
+          data at = related(random, 14, d_x, d_y, noise);
+          at.x.array() += offset;
+          at.y.array() -= offset;
+          const bool centered = center == centering::columns;
+          for (const solver method : {solver::automatic, solver::orthogonal}) {
+            const auto check = [&](score which) {
+              const gradients expected = differences(at.x, at.y, which, centered);
+              const gradients result = found(at.x, at.y, which, {.centering = center, .method = method});
+              // Differences are right to the square of the step, relative to the curvature.
+              check_near(result.x, expected.x, 1e-7);
+              check_near(result.y, expected.y, 1e-7);
+            };
+            check(score::output);
+            if (d_x == d_y) check(score::update);
+          }
+        }
+}
+
+TEST_CASE("so they are where the update is small beside the layer, and the other way round") {
+  std::mt19937_64 random(2);
+  for (const double size : {1e-3, 1.0, 1e3}) {
+    data at = related(random, 14, 3, 3, 0.5);
+    at.y = at.x + size * at.y;
+    for (const score which : {score::output, score::update}) {
+      CAPTURE(size);
+      const gradients expected = differences(at.x, at.y, which, true), result = found(at.x, at.y, which);
+      check_near(result.x, expected.x, 1e-6);
+      check_near(result.y, expected.y, 1e-6);
+    }
+  }
+}
+
+TEST_CASE("over several blocks they are the formula's, by a factorization in long double") {
+  std::mt19937_64 random(3);
+  const data at = related(random, 1300, 40, 40, 2.0);
+  const exact_regression exact = regress_exactly(at.x, at.y);
+  long_matrix x = exact_values(at.x), y = exact_values(at.y), update = y - x;
+  const long_matrix residual = (y - x * exact.weight).rowwise() - exact.bias;
+  center_exactly(y);
+  center_exactly(update);
+  const auto rounded = [](const long_matrix& m) -> row_major { return m.cast<double>(); };
+  const gradients output = found(at.x, at.y, score::output), without = found(at.x, at.y, score::update);
+  const long double u = 1 - exact.score(), v = 1 - exact.residual_score();
+  const long_matrix through = residual * exact.weight.transpose();
+  check_near(output.x, rounded(2 / exact.output_energy * through), 1e-12);
+  check_near(output.y, rounded(2 / exact.output_energy * (u * y - residual)), 1e-12);
+  check_near(without.x, rounded(2 / exact.update_energy * (through - v * update)), 1e-12);
+  check_near(without.y, rounded(2 / exact.update_energy * (v * update - residual)), 1e-12);
+}
+
+TEST_CASE("what the score does not change under, the gradients are orthogonal to") {
+  std::mt19937_64 random(4);
+  data at = related(random, 700, 20, 20, 1.0);
+  at.x.array() += 5.0;
+  const gradients output = found(at.x, at.y, score::output), without = found(at.x, at.y, score::update);
+  const double size = output.x.norm() * at.x.norm();
+  for (const gradients* g : {&output, &without}) {  // translations
+    CHECK(g->x.colwise().sum().norm() < 1e-12 * size);
+    CHECK(g->y.colwise().sum().norm() < 1e-12 * size);
+  }
+  CHECK((at.x.transpose() * output.x).norm() < 1e-12 * size);         // invertible maps of X
+  CHECK(std::abs(at.y.cwiseProduct(output.y).sum()) < 1e-12 * size);  // scaling of Y
+  const row_major turned = at.y.transpose() * output.y;               // orthogonal maps of Y
+  CHECK((turned - turned.transpose()).norm() < 1e-12 * size);
+  CHECK(std::abs((at.x.cwiseProduct(without.x) + at.y.cwiseProduct(without.y)).sum()) <
+        1e-12 * size);  // of both
+}
+
+TEST_CASE("they are added, times the factor, to what is asked for, in its own type") {
+  std::mt19937_64 random(5);
+  const data at = related(random, 60, 5, 7, 1.0);
+  const gradients once = found(at.x, at.y, score::output);
+  row_major x = row_major::Ones(60, 5);
+  Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic> y = Eigen::MatrixXf::Zero(60, 7);
+  linearity_and_gradient(at.x, at.y, x, y, -3.0);
+  CHECK((x.array() - (1.0 - 3.0 * once.x.array())).abs().maxCoeff() < 1e-15);
+  CHECK(y == (-3.0 * once.y).cast<float>());
+  row_major only = row_major::Zero(60, 7);
+  linearity_and_gradient(at.x, at.y, nullptr, only);
+  CHECK(only == once.y);
+  linearity_and_gradient(at.x, at.y, only.leftCols(5), nullptr);
+  CHECK(only.leftCols(5).isApprox(once.y.leftCols(5) + once.x, 1e-15));
+  CHECK(linearity_and_gradient(at.x, at.y, nullptr, nullptr).score == layerwise::linearity_score(at.x, at.y));
+}
+
+TEST_CASE("rows that the mask leaves out count for nothing, and keep their gradients") {
+  std::mt19937_64 random(6);
+  data at = related(random, 40, 3, 3, 1.0);
+  std::vector<bool> keep(40, true);
+  std::fill_n(keep.begin(), 10, false);
+  const token_mask mask(keep);
+  const gradients expected = found(at.x.bottomRows(30), at.y.bottomRows(30), score::update);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  at.x.topRows(10).setConstant(nan);
+  gradients result{row_major::Zero(40, 3), row_major::Zero(40, 3)};
+  result.x.topRows(10).setConstant(7.0);
+  residual_linearity_and_gradient(at.x, at.y, result.x, result.y, 1.0, {.mask = mask});
+  CHECK(result.x.bottomRows(30) == expected.x);
+  CHECK(result.y.bottomRows(30) == expected.y);
+  CHECK((result.x.topRows(10).array() == 7.0).all());
+  CHECK((result.y.topRows(10).array() == 0.0).all());
+}
+
+TEST_CASE("a score that is 1 whatever Y is has no gradient; dependent columns leave that of Y as it is") {
+  std::mt19937_64 random(7);
+  const data few = related(random, 5, 8, 8, 1.0);
+  const gradients none = found(few.x, few.y, score::output);
+  CHECK(none.x.isZero(0.0));
+  CHECK(none.y.isZero(0.0));
+
+  data at = related(random, 14, 3, 2, 1.0);
+  row_major dependent(14, 5);
+  dependent << at.x, 2.0 * at.x.col(1), row_major::Constant(14, 1, 4.0);
+  const gradients full = found(at.x, at.y, score::output), result = found(dependent, at.y, score::output);
+  check_near(result.y, full.y, 1e-12);
+  CHECK(result.x.allFinite());
+  CHECK(result.x.col(4).isZero(0.0));
+}
+
+TEST_CASE("huge, tiny and far-off data") {
+  std::mt19937_64 random(8);
+  const data at = related(random, 60, 4, 4, 1.0);
+  const gradients expected = found(at.x, at.y, score::output);
+  for (const int power : {-900, -300, 300, 900}) {
+    const double scale = std::ldexp(1.0, power);
+    const gradients result = found(scale * at.x, at.y / 4.0, score::output);
+    CAPTURE(power);
+    check_near(std::ldexp(1.0, power) * result.x, expected.x, 1e-13);
+    check_near(result.y / 4.0, expected.y, 1e-13);
+  }
+  data far = at;
+  far.x.array() += 1e6, far.y.array() -= 1e6;
+  const gradients result = found(far.x, far.y, score::output);
+  check_near(result.x, expected.x, 1e-8);
+  check_near(result.y, expected.y, 1e-8);
+}
+
+TEST_CASE("a wrong call says what was expected, and adds nothing") {
+  std::mt19937_64 random(9);
+  const data at = related(random, 20, 3, 4, 1.0);
+  row_major x = row_major::Zero(20, 3), y = row_major::Zero(20, 3);
+  check_throws<layerwise::shape_error>([&] { linearity_and_gradient(at.x, at.y, x, y); },
+                                       "a matrix of 20 x 4", "20 x 3", "gradient of Y");
+  check_throws<layerwise::non_finite_error>(
+      [&] { linearity_and_gradient(at.x, at.y, x, nullptr, std::numeric_limits<double>::infinity()); },
+      "a finite value", "inf", "factor");
+  CHECK_THROWS_AS(residual_linearity_and_gradient(at.x, at.y, x, nullptr), layerwise::shape_error);
+  CHECK_THROWS_AS(linearity_and_gradient(row_major::Ones(20, 3), at.y, x, nullptr),
+                  layerwise::degenerate_input_error);
+  CHECK(x.isZero(0.0));
+}
+
+}  // namespace
