@@ -12,9 +12,12 @@ set(tier_2 linearity jump regularizer)
 set(tier_3 linearity_gradient profile)
 set(tier_4 layerwise)
 
-# Opt-in: what other libraries' types need. They include their library and embedding.hpp, and nothing includes them.
-set(tier_5 interop/armadillo interop/dlpack interop/ggml interop/mdspan interop/opencv interop/torch interop/xtensor)
-set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/core/Tensor.h> <xtensor/xexpression.hpp>
+# Opt-in: what other libraries' types need. They include their library and embedding.hpp (torch_autograd.hpp what it
+# differentiates), and nothing includes them.
+set(tier_5 interop/armadillo interop/dlpack interop/ggml interop/mdspan interop/opencv interop/torch
+    interop/torch_autograd interop/xtensor)
+set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/ATen.h> <ATen/core/Tensor.h>
+    <torch/csrc/autograd/custom_function.h> <xtensor/xexpression.hpp>
     <xtensor/xutils.hpp>)
 
 # Inside a tier a header stands alone, but for these: "<header> may include <header>".
@@ -48,7 +51,8 @@ set(within_a_tier
     "moments may include procrustes"
     "detail/refinement may include moments"
     "least_squares may include detail/refinement"
-    "least_squares may include moments")
+    "least_squares may include moments"
+    "interop/torch_autograd may include interop/torch")
 
 # Other than these, <name> is not of the standard library (C++20, without the C headers' .h names).
 set(standard
