@@ -6,6 +6,7 @@
 
 #include <Eigen/Core>
 #include <Eigen/QR>
+#include <Eigen/SVD>
 
 #include <cmath>
 #include <random>
@@ -66,6 +67,20 @@ TEST_CASE("columns of zeros, constant signs and dependent columns keep the norma
   m.leftCols(60).triangularView<Eigen::StrictlyLower>().setZero();
   CHECK(m.allFinite());
   CHECK((m.transpose() * m - before.transpose() * before).norm() < 1e-14 * before.squaredNorm());
+}
+
+TEST_CASE("dependent columns leave no more than a few roundings") {
+  std::mt19937_64 random(5);
+  const Eigen::MatrixXd table = random_matrix(random, 20, 96);
+  Eigen::MatrixXd m(608, 96);
+  for (index i = 0; i < m.rows(); ++i) m.row(i) = table.row(static_cast<index>(random() % 20));
+  for (index j = 0; j < m.cols(); ++j) m.col(j) /= m.col(j).norm();
+  reduce_to_triangle(m, 96);
+  Eigen::MatrixXd r = m.topRows(96);
+  r.triangularView<Eigen::StrictlyLower>().setZero();
+  const Eigen::VectorXd values = Eigen::JacobiSVD<Eigen::MatrixXd>(r).singularValues();
+  CHECK(values[19] > 0.1);
+  CHECK(values[20] < 1e-15 * values[0]);
 }
 
 TEST_CASE("pivoting takes the largest column first, and finds the rank") {

@@ -297,6 +297,33 @@ TEST_CASE("rank and discarded energy of exactly dependent columns, by every solv
   }
 }
 
+TEST_CASE("a token's embedding: as many directions as there are different rows") {
+  std::mt19937_64 random(17);
+  const index d = 96;
+  for (const index n : {300, 2000, 9000})
+    for (const index different : {2, 20, 66, 90}) {
+      const row_major table = random_matrix(random, different, d);
+      row_major x(n, d);
+      for (index i = 0; i < n; ++i)
+        x.row(i) =
+            table.row(i < different ? i : std::min<index>(different - 1, static_cast<index>(random() % 100)));
+      const row_major y = x.cwiseAbs2() + 0.3 * random_matrix(random, n, d);
+      // Any invertible map of the rows' indicators gives the same space: n_k tokens of row k each.
+      row_major indicator = row_major::Zero(n, different - 1);
+      for (index i = 0; i < n; ++i)
+        for (index k = 0; k + 1 < different; ++k) indicator(i, k) = x.row(i) == table.row(k) ? 1.0 : 0.0;
+      const double expected = static_cast<double>(regress_exactly(indicator, y).score());
+      CAPTURE(n);
+      CAPTURE(different);
+      for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing}) {
+        const linearity_result r = layerwise::linearity(x, y, {.method = method});
+        CHECK(r.rank == different - 1);
+        CHECK(std::abs(r.score - expected) < 1e-11);
+        if (method != solver::rank_revealing) CHECK(r.error_bound < 1e-10);
+      }
+    }
+}
+
 TEST_CASE("directions at the level of rounding are left out, and their energy is reported") {
   std::mt19937_64 random(8);
   // Columns u and u + tiny v: of the two directions, the second has tiny^2 / 4 of the scaled energy.

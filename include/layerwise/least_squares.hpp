@@ -399,8 +399,8 @@ class block_qr {
   Eigen::VectorXd left_;
 };
 
-/// Solves from the data. Directions whose singular value is below 16 sqrt(d) u of the largest are the data's
-/// own rounding, and are left out. A residual energy not certain to `allowed` is refined.
+/// Solves from the data. Directions below gamma' of the largest are the factorization's own rounding, and are
+/// left out. A residual energy not certain to `allowed` is refined.
 inline regression solve_orthogonal(const scaled_problem& problem, const pair_data& data, double allowed) {
   const pair_moments& m = problem.moments();
   const index d = problem.size(), n = static_cast<index>(data.rows.size());
@@ -413,8 +413,8 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
     qr.add(count, [&](auto x, auto t) { read_scaled(problem, data, done, x, t); });
   }
 
-  const double cutoff = 16.0 * std::sqrt(static_cast<double>(d)) * unit_roundoff;
-  const pivoted_qr pivoted(qr.triangle().leftCols(d), problem.degrees_of_freedom(), cutoff);
+  const pivoted_qr pivoted(qr.triangle().leftCols(d), problem.degrees_of_freedom(),
+                           problem.gamma_orthogonal());
   const index rank = pivoted.rank;
   Eigen::MatrixXd z = qr.triangle().rightCols(m.y_dimensions());
   pivoted.apply(z);

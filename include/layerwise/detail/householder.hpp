@@ -61,7 +61,7 @@ class reflection_panel {
     pack(v, v_);
     pack_transposed(v, transposed_);
     l_.setZero(count, count);
-    add_products(1.0, {{v_, v_, l_, true}});
+    add_products(1.0, {{v_, v_, l_, true, rows_at_once}});
     for (index k = 0; k < count; ++k) l_(k, k) *= 0.5;
   }
 
@@ -70,13 +70,19 @@ class reflection_panel {
     packed_block packed;
     pack(m, packed);
     Eigen::MatrixXd weights = Eigen::MatrixXd::Zero(l_.rows(), m.cols());
-    add_products(1.0, {{v_, packed, weights}});
+    add_products(1.0, {{v_, packed, weights, false, rows_at_once}});
     pack(weights, packed);
     elimination_block(l_).solve(packed);
     add_products(-1.0, {{transposed_, packed, m}});
   }
 
  private:
+  // Dependent columns leave columns of rounding errors, whose reflections are as good as random: what they do
+  // to the columns behind them must cancel, and does so to the rounding of these sums. Taken 64 rows at a
+  // time they leave a twentieth of the noise (600 rows: 5e-16 instead of 1e-14 of the largest singular
+  // value).
+  static constexpr index rows_at_once = 64;
+
   packed_block v_, transposed_;
   Eigen::MatrixXd l_;
 };

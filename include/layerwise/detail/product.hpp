@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <new>
 #include <utility>
@@ -130,19 +131,21 @@ inline void unpack_transposed(const packed_block& block, Eigen::Ref<Eigen::Matri
 inline constexpr index product_tile = 192;
 
 /// c += alpha a^T b, or its lower triangle only; what is above the diagonal may be anything then. The size of
-/// c says how many columns of a and of b take part.
+/// c says how many columns of a and of b take part. Sums are those of rows_at_once rows each: of n numbers in
+/// one go they are off by u sqrt(n / 3), in parts by a few u.
 struct product {
   const packed_block& a;
   const packed_block& b;
   Eigen::Ref<Eigen::MatrixXd> c;
   bool lower_only = false;
+  index rows_at_once = std::numeric_limits<index>::max();
 };
 
 #ifdef LAYERWISE_PRODUCTS_BY_BLAS
 
 /// The BLAS brings its own tiles and threads.
 inline void add_products(double alpha, const std::vector<product>& products) {
-  for (const auto& [a, b, c, lower_only] : products) {
+  for (const auto& [a, b, c, lower_only, rows_at_once] : products) {
     Eigen::Ref<Eigen::MatrixXd> out = c;
     const index square = lower_only ? c.cols() : 0;
     if (lower_only)
@@ -219,15 +222,18 @@ inline void add_products(double alpha, std::vector<product> products) {
     for (index j = here.column; j < last_column; j += kernel::columns)
       for (index i = here.row; i < last_row; i += kernel::rows) {
         if (of.lower_only && i + kernel::rows <= j) continue;  // above the diagonal
-        kernel::run(of.a.rows(), of.a.at(i), of.b.at(j), sums);
         const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns>> block(sums);
         auto c = of.c.block(i, j, std::min<index>(kernel::rows, last_row - i),
                             std::min<index>(kernel::columns, last_column - j));
-        if (c.rows() == kernel::rows && c.cols() == kernel::columns)
-          // C is not in the cache: with all sizes known, its loads are under way together.
-          c.topLeftCorner<kernel::rows, kernel::columns>() += alpha * block;
-        else
-          c += alpha * block.topLeftCorner(c.rows(), c.cols());
+        for (index k = 0; k < of.a.rows(); k += of.rows_at_once) {
+          kernel::run(std::min(of.rows_at_once, of.a.rows() - k), of.a.at(i) + k * kernel::stride,
+                      of.b.at(j) + k * kernel::stride, sums);
+          if (c.rows() == kernel::rows && c.cols() == kernel::columns)
+            // C is not in the cache: with all sizes known, its loads are under way together.
+            c.topLeftCorner<kernel::rows, kernel::columns>() += alpha * block;
+          else
+            c += alpha * block.topLeftCorner(c.rows(), c.cols());
+        }
       }
   });
 }
