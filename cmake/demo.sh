@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the example programs and shows the layer profile of the hidden states in examples/data.
+# Builds a small language model in plain Eigen, runs it on a text, and shows the profile of its layers.
 #
 #   bash cmake/demo.sh [arguments of the cmake configuration...]
 #
@@ -12,5 +12,5 @@ install_missing g++ cmake make git libeigen3-dev libcli11-dev nlohmann-json3-dev
 
 build=${LAYERWISE_BUILD_DIR:-build}
 cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=OFF -DLAYERWISE_BUILD_BENCHMARKS=OFF "$@"
-cmake --build "$build" --parallel "$(parallel_jobs)"
-"$build/examples/layerwise_profile/layerwise-profile"
+cmake --build "$build" --parallel "$(parallel_jobs)" --target live_model
+"$build/examples/live_model/live_model"

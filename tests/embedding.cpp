@@ -14,8 +14,10 @@
 #include <iterator>
 #include <limits>
 #include <random>
+#include <ranges>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -371,6 +373,50 @@ TEST_CASE("the culprit among a row's values is named") {
   const double nan[] = {std::numeric_limits<double>::quiet_NaN()};
   check_throws<non_finite_error>([&] { fail_non_finite(nan, 1, {.operand = "x", .layer = 1, .row = 0}); },
                                  "finite values", "nan", "x, layer 1, row 0, column 0");
+}
+
+/// Layers made when they are asked for, as a view's transformation.
+const auto chosen_rows = [](const row_major& h) { return h(std::array<int, 3>{2, 0, 1}, Eigen::seq(0, 3)); };
+const auto converted = [](const row_major& h) -> Eigen::Ref<const Eigen::MatrixXd> { return h; };
+
+TEST_CASE("expressions that are gone when they have been opened are read as they were") {
+  std::mt19937_64 random(20);
+  const std::vector<row_major> layers{random_matrix(random, 5, 4), random_matrix(random, 5, 4)};
+  const auto range = layers | std::views::transform(chosen_rows);
+  static_assert(hidden_states<decltype(range)>);
+  const auto readers = layerwise::detail::open_layers(range);
+  const std::vector<double> overwritten(1000, 7.0);  // what was on the heap or the stack
+  for (std::size_t l = 0; l < 2; ++l)
+    for (index i = 0; i < 3; ++i) {
+      Eigen::RowVectorXd row(4);
+      readers[l].read(i, row.data());
+      CHECK(row == layers[l].row((i + 2) % 3));
+    }
+  // A Ref to const may own a copy: a range of them by value would refer to nothing.
+  static_assert(!hidden_states<decltype(layers | std::views::transform(converted))>);
+  static_assert(hidden_states<std::vector<Eigen::Ref<const Eigen::MatrixXd>>>);
+}
+
+TEST_CASE("parts of a matrix by sequences of indices, with or without memory of their own form") {
+  std::mt19937_64 random(21);
+  const row_major x = random_matrix(random, 7, 6);
+  const auto check = [](const auto& part, const row_major& expected) {
+    static_assert(embedding_matrix<std::remove_cvref_t<decltype(part)>>);
+    const layerwise::detail::row_reader reader(part);
+    REQUIRE(reader.rows() == expected.rows());
+    REQUIRE(reader.cols() == expected.cols());
+    Eigen::RowVectorXd row(reader.cols());
+    for (index i = 0; i < reader.rows(); ++i) {
+      reader.read(i, row.data());
+      CHECK(row == expected.row(i));
+    }
+  };
+  const auto columns = Eigen::seqN(0, 6);
+  check(x(Eigen::seq(0, 6, 2), columns), layerwise_test::rows_of(x, std::array{0, 2, 4, 6}));
+  check(x(Eigen::seq(0, 6, Eigen::fix<3>), columns), layerwise_test::rows_of(x, std::array{0, 3, 6}));
+  check(x(std::vector<int>{6, 6, 1}, columns), layerwise_test::rows_of(x, std::array{6, 6, 1}));
+  check(x.nestByValue(), x);
+  check((2.0 * x).topRows(2), 2.0 * x.topRows(2));
 }
 
 }  // namespace

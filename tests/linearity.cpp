@@ -548,4 +548,11 @@ TEST_CASE("solver::cholesky refuses dependent columns; the others handle them") 
   }
 }
 
+TEST_CASE("a map of a matrix without rows, or without columns, is such a matrix") {
+  const linear_map map{Eigen::MatrixXd::Ones(3, 2), Eigen::RowVectorXd::Zero(2)};
+  CHECK(map(Eigen::MatrixXd(0, 3)).rows() == 0);
+  const linear_map constant{Eigen::MatrixXd(0, 2), Eigen::RowVectorXd::Ones(2)};
+  CHECK(constant(Eigen::MatrixXd(3, 0)) == Eigen::MatrixXd::Ones(3, 2));
+}
+
 }  // namespace

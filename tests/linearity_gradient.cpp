@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
+#include <Eigen/QR>
 
 #include <algorithm>
 #include <cmath>
@@ -124,22 +125,46 @@ TEST_CASE("so they are where the update is small beside the layer, and the other
   }
 }
 
-TEST_CASE("over several blocks they are the formula's, by a factorization in long double") {
-  std::mt19937_64 random(3);
-  const data at = related(random, 1300, 40, 40, 2.0);
+/// By the formula, with a factorization in long double.
+void check_formula(const data& at, double tolerance, const linearity_options& options = {}) {
   const exact_regression exact = regress_exactly(at.x, at.y);
   long_matrix x = exact_values(at.x), y = exact_values(at.y), update = y - x;
   const long_matrix residual = (y - x * exact.weight).rowwise() - exact.bias;
   center_exactly(y);
   center_exactly(update);
   const auto rounded = [](const long_matrix& m) -> row_major { return m.cast<double>(); };
-  const gradients output = found(at.x, at.y, score::output), without = found(at.x, at.y, score::update);
-  const long double u = 1 - exact.score(), v = 1 - exact.residual_score();
+  const gradients output = found(at.x, at.y, score::output, options),
+                  without = found(at.x, at.y, score::update, options);
+  const long double u = exact.residual_energy / exact.output_energy,
+                    v = exact.residual_energy / exact.update_energy;
   const long_matrix through = residual * exact.weight.transpose();
-  check_near(output.x, rounded(2 / exact.output_energy * through), 1e-12);
-  check_near(output.y, rounded(2 / exact.output_energy * (u * y - residual)), 1e-12);
-  check_near(without.x, rounded(2 / exact.update_energy * (through - v * update)), 1e-12);
-  check_near(without.y, rounded(2 / exact.update_energy * (v * update - residual)), 1e-12);
+  check_near(output.x, rounded(2 / exact.output_energy * through), tolerance);
+  check_near(output.y, rounded(2 / exact.output_energy * (u * y - residual)), tolerance);
+  check_near(without.x, rounded(2 / exact.update_energy * (through - v * update)), tolerance);
+  check_near(without.y, rounded(2 / exact.update_energy * (v * update - residual)), tolerance);
+}
+
+TEST_CASE("over several blocks they are the formula's") {
+  std::mt19937_64 random(3);
+  check_formula(related(random, 1300, 40, 40, 2.0), 1e-12);
+}
+
+TEST_CASE("they are accurate where the score alone would do with less") {
+  std::mt19937_64 random(10);
+  for (const double condition : {1e2, 1e4, 5e6})
+    for (const double noise : {1.0, 1e-3}) {
+      data at = related(random, 700, 8, 8, 0.0);
+      // Singular values from 1 to 1 / condition, in directions of no column's own.
+      const row_major turn = Eigen::HouseholderQR<row_major>(random_matrix(random, 8, 8)).householderQ();
+      const Eigen::VectorXd values = Eigen::VectorXd::NullaryExpr(
+          8, [&](index k) { return std::pow(condition, -static_cast<double>(k) / 7.0); });
+      at.x = at.x * values.asDiagonal() * turn;
+      at.y = at.x * random_matrix(random, 8, 8) + noise * random_matrix(random, 700, 8);
+      CAPTURE(condition);
+      CAPTURE(noise);
+      for (const solver method : {solver::automatic, solver::orthogonal})
+        check_formula(at, std::max(1e-10, 1e-15 * condition), {.method = method});
+    }
 }
 
 TEST_CASE("what the score does not change under, the gradients are orthogonal to") {
@@ -209,6 +234,10 @@ TEST_CASE("a score that is 1 whatever Y is has no gradient; dependent columns le
   check_near(result.y, full.y, 1e-12);
   CHECK(result.x.allFinite());
   CHECK(result.x.col(4).isZero(0.0));
+  dependent.resize(14, 3);
+  dependent << at.x.leftCols(2), row_major::Constant(14, 1, 4.0);
+  const row_major near = dependent + 0.1 * random_matrix(random, 14, 3);  // the update is what is fitted
+  CHECK(found(dependent, near, score::output).x.col(2).isZero(0.0));
 }
 
 TEST_CASE("huge, tiny and far-off data") {
@@ -222,6 +251,10 @@ TEST_CASE("huge, tiny and far-off data") {
     check_near(std::ldexp(1.0, power) * result.x, expected.x, 1e-13);
     check_near(result.y / 4.0, expected.y, 1e-13);
   }
+  const double scale = 0x1p660;  // gradients of their own sizes, though no double holds their ratio
+  const gradients apart = found(at.x / scale, scale * at.y, score::output);
+  check_near(apart.x / scale, expected.x, 1e-13);
+  check_near(scale * apart.y, expected.y, 1e-13);
   data far = at;
   far.x.array() += 1e6, far.y.array() -= 1e6;
   const gradients result = found(far.x, far.y, score::output);

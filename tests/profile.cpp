@@ -297,7 +297,8 @@ TEST_CASE("a mask goes with each batch") {
   masked.add(b);
   masked.add(b, token_mask(std::vector<bool>(50, false)));
   stack kept;
-  for (const row_major& h : a) kept.push_back(layerwise_test::rows_of(h, token_mask::skip_first(30, 10).rows(30)));
+  for (const row_major& h : a)
+    kept.push_back(layerwise_test::rows_of(h, token_mask::skip_first(30, 10).rows(30)));
   by_hand.add(kept);
   by_hand.add(b);
   CHECK(masked.tokens() == 77);

@@ -36,8 +36,8 @@ using layerwise::token_mask;
 using layerwise_test::check_throws;
 using layerwise_test::near;
 using layerwise_test::random_matrix;
-using layerwise_test::rows_of;
 using layerwise_test::row_major;
+using layerwise_test::rows_of;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -131,6 +132,38 @@ TEST_CASE("a rank-3 array is hidden states by any of its axes") {
         hidden_states_view<float>(nullptr, {0, 0, 0}, {1, 1, 1}, 3);
       },
       "a layer axis of 0, 1 or 2", "3", "hidden states");
+}
+
+template <class T, class... Arguments>
+concept viewable = requires(Arguments&&... arguments) {
+  strided_view<T>(std::forward<Arguments>(arguments)..., 2, 3);
+};
+static_assert(viewable<const double, std::vector<double>&> && viewable<const double, std::span<double>>);
+static_assert(!viewable<const double, std::vector<double>>);  // gone before it is read
+
+TEST_CASE("memory that is not aligned to its elements is refused") {
+  alignas(8) std::array<std::byte, 100> memory{};
+  for (const auto& [type, size] : std::vector<std::pair<scalar_type, int>>{{scalar_type::float64, 8},
+                                                                           {scalar_type::float32, 4},
+                                                                           {scalar_type::float16, 2},
+                                                                           {scalar_type::bfloat16, 2}}) {
+    const auto view_at = [&, of = type](int offset) {
+      return layerwise::make_view(of, static_cast<const void*>(memory.data() + offset), 2, 2, 2, 1);
+    };
+    CHECK_NOTHROW(view_at(size));
+    check_throws<layerwise::unsupported_error>([&] { view_at(size / 2); },
+                                               "an address that is a multiple of " + std::to_string(size),
+                                               "one that is not", "memory of a matrix");
+  }
+}
+
+TEST_CASE("rank 3 without an element has its layers, wherever it is") {
+  for (const auto type : {scalar_type::float64, scalar_type::bfloat16}) {
+    const auto layers =
+        layerwise::make_layers(type, static_cast<const void*>(nullptr), {3, 0, 6}, {0, 6, 1}, 0);
+    REQUIRE(layers.size() == 3);
+    std::visit([](const auto& layer) { CHECK((layer.rows() == 0 && layer.cols() == 6)); }, layers[2]);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // layerwise-profile: the layer profile of a dump of hidden states, as a table, as CSV or JSON, and as a
 // picture.
 
-#include "default_dump.hpp"
 #include "input_error.hpp"
 #include "layer_stack.hpp"
 #include "measure.hpp"
@@ -75,10 +74,6 @@ std::string title_of(const layer_stack& stack) {
 }
 
 void run(options asked) {
-  if (asked.files.empty()) {
-    asked.files.push_back(default_dump());
-    say("no file given, so this is the example dump {}", asked.files.front());
-  }
   std::vector<tensor_file> files;
   for (const auto& path : asked.files) files.push_back(open_tensor_file(path));
   const auto stack = stack_layers(std::move(files), asked.stack);

@@ -48,7 +48,7 @@ command_line read_command_line(int argc, char** argv) {
                                                 layerwise::version_minor, layerwise::version_patch));
   app.add_option("files", o.files,
                  "Dumps of hidden states h_0 ... h_L: .safetensors (F64, F32, F16, BF16)\n"
-                 "or .npy (f8, f4, f2). Without one, the example dump of a small decoder")
+                 "or .npy (f8, f4, f2)")
       ->type_name("FILE");
 
   const std::string input = "Input", measurement = "Measurement", output = "Output";
@@ -80,8 +80,7 @@ command_line read_command_line(int argc, char** argv) {
   app.add_flag("--last-only", o.last_only, "Use only the last token of each sequence")->group(input);
 
   app.add_flag_callback(
-         "--no-centering", [&o] {
-    o.profile.centering = layerwise::centering::none; },
+         "--no-centering", [&o] { o.profile.centering = layerwise::centering::none; },
          "Don't centre the columns before linearity is scored")
       ->group(measurement);
   add_choice(app, "--method", o.profile.method,
@@ -112,7 +111,8 @@ command_line read_command_line(int argc, char** argv) {
   app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check([](const std::string& name) {
-    return name.ends_with(".svg") || name.ends_with(".png") ? "" : "expected a name ending in .svg or .png";
+        return name.ends_with(".svg") || name.ends_with(".png") ? ""
+                                                                : "expected a name ending in .svg or .png";
       })
       ->type_name("FILE")
       ->group(output);
@@ -127,6 +127,7 @@ command_line read_command_line(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    if (o.files.empty()) throw CLI::RequiredError("FILE");  // after the complaints about what is there
   } catch (const CLI::ParseError& error) {
     result.exit_status = app.exit(error);
   }

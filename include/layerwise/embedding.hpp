@@ -64,19 +64,31 @@ concept eigen_dense = requires(const M& m) {
   probe_eigen(m);
 };
 
-/// An Eigen expression with memory behind it: Matrix, Map, Ref, Block ...
+/// An Eigen expression with memory behind it: Matrix, Map, Ref, Block ... (Some have the flag, but no
+/// data().)
 template <class M>
-concept eigen_direct = eigen_dense<M> && bool(M::Flags& Eigen::DirectAccessBit);
+concept eigen_direct = eigen_dense<M> && bool(M::Flags& Eigen::DirectAccessBit) && requires(const M& m) {
+  m.data();
+  m.innerStride();
+  m.outerStride();
+};
 
-/// An Eigen expression that is computed when it is read: A + B, A * B, A.cast<float>() ...
+/// An Eigen expression that is computed when it is read: A + B, A * B, A.cast<float>(), A(rows, cols) ...
 template <class M>
-concept eigen_lazy = eigen_dense<M> && !bool(M::Flags & Eigen::DirectAccessBit);
+concept eigen_lazy = eigen_dense<M> && !eigen_direct<M>;
+
+/// True for Eigen objects that own their elements, or may: a Ref to const keeps a copy of what does not fit
+/// it.
+template <class M>
+constexpr bool eigen_owns = std::derived_from<M, Eigen::PlainObjectBase<typename M::PlainObject>>;
+template <class M, int options, class Stride>
+constexpr bool eigen_owns<Eigen::Ref<const M, options, Stride>> = true;
 
 }  // namespace detail
 
 template <detail::eigen_direct M>
 struct embedding_traits<M> {
-  static constexpr bool is_view = !std::derived_from<M, Eigen::PlainObjectBase<typename M::PlainObject>>;
+  static constexpr bool is_view = !detail::eigen_owns<M>;
   static auto* data(M& m) { return m.data(); }
   static const typename M::Scalar* data(const M& m) { return m.data(); }
   static index rows(const M& m) { return m.rows(); }

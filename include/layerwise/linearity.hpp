@@ -82,7 +82,7 @@ struct linear_map {
     detail::row_block out(reader.rows(), weight.cols());
     detail::parallel_chunks(reader.rows(), 64, [&](index first, index count) {
       detail::row_block rows(count, reader.cols());
-      for (index i = 0; i < count; ++i) reader.read(first + i, &rows(i, 0));
+      for (index i = 0; i < count; ++i) reader.read(first + i, rows.data() + i * rows.cols());
       out.middleRows(first, count) = (rows * weight).rowwise() + bias;
     });
     return out;
@@ -139,7 +139,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   return out;
 }
 
-inline bool has_variance(const pair_moments& m) { return m.second.diagonal().maxCoeff() > 0.0; }
+inline bool has_variance(const pair_moments& m) { return m.second.diagonal().maxCoeff() > least_energy; }
 
 /// How messages name the two operands and their difference.
 struct operand_names {
@@ -228,13 +228,13 @@ inline constexpr operand_names residual_names{"before", "after"};
 /// order of the rows.
 ///
 /// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a
-/// matrix is empty or X or Y has no variance. Rank deficiency is no error: see linearity_result::rank,
-/// and linearity_result::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one
-/// Cholesky factorization; where that is not accurate to options.tolerance (conditions from about 1e3
-/// on), a second pass over the data for the residual, 4 n d^2 flops; where that is not either (from
-/// about 1e6 on), a Householder factorization, about 6 n d^2 flops at a third of the rate; and at last
-/// one or two passes in double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up
-/// to a condition of 1e12.
+/// matrix is empty or X or Y has no variance. Columns of X that are more than 1e140 times smaller than its
+/// largest count as constant. Rank deficiency is no error: see linearity_result::rank, and
+/// linearity_result::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky
+/// factorization; where that is not accurate to options.tolerance (conditions from about 1e3 on), a second
+/// pass over the data for the residual, 4 n d^2 flops; where that is not either (from about 1e6 on), a
+/// Householder factorization, about 6 n d^2 flops at a third of the rate; and at last one or two passes in
+/// double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);

@@ -58,24 +58,44 @@ add_gradient_row open_gradient(const shape& expected, G& gradient, std::string_v
   };
 }
 
+/// Makes a solution that is good for the score good for the gradient: the score's error is quadratic in that
+/// of A, the gradient's linear. Solutions of Cholesky are corrected until X explains no more of the residual
+/// than rounding.
+inline void polish(const scaled_problem& problem, const pair_data& data, regression& fit) {
+  if (fit.method != solver::cholesky) return;
+  // By the derivation in least_squares.hpp the energy of X (a~ - a*) is about theta times the bound of
+  // certificate 1.
+  const indices all = first_indices(problem.size());
+  const double theta =
+      2.0 * problem.inflation(all).squaredNorm() * problem.gamma() * fit.condition * fit.condition;
+  constexpr double small = 1e-20;  // 1e-10 of the gradient
+  if (theta * fit.residual_error <= small * fit.residual_energy) return;
+  Eigen::MatrixXd factor = problem.gram(), nothing(problem.size(), 0);
+  if (!eliminate(factor, nothing)) return;
+  const scaled_problem::certificate certificate(problem, all, eigenvalues_of_gram(factor).smallest);
+  regression corrected = fit;  // the score stays what it was
+  for (int step = 0; step < 4; ++step)
+    if (correct(problem, certificate, factor, data, corrected) <= small) break;
+  fit.solution = std::move(corrected.solution);
+}
+
 /// Adds factor * ds/dX and factor * ds/dY. One pass over the data, 4 n d^2 flops.
-inline void add_score_gradients(const pair_moments& m, const regression& fit, const pair_data& data,
-                                explained what, double factor, const add_gradient_row& to_x,
-                                const add_gradient_row& to_y) {
+inline void add_score_gradients(const pair_moments& m, regression fit, const pair_data& data, explained what,
+                                double factor, const add_gradient_row& to_x, const add_gradient_row& to_y) {
   const scaled_problem problem(m);
   if (fit.rank == problem.degrees_of_freedom()) return;  // any Y at all scores 1
-  const double energy = energy_of(m, fit, what);
+  polish(problem, data, fit);
+  const double energy = energy_of(m, fit, what);  // in units of the target
   const double unexplained = std::min(1.0, fit.residual_energy / energy);
-  const double unit = 2.0 * factor * m.target_scale / energy;  // energies are in units of the target
+  const double unit = 2.0 * factor / energy;
   const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();
 
   // A, with rows of 0 for the live columns of X that it leaves out.
+  const indices& live = problem.live();  // ascending
   Eigen::MatrixXd a = Eigen::MatrixXd::Zero(problem.size(), targets);
-  for (index k = 0; k < fit.rank; ++k) {
-    const auto& live = problem.live();  // ascending
+  for (index k = 0; k < fit.rank; ++k)
     a.row(std::lower_bound(live.begin(), live.end(), fit.solution.kept[k]) - live.begin()) =
         fit.solution.a.row(k);
-  }
   packed_block weight, weight_transposed, tokens, residual_transposed;
   pack(a, weight);
   pack_transposed(a, weight_transposed);
@@ -94,29 +114,26 @@ inline void add_score_gradients(const pair_moments& m, const regression& fit, co
     add_products(1.0, {{residual_transposed, weight_transposed, through_a}});
 
     parallel_chunks(count, 16, [&](index first, index length) {
-      Eigen::VectorXd about_mean = Eigen::VectorXd::Zero(d), of_x = Eigen::VectorXd::Zero(d + lanes),
-                      of_y = Eigen::VectorXd::Zero(targets + lanes);
+      Eigen::VectorXd about_mean(d), of_x(d + lanes), of_y = Eigen::VectorXd::Zero(targets + lanes);
       for (index i = first; i < first + length; ++i) {
+        about_mean.setZero();
         of_x.setZero();
         for (index j = 0; j < problem.size(); ++j) {
-          const double scale =
-              m.target_scale / m.x_scale * problem.norm()[j];  // from x's units to the target's
-          about_mean[problem.live()[j]] = x(i, j) * scale;
-          of_x[problem.live()[j]] = through_a(i, j) / scale;
+          about_mean[live[j]] = x(i, j) * problem.norm()[j] / m.x_scale * m.target_scale;
+          of_x[live[j]] = unit * through_a(i, j) / problem.norm()[j] * m.x_scale;
+          // A of the output is that of the update, plus 1.
+          if (m.target_is_update && what == explained::output)
+            of_x[live[j]] += unit * residual(i, live[j]) * m.target_scale;
         }
         for (index c = 0; c < targets; ++c) {
-          const double r = residual(i, c);
           double to_explain = target(i, c);
-          if (m.target_is_update) {
-            of_x[c] += r;  // A of the output is that of the update, plus 1
-            if (what == explained::output) to_explain += about_mean[c];
-          } else if (what == explained::update) {
-            to_explain -= about_mean[c];
-          }
-          if (what == explained::update) of_x[c] -= unexplained * to_explain;
-          of_y[c] = unit * (unexplained * to_explain - r);
+          if (what == explained::output && m.target_is_update) to_explain += about_mean[c];
+          if (what == explained::update && !m.target_is_update) to_explain -= about_mean[c];
+          of_y[c] = unit * (unexplained * to_explain - residual(i, c)) * m.target_scale;
+          // R A^T - (1 - s) D with the A of the output, which is that of the update, plus 1.
+          if (what == explained::update)
+            of_x[c] -= m.target_is_update ? of_y[c] : unit * unexplained * to_explain * m.target_scale;
         }
-        of_x *= unit;
         const index token = data.rows[static_cast<std::size_t>(done + i)];
         if (to_x) to_x(token, of_x.data());
         if (to_y) to_y(token, of_y.data());
@@ -158,13 +175,16 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
 /// gradient_x: n_tokens x d_x, gradient_y: n_tokens x d_y, of any scalar type, computed in double and rounded
 /// once; or nullptr. They must not overlap x and y. Rows that the mask leaves out are not touched.
 ///
-/// They are orthogonal to the ones and (each to its own matrix) to X and Y, as the score does not change
-/// under translation and scaling. Where X's columns are dependent the score has no gradient with respect to
-/// X; this one is that of the columns that were kept. Where there are not more tokens than dimensions any Y
-/// scores 1, and both are 0.
+/// They are right to about 1e-10, or where that is more to the rounding of X's condition, 1e-15 times it.
+/// They are right to about 1e-10, or to 1e-15 times X's condition where that is more. They are orthogonal to
+/// the ones and (each to its own matrix) to X and Y, as the score does not change under translation and
+/// scaling. A constant column of X gets 0. Where columns are dependent A is not unique, and the score has no
+/// gradient with respect to X: this is the formula for one of the solutions. Where there are not more tokens
+/// than dimensions any Y scores 1, and both gradients are 0.
 ///
 /// Errors as linearity(); shape_error for a gradient of another shape, non_finite_error for a factor that is
-/// not finite. Nothing has been added then. Costs linearity() and another pass over the data, 4 n d^2 flops.
+/// not finite. Nothing has been added then. Costs linearity() and another pass over the data, 4 n d^2 flops;
+/// from conditions of about 1e2 on one or two more.
 template <embedding_matrix X, embedding_matrix Y, gradient_or_none GradientX, gradient_or_none GradientY>
 linearity_result linearity_and_gradient(const X& x, const Y& y, GradientX&& gradient_x,
                                         GradientY&& gradient_y, double factor = 1.0,

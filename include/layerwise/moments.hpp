@@ -140,6 +140,10 @@ struct column_frame {
   }
 };
 
+/// A column of less energy, in scaled units, counts as constant: squares near the least numbers have lost
+/// digits.
+inline constexpr double least_energy = 0x1p-960;
+
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
 /// output y or the update r = y - x. Centred or not, as asked. t is in units of 1 / target_scale.
 struct pair_moments {

@@ -72,6 +72,11 @@ class strided_view {
   }
   /// The same, contiguous and row-major.
   strided_view(std::span<T> elements, index rows, index cols) : strided_view(elements, rows, cols, cols, 1) {}
+  /// A temporary container, whose elements would be gone, is refused.
+  template <std::ranges::contiguous_range R, class... Strides>
+  requires(!std::is_lvalue_reference_v<R> && !std::ranges::borrowed_range<R>)
+      strided_view(R&&, index, index, Strides...)
+  = delete;
 
   /// A view that may write is a view that may read.
   operator strided_view<const scalar>() const requires(!std::is_const_v<T>) {
@@ -212,14 +217,17 @@ template <class Void>
 requires std::is_void_v<Void>
 using view_of_memory = std::conditional_t<std::is_const_v<Void>, any_view, any_writable_view>;
 
-/// The view of memory whose scalar type is `type`; strides in elements. Throws as strided_view.
-template <class Void>
-view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index cols, index row_stride,
-                               index col_stride) {
-  const auto as = [&](auto tag) -> view_of_memory<Void> {
+namespace detail {
+
+/// body(T*) for the scalar type T of memory. Throws unsupported_error where no T can be.
+template <class Void, class Body>
+auto with_scalar(scalar_type type, Void* data, const Body& body) {
+  const auto as = [&](auto tag) {
     using scalar = typename decltype(tag)::type;
-    using element = std::conditional_t<std::is_const_v<Void>, const scalar, scalar>;
-    return strided_view<element>(static_cast<element*>(data), rows, cols, row_stride, col_stride);
+    if (reinterpret_cast<std::uintptr_t>(data) % alignof(scalar) != 0)
+      fail<unsupported_error>(text("an address that is a multiple of ", alignof(scalar)), "one that is not",
+                              {.operand = "memory of a matrix"});
+    return body(static_cast<std::conditional_t<std::is_const_v<Void>, const scalar, scalar>*>(data));
   };
   switch (type) {
     case scalar_type::float64:
@@ -233,18 +241,28 @@ view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index c
   }
 }
 
+}  // namespace detail
+
+/// The view of memory whose scalar type is `type`; strides in elements. Throws as strided_view, and
+/// unsupported_error for memory that is not aligned to its elements.
+template <class Void>
+view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index cols, index row_stride,
+                               index col_stride) {
+  return detail::with_scalar(type, data, [&](auto* elements) -> view_of_memory<Void> {
+    return strided_view(elements, rows, cols, row_stride, col_stride);
+  });
+}
+
 /// The layers of a rank-3 array whose scalar type is `type`; axes as in hidden_states_view.
 template <class Void>
 std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, const std::array<index, 3>& sizes,
                                               const std::array<index, 3>& strides, std::size_t layer_axis) {
-  std::vector<view_of_memory<Void>> layers;
-  std::visit(
-      [&](const auto& all) {
-        for (const auto& layer : hidden_states_view(all.data(), sizes, strides, layer_axis))
-          layers.push_back(layer);
-      },
-      make_view(type, data, 1, 1, 1, 1));
-  return layers;
+  return detail::with_scalar(type, data, [&](auto* elements) {
+    std::vector<view_of_memory<Void>> layers;
+    for (const auto& layer : hidden_states_view(elements, sizes, strides, layer_axis))
+      layers.push_back(layer);
+    return layers;
+  });
 }
 
 }  // namespace layerwise

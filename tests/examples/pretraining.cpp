@@ -2,6 +2,7 @@
 
 #include "claims.hpp"
 #include "corpus.hpp"
+#include "decoder.hpp"
 #include "input_error.hpp"
 #include "measure.hpp"
 #include "model.hpp"
@@ -308,6 +309,74 @@ TEST_CASE("options without meaning are refused") {
   CHECK_THROWS_AS(attempt(short_text, {}), layerwise_profile::input_error);
   CHECK_THROWS_AS(corpus(folder.path / "nothing"), layerwise_profile::input_error);
   CHECK_THROWS_AS(decoder({.layers = 1, .width = 10, .heads = 2, .hidden = 4}), std::invalid_argument);
+}
+
+/// The weights of a file as the Eigen decoder reads them, in libtorch's model.
+std::shared_ptr<decoder> load_safetensors(const std::string& path, const model_shape& shape) {
+  const layerwise_profile::tensor_file file = layerwise_profile::open_tensor_file(path);
+  const auto tensor = [&](const std::string& name) {
+    for (const layerwise_profile::tensor& t : file.tensors)
+      if (t.name == name)
+        return at::from_blob(const_cast<std::byte*>(t.bytes.data()),
+                             std::vector<std::int64_t>(t.shape.begin(), t.shape.end()), at::kHalf)
+            .to(at::kFloat);
+    throw std::runtime_error("no tensor " + name);
+  };
+  auto model = std::make_shared<decoder>(shape);
+  const at::NoGradGuard no_gradients;
+  auto parameters = model->named_parameters();
+  parameters["embedding"].copy_(tensor("embedding"));
+  parameters["final_norm"].copy_(tensor("norm"));
+  for (std::int64_t l = 0; l < shape.layers; ++l) {
+    const auto of = [&](const char* name) { return tensor("layers." + std::to_string(l) + "." + name); };
+    const auto to = [&](const char* name) { return parameters["layers_" + std::to_string(l) + "_" + name]; };
+    to("attention_norm").copy_(of("attention.norm"));
+    to("attention_qkv").copy_(at::cat({of("attention.q"), of("attention.k"), of("attention.v")}));
+    to("attention_output").copy_(of("attention.output"));
+    to("feed_norm").copy_(of("feed_forward.norm"));
+    to("feed_gate_up").copy_(at::cat({of("feed_forward.gate"), of("feed_forward.up")}));
+    to("feed_down").copy_(of("feed_forward.down"));
+  }
+  return model;
+}
+
+void check_same_model(const std::string& path, const model_shape& shape, const std::string& text) {
+  const at::NoGradGuard no_gradients;
+  const auto reference = load_safetensors(path, shape);
+  at::Tensor ids = at::empty({1, static_cast<std::int64_t>(text.size())}, at::kLong);
+  for (std::size_t i = 0; i < text.size(); ++i)
+    ids.data_ptr<std::int64_t>()[i] = static_cast<unsigned char>(text[i]);
+  const model_output expected = reference->forward(ids);
+
+  const live_model::decoder model(path);
+  REQUIRE(model.layers() == shape.layers);
+  REQUIRE(model.width() == shape.width);
+  const auto tokens = static_cast<live_model::index>(text.size());
+  std::vector<live_model::matrix> states(static_cast<std::size_t>(shape.layers) + 1,
+                                         live_model::matrix(tokens, model.width()));
+  model.run(text, states);
+  const auto check = [](const live_model::matrix& found, const at::Tensor& values) {
+    const at::Tensor flat = values.contiguous();
+    const Eigen::Map<const live_model::matrix> exact(flat.data_ptr<float>(), found.rows(), found.cols());
+    CHECK((found - exact).cwiseAbs().maxCoeff() < 1e-4f * std::max(1.0f, exact.cwiseAbs().maxCoeff()));
+  };
+  for (std::size_t l = 0; l < states.size(); ++l) check(states[l], expected.states[l]);
+  check(model.logits(states.back()), expected.logits);
+}
+
+TEST_CASE("the Eigen decoder of examples/live_model has libtorch's states and logits") {
+  const scratch_folder folder;
+  const auto model = make_model();
+  {
+    const at::NoGradGuard no_gradients;
+    for (at::Tensor& p : model->parameters()) p.mul_(p.dim() > 1 ? 20 : 1).add_(at::randn_like(p) * 0.05);
+  }
+  write_safetensors(*model, folder.path / "random.safetensors");
+  check_same_model(folder.path / "random.safetensors", tiny, sample_text(3));
+
+  std::string text(128, ' ');
+  std::ifstream(EXAMPLE_DATA "/persuasion.txt").read(text.data(), 128);
+  check_same_model(EXAMPLE_DATA "/byte_decoder.safetensors", {}, text);
 }
 
 }  // namespace

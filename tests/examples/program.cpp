@@ -473,19 +473,6 @@ TEST_CASE("memory does not grow with the tokens") {
   CHECK(large < small + 4096);
 }
 
-TEST_CASE("with no file the example dump is profiled, and named") {
-  if (!std::filesystem::exists(LAYERWISE_PROFILE_DEFAULT_DUMP)) {
-    MESSAGE("no example dump here");
-    return;
-  }
-  const auto result = run({});
-  CHECK(result.status == 0);
-  CHECK(contains(result.errors, "no file given, so this is the example dump"));
-  CHECK_FALSE(contains(result.errors, "warning"));
-  CHECK_FALSE(contains(result.errors, "note"));
-  CHECK(contains(result.output, "96 dimensions"));
-}
-
 TEST_CASE("the plot is drawn, whatever the names in it") {
   const temporary_folder folder;
   if (!run_process({"gnuplot", "--version"})) {

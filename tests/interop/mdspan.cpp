@@ -133,4 +133,23 @@ TEST_CASE("std::mdspan of rank 3 is hidden states") {
 }
 #endif
 
+/// Rows from the last one to the first: element (0, 0) is not where the memory begins.
+struct upside_down : span_like<const double, 2> {
+  struct last_row_first {
+    const upside_down* of;
+    int operator()(int i, int j) const { return (of->sizes[0] - 1 - i) * of->sizes[1] + j; }
+  };
+  last_row_first mapping() const { return {this}; }
+  int stride(std::size_t axis) const { return axis == 0 ? -sizes[1] : 1; }
+};
+
+TEST_CASE("a layout may have its first element anywhere") {
+  const auto states = make_states<double>(2, 30, 4);
+  const row_major x = states[0].colwise().reverse(), y = states[1].colwise().reverse();
+  const auto over = [](const row_major& m) {
+    return upside_down{{m.data(), {static_cast<int>(m.rows()), static_cast<int>(m.cols())}, {}}};
+  };
+  check_pair(over(x), over(y), states[0], states[1]);
+}
+
 }  // namespace

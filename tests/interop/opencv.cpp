@@ -91,9 +91,11 @@ TEST_CASE("what cv::Mat may hold but layerwise does not read is refused, and nam
       "a cv::Mat of 2 dimensions", "3", "cv::Mat");
   check_throws<shape_error>([&] { layers_of(cv::Mat(10, 4, CV_32F)); }, "a cv::Mat of 3 dimensions", "2",
                             "cv::Mat");
+  check_throws<shape_error>([&] { score(cv::Mat()); }, "a cv::Mat of 2 dimensions", "0", "cv::Mat");
   cv::Mat broken(4, 3, CV_64F);
   broken.step.p[0] = 28;
-  check_throws<unsupported_error>([&] { score(broken); }, "steps of whole elements of 8 bytes", "28", "cv::Mat");
+  check_throws<unsupported_error>([&] { score(broken); }, "steps of whole elements of 8 bytes", "28",
+                                  "cv::Mat");
 }
 
 }  // namespace

@@ -116,6 +116,11 @@ TEST_CASE("what libtorch may hold but layerwise does not read is refused, and na
         score(torch::ones({5, 4}, torch::kMeta));
       },
       "a tensor in memory of the CPU (see Tensor::cpu)", "meta", "at::Tensor");
+  check_throws<unsupported_error>(
+      [&] {
+        score(torch::_efficientzerotensor({5, 4}));
+      },
+      "values in memory (see Tensor::clone)", "zeros without any", "at::Tensor");
   const torch::Tensor negative = torch::imag(torch::ones({5, 4}, torch::kComplexDouble).conj());
   REQUIRE(negative.is_neg());
   check_throws<unsupported_error>([&] { score(negative); },

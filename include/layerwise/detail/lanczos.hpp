@@ -35,7 +35,7 @@ inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eige
 
 /// The largest eigenvalue of a symmetric positive semidefinite operator, by Lanczos with full
 /// reorthogonalization: an estimate from below, iterated until it moves by less than 1e-4 of itself a step,
-/// 40 steps at most. Deterministic.
+/// which is no bound on its error (3 % have been seen), 40 steps at most. Deterministic.
 template <class Operator>
 double largest_eigenvalue(index size, const Operator& apply) {
   const index steps = std::min<index>(size, 40);

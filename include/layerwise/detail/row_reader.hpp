@@ -107,17 +107,18 @@ template <eigen_lazy M>
 class row_reader<M> {
  public:
   explicit row_reader(const M& m)
-      : rows_(m.rows()), cols_(m.cols()), evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(m)) {}
+      : expression_(std::make_unique<M>(m)),
+        evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(*expression_)) {}
 
-  index rows() const { return rows_; }
-  index cols() const { return cols_; }
+  index rows() const { return expression_->rows(); }
+  index cols() const { return expression_->cols(); }
 
   void read(index row, double* out) const {
-    for (index j = 0; j < cols_; ++j) out[j] = to_double(evaluator_->coeff(row, j));
+    for (index j = 0; j < cols(); ++j) out[j] = to_double(evaluator_->coeff(row, j));
   }
 
  private:
-  index rows_, cols_;
+  std::unique_ptr<M> expression_;  // a copy, for good: evaluators may refer to what they evaluate
   std::unique_ptr<Eigen::internal::evaluator<M>> evaluator_;
 };
 

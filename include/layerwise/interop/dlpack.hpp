@@ -48,11 +48,12 @@ struct dlpack_layout {
                               dlpack_place);
     if (t.ndim != static_cast<int>(rank))
       fail<shape_error>(text("a tensor of rank ", rank), text("rank ", t.ndim), dlpack_place);
-    index compact = 1;
+    std::uint64_t compact = 1;  // may overflow for sizes that no memory has
     for (std::size_t axis = rank; axis-- > 0;) {
       sizes[axis] = static_cast<index>(t.shape[axis]);
-      strides[axis] = t.strides == nullptr ? compact : static_cast<index>(t.strides[axis]);
-      compact *= sizes[axis];
+      strides[axis] =
+          t.strides == nullptr ? static_cast<index>(compact) : static_cast<index>(t.strides[axis]);
+      compact *= static_cast<std::uint64_t>(sizes[axis]);
     }
   }
 };
@@ -98,7 +99,7 @@ struct embedding_traits<DLManagedTensor> {
 
 /// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first
 /// counts tokens. Throws unsupported_error for another scalar type or device, shape_error for another
-/// rank or axis.
+/// rank or axis. The views do not keep the tensor.
 inline std::vector<any_view> layers_of(const DLTensor& t, std::size_t layer_axis = 0) {
   return detail::dlpack_layers<const void>(t, layer_axis);
 }

@@ -37,6 +37,21 @@ void require_strides(const M& m) {
     fail<unsupported_error>("a layout with strides", "one that has none", {.operand = "mdspan"});
 }
 
+/// Where element (0, ..., 0) is; a layout may have it anywhere.
+template <mdspan_like M>
+typename M::element_type* first_element(const M& m) {
+  typename M::element_type* const data = m.data_handle();
+  if constexpr (requires { m.mapping(); })
+    for (std::size_t axis = 0; axis < M::rank(); ++axis)
+      if (m.extent(axis) == 0) return data;
+  if constexpr (M::rank() == 2 && requires { m.mapping()(0, 0); })
+    return data + m.mapping()(0, 0);
+  else if constexpr (M::rank() == 3 && requires { m.mapping()(0, 0, 0); })
+    return data + m.mapping()(0, 0, 0);
+  else
+    return data;
+}
+
 }  // namespace detail
 
 /// Rank 2: n_tokens x d. Elements may be const; any layout that has strides. Throws unsupported_error where
@@ -48,7 +63,7 @@ requires(M::rank() == 2) struct embedding_traits<M> {
     detail::require_strides(m);
     const auto size = [&](std::size_t axis) { return static_cast<index>(m.extent(axis)); };
     const auto stride = [&](std::size_t axis) { return static_cast<index>(m.stride(axis)); };
-    return {m.data_handle(), size(0), size(1), stride(0), stride(1)};
+    return {detail::first_element(m), size(0), size(1), stride(0), stride(1)};
   }
 };
 
@@ -64,7 +79,7 @@ requires(M::rank() == 3) hidden_states_view<typename M::element_type> layers_of(
     sizes[axis] = static_cast<index>(m.extent(axis));
     strides[axis] = static_cast<index>(m.stride(axis));
   }
-  return {m.data_handle(), sizes, strides, layer_axis};
+  return {detail::first_element(m), sizes, strides, layer_axis};
 }
 
 }  // namespace layerwise

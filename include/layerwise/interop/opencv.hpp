@@ -54,8 +54,8 @@ struct opencv_layout {
 
 template <class Void>
 auto opencv_view(const cv::Mat& m) {
-  const scalar_type type = opencv_scalar(m);
   const opencv_layout<2> layout(m);
+  const scalar_type type = opencv_scalar(m);
   return make_view(type, static_cast<Void*>(m.data), layout.sizes[0], layout.sizes[1], layout.strides[0],
                    layout.strides[1]);
 }
@@ -64,7 +64,7 @@ auto opencv_view(const cv::Mat& m) {
 
 /// Two dimensions: rows are tokens. A submatrix keeps the steps of what it is part of. Throws
 /// unsupported_error for other types, more channels or broken steps, shape_error for another number of
-/// dimensions.
+/// dimensions. A cv::Mat that is not const may be written to, also where it is a part of one that is.
 template <std::derived_from<cv::Mat> M>
 struct embedding_traits<M> {
   static any_view view(const M& m) { return detail::opencv_view<const void>(m); }
@@ -73,16 +73,17 @@ struct embedding_traits<M> {
 
 /// Three dimensions: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two
 /// the first counts tokens. Throws unsupported_error for other types or more channels, shape_error for
-/// another number of dimensions or another axis.
+/// another number of dimensions or another axis. The views do not keep the matrix: m.clone() as an argument
+/// is gone at the end of the statement.
 inline std::vector<any_view> layers_of(const cv::Mat& m, std::size_t layer_axis = 0) {
-  const scalar_type type = detail::opencv_scalar(m);
   const detail::opencv_layout<3> layout(m);
+  const scalar_type type = detail::opencv_scalar(m);
   return make_layers(type, static_cast<const void*>(m.data), layout.sizes, layout.strides, layer_axis);
 }
 /// The same, to write to.
 inline std::vector<any_writable_view> layers_of(cv::Mat& m, std::size_t layer_axis = 0) {
-  const scalar_type type = detail::opencv_scalar(m);
   const detail::opencv_layout<3> layout(m);
+  const scalar_type type = detail::opencv_scalar(m);
   return make_layers(type, static_cast<void*>(m.data), layout.sizes, layout.strides, layer_axis);
 }
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 /// @file
@@ -25,6 +26,9 @@ inline scalar_type torch_scalar(const at::Tensor& t) {
   if (!t.defined()) fail<unsupported_error>("a tensor", "an undefined one", torch_place);
   if (t.layout() != c10::kStrided)
     fail<unsupported_error>("a tensor with strides", text("layout ", t.layout()), torch_place);
+  if (t.is_nested()) fail<unsupported_error>("a tensor of one shape", "a nested one", torch_place);
+  if (t._is_zerotensor())
+    fail<unsupported_error>("values in memory (see Tensor::clone)", "zeros without any", torch_place);
   if (!t.device().is_cpu())
     fail<unsupported_error>("a tensor in memory of the CPU (see Tensor::cpu)", text(t.device()), torch_place);
   if (t.is_neg())
@@ -59,19 +63,29 @@ struct torch_layout {
   }
 };
 
+/// Where the first element is. For a mere read later versions of libtorch have a function of its own, which
+/// does not make a lazy copy a real one.
+template <class Void, class Tensor>
+Void* torch_data(const Tensor& t) {
+  if constexpr (std::is_const_v<Void> && requires { t.const_data_ptr(); })
+    return t.const_data_ptr();
+  else
+    return t.data_ptr();
+}
+
 template <class Void>
 auto torch_view(const at::Tensor& t) {
   const scalar_type type = torch_scalar(t);
   const torch_layout<2> layout(t);
-  return make_view(type, static_cast<Void*>(t.data_ptr()), layout.sizes[0], layout.sizes[1],
-                   layout.strides[0], layout.strides[1]);
+  return make_view(type, torch_data<Void>(t), layout.sizes[0], layout.sizes[1], layout.strides[0],
+                   layout.strides[1]);
 }
 
 template <class Void>
 auto torch_layers(const at::Tensor& t, std::size_t layer_axis) {
   const scalar_type type = torch_scalar(t);
   const torch_layout<3> layout(t);
-  return make_layers(type, static_cast<Void*>(t.data_ptr()), layout.sizes, layout.strides, layer_axis);
+  return make_layers(type, torch_data<Void>(t), layout.sizes, layout.strides, layer_axis);
 }
 
 }  // namespace detail
@@ -88,7 +102,8 @@ struct embedding_traits<at::Tensor> {
 
 /// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first
 /// counts tokens. Throws unsupported_error for an undefined tensor, another scalar type, device or
-/// layout, shape_error for another rank or axis, or a stride of 0.
+/// layout, shape_error for another rank or axis, or a stride of 0. The views do not keep the tensor:
+/// t.to(type) as an argument is gone at the end of the statement.
 inline std::vector<any_view> layers_of(const at::Tensor& t, std::size_t layer_axis = 0) {
   return detail::torch_layers<const void>(t, layer_axis);
 }
