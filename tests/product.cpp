@@ -21,9 +21,11 @@ namespace {
 using layerwise::index;
 using layerwise::detail::add_products;
 using layerwise::detail::pack;
+using layerwise::detail::pack_transposed;
 using layerwise::detail::packed_block;
 using layerwise::detail::product_tile;
 using layerwise::detail::unpack;
+using layerwise::detail::unpack_transposed;
 using namespace layerwise_test;
 
 packed_block packed(const row_major& m) {
@@ -94,21 +96,51 @@ TEST_CASE("a smaller c takes the first columns of a and b, and may be the lower 
     }
 }
 
+Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic> exact_product(const Eigen::MatrixXd& x) {
+  return x.cast<long double>().transpose() * x.cast<long double>();
+}
+
 TEST_CASE("a block that shrinks and grows keeps its padding clear") {
   std::mt19937_64 random(2);
   packed_block block;
   for (const index cols : {50, 3, 49, 24}) {
-    const row_major m = random_matrix(random, 5 + cols, cols);
+    const Eigen::MatrixXd m = random_matrix(random, 5 + cols, cols);
+    const auto check = [&](const Eigen::MatrixXd& expected) {
+      CHECK(block.rows() == expected.rows());
+      CHECK(block.cols() == expected.cols());
+      for (index j = 0; j < block.padded_cols(); ++j)
+        for (index i = 0; i < expected.rows(); ++i)
+          CHECK(block.at(j)[i * block.row_stride()] == (j < expected.cols() ? expected(i, j) : 0.0));
+    };
     pack(m, block);
-    CHECK(block.rows() == m.rows());
-    CHECK(block.cols() == cols);
-    for (index j = 0; j < block.padded_cols(); ++j)
-      for (index i = 0; i < m.rows(); ++i)
-        CHECK(block.at(j)[i * block.row_stride()] == (j < cols ? m(i, j) : 0.0));
-    row_major back = row_major::Zero(m.rows(), cols);
+    check(m);
+    Eigen::MatrixXd back = Eigen::MatrixXd::Zero(m.rows(), cols);
     unpack(block, back);
     CHECK(back == m);
+    pack_transposed(m, block);
+    check(m.transpose());
+    Eigen::MatrixXd around = Eigen::MatrixXd::Zero(m.rows() + 1, cols + 2);  // a part of a larger one
+    unpack_transposed(block, around.block(1, 1, m.rows(), cols));
+    CHECK(around.block(1, 1, m.rows(), cols) == m);
+    CHECK(around.squaredNorm() == doctest::Approx(m.squaredNorm()));
   }
+}
+
+TEST_CASE("sums taken in parts are the same sums, more accurately") {
+  std::mt19937_64 random(4);
+  // Positive numbers: errors of a long sum have something to grow with.
+  const Eigen::MatrixXd x = random_matrix(random, 5000, 30).cwiseAbs();
+  const auto a = packed(x);
+  const auto exact = exact_product(x);
+  const auto error = [&](index rows_at_once) {
+    Eigen::MatrixXd c = Eigen::MatrixXd::Zero(30, 30);
+    add_products(1.0, {{a, a, c, false, rows_at_once}});
+    return static_cast<double>((c.cast<long double>() - exact).norm() / exact.norm());
+  };
+  const double whole = error(std::numeric_limits<index>::max());
+  CHECK(whole < 1e-14);
+  CHECK(error(64) < whole / 2.0);
+  CHECK(error(1) < 1e-14);
 }
 
 #if defined(_OPENMP) && !defined(LAYERWISE_PRODUCTS_BY_BLAS)

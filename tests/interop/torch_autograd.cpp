@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -361,7 +362,7 @@ torch::Tensor explained_share(const torch::Tensor& x, const torch::Tensor& y) {
 TEST_CASE("the linearity scores and their gradients are those of autograd through a QR factorization") {
   for (const std::int64_t tokens : {40, 700})
     for (const std::int64_t dims : {5, 30}) {
-      torch::manual_seed(tokens + dims);
+      torch::manual_seed(static_cast<std::uint64_t>(tokens + dims));
       const auto leaf = [&] { return torch::randn({tokens, dims}, torch::kFloat64).requires_grad_(); };
       const torch::Tensor x = leaf(), noise = leaf();
       const torch::Tensor y = (torch::tanh(x) + 0.3 * noise).detach().requires_grad_();
