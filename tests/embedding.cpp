@@ -375,6 +375,7 @@ TEST_CASE("the culprit among a row's values is named") {
                                  "finite values", "nan", "x, layer 1, row 0, column 0");
 }
 
+#if !defined(__clang__) || __clang_major__ >= 16  // older ones do not compile libstdc++'s std::views
 /// Layers made when they are asked for, as a view's transformation.
 const auto chosen_rows = [](const row_major& h) { return h(std::array<int, 3>{2, 0, 1}, Eigen::seq(0, 3)); };
 const auto converted = [](const row_major& h) -> Eigen::Ref<const Eigen::MatrixXd> { return h; };
@@ -396,6 +397,7 @@ TEST_CASE("expressions that are gone when they have been opened are read as they
   static_assert(!hidden_states<decltype(layers | std::views::transform(converted))>);
   static_assert(hidden_states<std::vector<Eigen::Ref<const Eigen::MatrixXd>>>);
 }
+#endif
 
 TEST_CASE("parts of a matrix by sequences of indices, with or without memory of their own form") {
   std::mt19937_64 random(21);

@@ -89,7 +89,9 @@ TEST_CASE("the gradients are those of differences in quad precision") {
   for (const double noise : {3.0, 0.1, 1e-4})
     for (const double offset : {0.0, 100.0})
       for (const centering center : {centering::columns, centering::none})
-        for (const auto& [d_x, d_y] : std::vector<std::pair<index, index>>{{3, 3}, {4, 2}, {1, 3}}) {
+        for (const auto& dimensions : std::vector<std::pair<index, index>>{{3, 3}, {4, 2}, {1, 3}}) {
+          const index d_x = dimensions.first,
+                      d_y = dimensions.second;  // clang 14 captures no structured bindings
           CAPTURE(noise);
           CAPTURE(offset);
           CAPTURE(d_x);

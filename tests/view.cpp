@@ -143,15 +143,16 @@ static_assert(!viewable<const double, std::vector<double>>);  // gone before it 
 
 TEST_CASE("memory that is not aligned to its elements is refused") {
   alignas(8) std::array<std::byte, 100> memory{};
-  for (const auto& [type, size] : std::vector<std::pair<scalar_type, int>>{{scalar_type::float64, 8},
-                                                                           {scalar_type::float32, 4},
-                                                                           {scalar_type::float16, 2},
-                                                                           {scalar_type::bfloat16, 2}}) {
+  for (const auto& element : std::vector<std::pair<scalar_type, int>>{{scalar_type::float64, 8},
+                                                                      {scalar_type::float32, 4},
+                                                                      {scalar_type::float16, 2},
+                                                                      {scalar_type::bfloat16, 2}}) {
+    const auto [type, size] = element;
     const auto view_at = [&, of = type](int offset) {
       return layerwise::make_view(of, static_cast<const void*>(memory.data() + offset), 2, 2, 2, 1);
     };
     CHECK_NOTHROW(view_at(size));
-    check_throws<layerwise::unsupported_error>([&] { view_at(size / 2); },
+    check_throws<layerwise::unsupported_error>([&, half = size / 2] { view_at(half); },
                                                "an address that is a multiple of " + std::to_string(size),
                                                "one that is not", "memory of a matrix");
   }
