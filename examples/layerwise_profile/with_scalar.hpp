@@ -12,7 +12,7 @@ namespace layerwise_profile {
 /// type becomes a type of the program.
 template <class Function>
 decltype(auto) with_scalar(data_type type, Function&& function) {
-  switch (type) {  // NOLINT(bugprone-branch-clone): the branches differ in the type
+  switch (type) {  // NOLINTBEGIN(bugprone-branch-clone): the branches differ in the type
     case data_type::f64:
       return function(double());
     case data_type::f32:
@@ -23,7 +23,7 @@ decltype(auto) with_scalar(data_type type, Function&& function) {
       return function(Eigen::bfloat16());
     default:
       throw std::logic_error("with_scalar: not a profilable element type");
-  }
+  }  // NOLINTEND(bugprone-branch-clone)
 }
 
 }  // namespace layerwise_profile

@@ -26,7 +26,7 @@ class weights_file {
     Number value{};
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (code != std::errc() || end != text.data() + text.size() || !(value > 0))
-      reject(file_.path, "expected a number > 0 as \"{}\" of its metadata, got \"{}\"", name, text);
+      reject(file_.path, R"(expected a number > 0 as "{}" of its metadata, got "{}")", name, text);
     return value;
   }
 

@@ -80,9 +80,9 @@ concept eigen_lazy = eigen_dense<M> && !eigen_direct<M>;
 /// True for Eigen objects that own their elements, or may: a Ref to const keeps a copy of what does not fit
 /// it.
 template <class M>
-constexpr bool eigen_owns = std::derived_from<M, Eigen::PlainObjectBase<typename M::PlainObject>>;
+inline constexpr bool eigen_owns = std::derived_from<M, Eigen::PlainObjectBase<typename M::PlainObject>>;
 template <class M, int options, class Stride>
-constexpr bool eigen_owns<Eigen::Ref<const M, options, Stride>> = true;
+inline constexpr bool eigen_owns<Eigen::Ref<const M, options, Stride>> = true;
 
 }  // namespace detail
 

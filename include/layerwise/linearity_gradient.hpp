@@ -79,6 +79,42 @@ inline void polish(const scaled_problem& problem, const pair_data& data, regress
   fit.solution = std::move(corrected.solution);
 }
 
+/// What the gradients of one token are made of.
+class score_gradient {
+ public:
+  score_gradient(const scaled_problem& problem, explained what, double unexplained, double unit)
+      : problem_(problem), m_(problem.moments()), what_(what), unexplained_(unexplained), unit_(unit) {}
+
+  /// of_x and of_y, from row i of the scaled x, of the target, of its residual R and of R A^T. of_x is 0
+  /// before.
+  void row(index i, const Eigen::MatrixXd& x, const Eigen::MatrixXd& target, const Eigen::MatrixXd& residual,
+           const Eigen::MatrixXd& through_a, double* of_x, double* of_y) const {
+    const bool is_output = what_ == explained::output;
+    for (index c = 0; c < target.cols(); ++c) of_y[c] = target(i, c);  // what is to be explained, so far
+    for (index j = 0; j < problem_.size(); ++j) {
+      const index k = problem_.live()[j];
+      of_x[k] = unit_ * through_a(i, j) / problem_.norm()[j] * m_.x_scale;
+      if (m_.target_is_update != is_output) continue;
+      // The target is the other one of y and y - x; and A of the output is that of the update, plus 1.
+      const double about_mean = x(i, j) * problem_.norm()[j] / m_.x_scale * m_.target_scale;
+      of_y[k] += is_output ? about_mean : -about_mean;
+      if (is_output) of_x[k] += unit_ * residual(i, k) * m_.target_scale;
+    }
+    for (index c = 0; c < target.cols(); ++c) {
+      const double share = unexplained_ * of_y[c];
+      of_y[c] = unit_ * (share - residual(i, c)) * m_.target_scale;
+      // R A^T - (1 - s) D with A of the output.
+      if (!is_output) of_x[c] -= m_.target_is_update ? of_y[c] : unit_ * share * m_.target_scale;
+    }
+  }
+
+ private:
+  const scaled_problem& problem_;
+  const pair_moments& m_;
+  explained what_;
+  double unexplained_, unit_;
+};
+
 /// Adds factor * ds/dX and factor * ds/dY. One pass over the data, 4 n d^2 flops.
 inline void add_score_gradients(const pair_moments& m, regression fit, const pair_data& data, explained what,
                                 double factor, const add_gradient_row& to_x, const add_gradient_row& to_y) {
@@ -86,8 +122,8 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
   if (fit.rank == problem.degrees_of_freedom()) return;  // any Y at all scores 1
   polish(problem, data, fit);
   const double energy = energy_of(m, fit, what);  // in units of the target
-  const double unexplained = std::min(1.0, fit.residual_energy / energy);
-  const double unit = 2.0 * factor / energy;
+  const score_gradient gradient(problem, what, std::min(1.0, fit.residual_energy / energy),
+                                2.0 * factor / energy);
   const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();
 
   // A, with rows of 0 for the live columns of X that it leaves out.
@@ -112,28 +148,11 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
     through_a.setZero(count, problem.size());
     pack_transposed(residual, residual_transposed);
     add_products(1.0, {{residual_transposed, weight_transposed, through_a}});
-
     parallel_chunks(count, 16, [&](index first, index length) {
-      Eigen::VectorXd about_mean(d), of_x(d + lanes), of_y = Eigen::VectorXd::Zero(targets + lanes);
+      Eigen::VectorXd of_x(d + lanes), of_y = Eigen::VectorXd::Zero(targets + lanes);
       for (index i = first; i < first + length; ++i) {
-        about_mean.setZero();
         of_x.setZero();
-        for (index j = 0; j < problem.size(); ++j) {
-          about_mean[live[j]] = x(i, j) * problem.norm()[j] / m.x_scale * m.target_scale;
-          of_x[live[j]] = unit * through_a(i, j) / problem.norm()[j] * m.x_scale;
-          // A of the output is that of the update, plus 1.
-          if (m.target_is_update && what == explained::output)
-            of_x[live[j]] += unit * residual(i, live[j]) * m.target_scale;
-        }
-        for (index c = 0; c < targets; ++c) {
-          double to_explain = target(i, c);
-          if (what == explained::output && m.target_is_update) to_explain += about_mean[c];
-          if (what == explained::update && !m.target_is_update) to_explain -= about_mean[c];
-          of_y[c] = unit * (unexplained * to_explain - residual(i, c)) * m.target_scale;
-          // R A^T - (1 - s) D with the A of the output, which is that of the update, plus 1.
-          if (what == explained::update)
-            of_x[c] -= m.target_is_update ? of_y[c] : unit * unexplained * to_explain * m.target_scale;
-        }
+        gradient.row(i, x, target, residual, through_a, of_x.data(), of_y.data());
         const index token = data.rows[static_cast<std::size_t>(done + i)];
         if (to_x) to_x(token, of_x.data());
         if (to_y) to_y(token, of_y.data());

@@ -200,9 +200,32 @@ struct product_kernel {
   }
 };
 
+/// The tile of a product whose first element is (row, column).
+inline void add_tile(double alpha, product& of, index row, index column) {
+  using kernel = product_kernel;
+  const index last_row = std::min(of.c.rows(), row + product_tile);
+  const index last_column = std::min(of.c.cols(), column + product_tile);
+  alignas(64) double sums[kernel::rows * kernel::columns];
+  const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns>> block(sums);
+  for (index j = column; j < last_column; j += kernel::columns)
+    for (index i = row; i < last_row; i += kernel::rows) {
+      if (of.lower_only && i + kernel::rows <= j) continue;  // above the diagonal
+      auto c = of.c.block(i, j, std::min<index>(kernel::rows, last_row - i),
+                          std::min<index>(kernel::columns, last_column - j));
+      for (index k = 0; k < of.a.rows(); k += of.rows_at_once) {
+        kernel::run(std::min(of.rows_at_once, of.a.rows() - k), of.a.at(i) + k * kernel::stride,
+                    of.b.at(j) + k * kernel::stride, sums);
+        if (c.rows() == kernel::rows && c.cols() == kernel::columns)
+          // C is not in the cache: with all sizes known, its loads are under way together.
+          c.topLeftCorner<kernel::rows, kernel::columns>() += alpha * block;
+        else
+          c += alpha * block.topLeftCorner(c.rows(), c.cols());
+      }
+    }
+}
+
 /// All products at once: their tiles are shared out together.
 inline void add_products(double alpha, std::vector<product> products) {
-  using kernel = product_kernel;
   struct tile {
     std::size_t product;
     index row, column;
@@ -212,29 +235,9 @@ inline void add_products(double alpha, std::vector<product> products) {
     for (index j = 0; j < products[p].c.cols(); j += product_tile)
       for (index i = 0; i < products[p].c.rows(); i += product_tile)
         if (!products[p].lower_only || j <= i) tiles.push_back({p, i, j});
-
   parallel_for(static_cast<index>(tiles.size()), [&](index t) {
     const tile& here = tiles[static_cast<std::size_t>(t)];
-    product& of = products[here.product];
-    const index last_row = std::min(of.c.rows(), here.row + product_tile);
-    const index last_column = std::min(of.c.cols(), here.column + product_tile);
-    alignas(64) double sums[kernel::rows * kernel::columns];
-    for (index j = here.column; j < last_column; j += kernel::columns)
-      for (index i = here.row; i < last_row; i += kernel::rows) {
-        if (of.lower_only && i + kernel::rows <= j) continue;  // above the diagonal
-        const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns>> block(sums);
-        auto c = of.c.block(i, j, std::min<index>(kernel::rows, last_row - i),
-                            std::min<index>(kernel::columns, last_column - j));
-        for (index k = 0; k < of.a.rows(); k += of.rows_at_once) {
-          kernel::run(std::min(of.rows_at_once, of.a.rows() - k), of.a.at(i) + k * kernel::stride,
-                      of.b.at(j) + k * kernel::stride, sums);
-          if (c.rows() == kernel::rows && c.cols() == kernel::columns)
-            // C is not in the cache: with all sizes known, its loads are under way together.
-            c.topLeftCorner<kernel::rows, kernel::columns>() += alpha * block;
-          else
-            c += alpha * block.topLeftCorner(c.rows(), c.cols());
-        }
-      }
+    add_tile(alpha, products[here.product], here.row, here.column);
   });
 }
 
