@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include "command_line_parts.hpp"
+
 #include <layerwise/version.hpp>
 
 #include <fmt/format.h>
@@ -10,28 +12,6 @@
 #include <memory>
 
 namespace layerwise_profile {
-namespace {
-
-/// Help in two columns that fit a terminal of 110.
-class help_formatter : public CLI::Formatter {
- public:
-  help_formatter() { column_width(38); }
-};
-
-/// Adds an option whose values are words: --name {word,word}.
-template <class Target, class Value>
-CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,
-                        const std::map<std::string, Value>& words, const std::string& help) {
-  std::string list;
-  for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;
-  return app
-      .add_option_function<std::string>(
-          name, [&target, words](const std::string& word) { target = words.at(word); }, help)
-      ->check(CLI::IsMember(words).description(""))
-      ->type_name(list);
-}
-
-}  // namespace
 
 command_line read_command_line(int argc, char** argv) {
   command_line result;

@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include "command_line_parts.hpp"
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -11,23 +13,8 @@
 namespace pretraining {
 namespace {
 
-class help_formatter : public CLI::Formatter {
- public:
-  help_formatter() { column_width(38); }
-};
-
-/// Adds an option whose values are words.
-template <class Value>
-CLI::Option* add_choice(CLI::App& app, const std::string& name, Value& target,
-                        const std::map<std::string, Value>& words, const std::string& help) {
-  std::string list;
-  for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;
-  return app
-      .add_option_function<std::string>(
-          name, [&target, words](const std::string& word) { target = words.at(word); }, help)
-      ->check(CLI::IsMember(words).description(""))
-      ->type_name(list);
-}
+using layerwise_profile::add_choice;
+using layerwise_profile::help_formatter;
 
 /// An integer from `lowest` on.
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::int64_t& target, std::int64_t lowest,

@@ -180,7 +180,7 @@ class scaled_problem {
     certificate(const scaled_problem& problem, const indices& kept, double smallest_eigenvalue)
         : p_(problem.inflation(kept)),
           target_noise_(problem.moments_.target_noise),
-          gamma_(rounding_of(problem.moments_.tokens, problem.size(), 2.0)),
+          gamma_(problem.gamma()),
           lambda_(0.5 * smallest_eigenvalue),
           theta_(p_.squaredNorm() * gamma_ / lambda_) {}
 
@@ -276,13 +276,17 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
   });
 }
 
-/// Certificate 2: the energy of the residual that `fit` leaves in the data, and what else X explains of it,
-/// by the factor L of the moments. Corrects the energy, its error and the solution. Returns the share of the
-/// residual's energy that X explained of it. 4 n d^2 flops.
-inline double correct(const scaled_problem& problem, const scaled_problem::certificate& certificate,
-                      const Eigen::MatrixXd& factor, const pair_data& data, regression& fit) {
+/// What a pass over the data says of a solution a.
+struct correction {
+  Eigen::VectorXd energy;     ///< of each column of the residual
+  Eigen::VectorXd projected;  ///< what X explains of it
+  Eigen::MatrixXd step;       ///< to be added to a, for X to explain no more
+};
+
+/// By the factor L of the moments. 4 n d^2 flops.
+inline correction correct(const scaled_problem& problem, const Eigen::MatrixXd& factor, const pair_data& data,
+                          const Eigen::MatrixXd& a) {
   const index n = static_cast<index>(data.rows.size());
-  Eigen::MatrixXd& a = fit.solution.a;
   packed_block packed_a, columns, tokens, packed_r;
   pack(a, packed_a);
   Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), x, r;
@@ -300,14 +304,9 @@ inline double correct(const scaled_problem& problem, const scaled_problem::certi
     energy += column_energies(r);
   }
   substitute_forward(factor, gradient);
-  const Eigen::VectorXd projected = column_energies(gradient);
-  fit.residual_energy = energy_left(energy, projected);
-  fit.residual_error =
-      certificate.of_residual(a, energy, projected) + update_rounding(problem.moments(), fit.residual_energy);
+  Eigen::VectorXd projected = column_energies(gradient);
   substitute_back(factor, gradient);
-  a += gradient;
-  const double total = energy.sum();
-  return total > 0.0 ? projected.sum() / total : 0.0;
+  return {std::move(energy), std::move(projected), std::move(gradient)};
 }
 
 /// Empty if the factorization breaks down or the certificate does not hold. A residual energy not certain to
@@ -330,8 +329,14 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   out.residual_energy = energy_left(problem.moments().target_energy, explained);
   substitute_back(factor, a);
   out.residual_error = certificate.of_moments(a) + update_rounding(problem.moments(), out.residual_energy);
+  if (data != nullptr && !(out.residual_error <= allowed)) {  // certificate 2
+    const auto [energy, projected, step] = correct(problem, factor, *data, a);
+    out.residual_energy = energy_left(energy, projected);
+    out.residual_error = certificate.of_residual(a, energy, projected) +
+                         update_rounding(problem.moments(), out.residual_energy);
+    a += step;
+  }
   out.solution = problem.solution(std::move(a), kept);
-  if (data != nullptr && !(out.residual_error <= allowed)) correct(problem, certificate, factor, *data, out);
   return out;
 }
 

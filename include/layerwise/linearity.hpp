@@ -177,10 +177,7 @@ std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linear
   moments.add(x, y, options.mask, names.x, names.y);
   pair_moments m = extract_pair(moments, options, what, names);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
-  const pair_data data{[&](index layer, index row, double* out) {
-                         layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
-                       },
-                       rows};
+  const pair_data data{read_pair(x_rows, y_rows), rows};
   regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), &data);
   return {std::move(m), std::move(fit)};
 }

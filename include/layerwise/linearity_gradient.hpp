@@ -72,11 +72,11 @@ inline void polish(const scaled_problem& problem, const pair_data& data, regress
   if (theta * fit.residual_error <= small * fit.residual_energy) return;
   Eigen::MatrixXd factor = problem.gram(), nothing(problem.size(), 0);
   if (!eliminate(factor, nothing)) return;
-  const scaled_problem::certificate certificate(problem, all, eigenvalues_of_gram(factor).smallest);
-  regression corrected = fit;  // the score stays what it was
-  for (int step = 0; step < 4; ++step)
-    if (correct(problem, certificate, factor, data, corrected) <= small) break;
-  fit.solution = std::move(corrected.solution);
+  for (int step = 0; step < 4; ++step) {
+    const correction found = correct(problem, factor, data, fit.solution.a);
+    fit.solution.a += found.step;
+    if (found.projected.sum() <= small * found.energy.sum()) break;
+  }
 }
 
 /// What the gradients of one token are made of.
@@ -174,10 +174,7 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
       open_gradient(shape_of(y_rows), gradient_y, "gradient of " + std::string(names.y));
   const auto [m, fit] = regress(x, y, options, what, names);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
-  const pair_data data{[&](index layer, index row, double* out) {
-                         layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
-                       },
-                       rows};
+  const pair_data data{read_pair(x_rows, y_rows), rows};
   add_score_gradients(m, fit, data, what, factor, to_x, to_y);
   return make_result(fit, m, what);
 }
@@ -194,7 +191,6 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
 /// gradient_x: n_tokens x d_x, gradient_y: n_tokens x d_y, of any scalar type, computed in double and rounded
 /// once; or nullptr. They must not overlap x and y. Rows that the mask leaves out are not touched.
 ///
-/// They are right to about 1e-10, or where that is more to the rounding of X's condition, 1e-15 times it.
 /// They are right to about 1e-10, or to 1e-15 times X's condition where that is more. They are orthogonal to
 /// the ones and (each to its own matrix) to X and Y, as the score does not change under translation and
 /// scaling. A constant column of X gets 0. Where columns are dependent A is not unique, and the score has no

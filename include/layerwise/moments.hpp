@@ -177,6 +177,11 @@ struct pair_moments {
 
 /// Reads row `row` of layer `layer` as double.
 using read_layer_row = std::function<void(index layer, index row, double* out)>;
+/// Layer 0 is X, layer 1 is Y. The readers must live on.
+template <class X, class Y>
+read_layer_row read_pair(const row_reader<X>& x, const row_reader<Y>& y) {
+  return [&x, &y](index layer, index row, double* out) { layer == 0 ? x.read(row, out) : y.read(row, out); };
+}
 /// Sees a block of raw rows of the pair l, layers l - 1 and l. Empty: nobody looks.
 using observe_pair =
     std::function<void(index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y)>;
@@ -700,13 +705,10 @@ class cross_moments {
       require_dimensions(x_dimensions(), x_rows.cols(), x_name);
       require_dimensions(y_dimensions(), y_rows.cols(), y_name);
     }
-    const auto read = [&](index layer, index row, double* out) {
-      layer == 0 ? x_rows.read(row, out) : y_rows.read(row, out);
-    };
     const auto where = [&](index layer) { return place{.operand = layer == 0 ? x_name : y_name}; };
     detail::moment_chain fresh =
         first ? detail::moment_chain({x_rows.cols(), y_rows.cols()}) : detail::moment_chain();
-    (first ? fresh : chain_).add(read, mask.rows(x_rows.rows()), true, where);
+    (first ? fresh : chain_).add(detail::read_pair(x_rows, y_rows), mask.rows(x_rows.rows()), true, where);
     if (first) chain_ = std::move(fresh);
   }
 

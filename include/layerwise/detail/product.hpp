@@ -68,7 +68,6 @@ class packed_block {
   // A BLAS wants plain rows.
   index row_stride() const { return padded_cols(); }
   double* at(index j) { return data_.get() + j; }
-  const double* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
   auto matrix() const {
     return Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
                       Eigen::OuterStride<>>(data_.get(), rows_, cols_, Eigen::OuterStride<>(row_stride()));
@@ -76,8 +75,8 @@ class packed_block {
 #else
   index row_stride() const { return width; }
   double* at(index j) { return data_.get() + j / width * width * rows_ + j % width; }
-  const double* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
 #endif
+  const double* at(index j) const { return const_cast<packed_block*>(this)->at(j); }
 
  private:
   struct release {

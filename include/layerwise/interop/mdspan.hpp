@@ -41,9 +41,8 @@ void require_strides(const M& m) {
 template <mdspan_like M>
 typename M::element_type* first_element(const M& m) {
   typename M::element_type* const data = m.data_handle();
-  if constexpr (requires { m.mapping(); })
-    for (std::size_t axis = 0; axis < M::rank(); ++axis)
-      if (m.extent(axis) == 0) return data;
+  for (std::size_t axis = 0; axis < M::rank(); ++axis)
+    if (m.extent(axis) == 0) return data;
   if constexpr (M::rank() == 2 && requires { m.mapping()(0, 0); })
     return data + m.mapping()(0, 0);
   else if constexpr (M::rank() == 3 && requires { m.mapping()(0, 0, 0); })

@@ -37,10 +37,17 @@ inline c10::ScalarType torch_result_type(at::TensorList states) {
   return type;
 }
 
-/// The type a gradient waits in: rounded to 16 bits it could underflow before the backward pass has
-/// multiplied it by what a loss is scaled with.
-inline c10::ScalarType torch_gradient_type(const at::Tensor& h) {
-  return c10::promoteTypes(h.scalar_type(), c10::ScalarType::Float);
+/// Zeros to add a gradient to, at least of float32: rounded to 16 bits it could underflow before the backward
+/// pass has multiplied it by what a loss is scaled with.
+inline at::Tensor torch_gradient_of(const at::Tensor& h) {
+  const auto type = c10::promoteTypes(h.scalar_type(), c10::ScalarType::Float);
+  return at::zeros(h.sizes(), h.options().dtype(type).requires_grad(false));
+}
+
+/// Of rank 3 the first two axes as one. Throws unsupported_error for what torch.hpp does not read.
+inline at::Tensor torch_rows(const at::Tensor& t) {
+  torch_scalar(t);
+  return t.dim() == 3 ? t.flatten(0, 1) : t;
 }
 
 inline at::Tensor torch_scalar_of(double value, at::TensorList states) {
@@ -84,12 +91,11 @@ struct torch_penalty : torch::autograd::Function<torch_penalty<Regularizer>> {
     torch::autograd::variable_list wanted;
     at::Tensor unwanted;  // one for all layers: its sums mean nothing
     for (const at::Tensor& h : states) {
-      const auto type = h.options().dtype(torch_gradient_type(h)).requires_grad(false);
       if (h.requires_grad()) {
-        gradients.push_back(at::zeros(h.sizes(), type));
+        gradients.push_back(torch_gradient_of(h));
         wanted.push_back(gradients.back());
       } else {
-        if (!unwanted.defined()) unwanted = at::zeros(h.sizes(), type);
+        if (!unwanted.defined()) unwanted = torch_gradient_of(h);
         gradients.push_back(unwanted);
         wanted.emplace_back();
       }
@@ -109,11 +115,9 @@ struct torch_penalty : torch::autograd::Function<torch_penalty<Regularizer>> {
 struct torch_linearity : torch::autograd::Function<torch_linearity> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& y, explained what, const linearity_options& options) {
-    const auto gradient_of = [](const at::Tensor& t) {
-      if (!t.requires_grad()) return at::Tensor();
-      return at::zeros(t.sizes(), t.options().dtype(torch_gradient_type(t)).requires_grad(false));
-    };
-    at::Tensor of_x = gradient_of(x), of_y = gradient_of(y);
+    at::Tensor of_x, of_y;
+    if (x.requires_grad()) of_x = torch_gradient_of(x);
+    if (y.requires_grad()) of_y = torch_gradient_of(y);
     const auto score = [&](auto&& to_x, auto&& to_y) {
       const operand_names names = what == explained::output ? pair_names : residual_names;
       return score_and_gradient(x, y, to_x, to_y, 1.0, options, what, names).score;
@@ -133,11 +137,7 @@ struct torch_linearity : torch::autograd::Function<torch_linearity> {
 
 inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, explained what,
                               const linearity_options& options) {
-  const auto rows = [](const at::Tensor& t) {
-    torch_scalar(t);
-    return t.dim() == 3 ? t.flatten(0, 1) : t;
-  };
-  const at::Tensor x_rows = rows(x), y_rows = rows(y);
+  const at::Tensor x_rows = torch_rows(x), y_rows = torch_rows(y);
   if (at::GradMode::is_enabled() && (x_rows.requires_grad() || y_rows.requires_grad()))
     return torch_linearity::apply(x_rows, y_rows, what, options);
   return torch_scalar_of(what == explained::output ? linearity_score(x_rows, y_rows, options)
@@ -173,10 +173,7 @@ inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, explaine
 template <torch_regularizer Regularizer>
 at::Tensor penalty(const Regularizer& regularizer, at::TensorList states, const token_mask& mask = {}) {
   std::vector<at::Tensor> rows;
-  for (const at::Tensor& h : states) {
-    detail::torch_scalar(h);
-    rows.push_back(h.dim() == 3 ? h.flatten(0, 1) : h);
-  }
+  for (const at::Tensor& h : states) rows.push_back(detail::torch_rows(h));
   const bool is_recorded =
       at::GradMode::is_enabled() &&
       std::any_of(rows.begin(), rows.end(), [](const at::Tensor& h) { return h.requires_grad(); });
