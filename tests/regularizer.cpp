@@ -332,6 +332,120 @@ TEST_CASE("alpha moves JREG's weight between the layers") {
   CHECK_FALSE(g[4].isZero());
 }
 
+/// Calls f with each regularizer, of these layers.
+template <class F>
+void for_each_regularizer_with(const layerwise::layer_range& layers, const F& f) {
+  f(mse_regularizer{.lambda = 1, .layers = layers});
+  f(cosine_regularizer{.lambda = 1, .layers = layers});
+  f(jreg_regularizer{.lambda = 1, .alpha = 1, .layers = layers});
+}
+
+/// The value of the definition where, in the turn or step into each layer, one of the two is the row that it
+/// was at `frozen`.
+using pair_term = std::function<long double(const long_matrix& before, const long_matrix& after)>;
+
+long double sum_of_pairs(const long_states& h, const long_states& frozen, layerwise::stop_gradient stop,
+                         const std::vector<long double>& weights, const pair_term& term) {
+  using layerwise::stop_gradient;
+  long double sum = 0;
+  for (std::size_t l = 1; l < h.size(); ++l)
+    if (weights[l - 1] != 0)
+      sum += weights[l - 1] * term(stop == stop_gradient::before ? frozen[l - 1] : h[l - 1],
+                                   stop == stop_gradient::after ? frozen[l] : h[l]);
+  return sum;
+}
+
+TEST_CASE("some layers, and a constant on one side of each pair") {
+  using layerwise::layer_range;
+  using layerwise::stop_gradient;
+  std::mt19937 random(14);
+  const index last = 5, n = 4, d = 6;
+  const states h = random_states(random, last + 1, n, d);
+  const long_states exact = converted(h);
+  const pair_term step = [](const long_matrix& a, const long_matrix& b) { return steps({a, b}); };
+  const pair_term turn = [](const long_matrix& a, const long_matrix& b) { return turns({a, b}, {1}); };
+
+  const layer_range ranges[] = {{}, {.first = 2}, {.last = 3}, {.first = 2, .last = 4}, {.first = 5}, {1, 1}};
+  for (const layer_range& range : ranges)
+    for (const auto stop : {stop_gradient::none, stop_gradient::before, stop_gradient::after}) {
+      const auto from = static_cast<std::size_t>(range.first),
+                 to = static_cast<std::size_t>(range.last.value_or(last));
+      CAPTURE(from);
+      CAPTURE(to);
+      std::vector<long double> even(static_cast<std::size_t>(last), 0.L), soft = even, final_only = even;
+      const std::vector<long double> within = softmax_weights(to - from + 1, 0.8);
+      for (std::size_t l = from; l <= to; ++l) {
+        even[l - 1] = 1;
+        soft[l - 1] = within[l - from] / 2;
+      }
+      final_only[to - 1] = 0.5L;
+
+      // Layers that take no part are not looked at: neither their rows nor those of their gradients.
+      states broken = h;
+      for (std::size_t l = 0; l < broken.size(); ++l)
+        if (l + 1 < from || l > to) broken[l].setConstant(l % 2 == 0 ? 0 : infinity);
+
+      const auto check = [&](auto regularizer, const std::vector<long double>& weights,
+                             const pair_term& term) {
+        regularizer.reduction = reduction::sum;
+        regularizer.layers = range;
+        regularizer.stop_gradient = stop;
+        const auto definition = [&](const long_states& at) {
+          return regularizer.lambda * sum_of_pairs(at, exact, stop, weights, term);
+        };
+        states g(h.size(), row_major::Constant(n, d, 3));
+        const double value = regularizer.value_and_gradient(broken, g);
+        CHECK(value == near(static_cast<double>(definition(exact)), 1e-13));
+        CHECK(regularizer.value(broken) == value);
+        long_states expected = finite_differences(definition, h);
+        for (long_matrix& m : expected) m.array() += 3;
+        CHECK(largest_difference(g, expected) < 1e-9);
+        for (std::size_t l = 0; l < g.size(); ++l)
+          if (l + 1 < from || l > to) CHECK((g[l].array() == 3).all());
+      };
+      check(mse_regularizer{0.5}, even, step);
+      check(cosine_regularizer{0.75}, even, turn);
+      check(jreg_regularizer{2, 0.8}, soft, turn);
+      check(jreg_regularizer{2, infinity}, final_only, turn);
+      const std::vector<double> w =
+          jreg_regularizer{.lambda = 2, .alpha = 0.8, .layers = range}.weights(last);
+      REQUIRE(w.size() == soft.size());
+      for (std::size_t l = 0; l < w.size(); ++l)
+        CHECK(std::abs(w[l] - 2 * static_cast<double>(soft[l])) < 1e-15);
+    }
+
+  const std::pair<layer_range, std::string> refused[] = {
+      {{.first = 0}, "0 to 5"}, {{.first = 6}, "6 to 5"}, {{.last = 6}, "1 to 6"}, {{3, 2}, "3 to 2"}};
+  for (const auto& [range, got] : refused)
+    for_each_regularizer_with(range, [&, &expected = got](const auto& regularizer) {
+      states g(h.size(), row_major::Constant(n, d, 3));
+      check_throws<shape_error>([&] { (void)regularizer.value(h); }, "layers 1 <= first <= last <= 5",
+                                expected, "layers");
+      check_throws<shape_error>([&] { (void)regularizer.value_and_gradient(h, g); },
+                                "layers 1 <= first <= last <= 5", expected, "layers");
+      for (const row_major& m : g) CHECK((m.array() == 3).all());
+    });
+  check_throws<shape_error>(
+      [] {
+        (void)jreg_regularizer{1, 1}.weights(0);
+      },
+      "layers 1 <= first <= last <= 0", "1 to 0", "layers");
+}
+
+TEST_CASE("a schedule of lambda") {
+  const layerwise::linear_schedule warm_up{.from = 0.25, .to = 1.25, .begin = 10, .end = 20};
+  CHECK(warm_up(0) == 0.25);
+  CHECK(warm_up(10) == 0.25);
+  CHECK(warm_up(12.5) == 0.5);
+  CHECK(warm_up(19) == near(1.15));
+  CHECK(warm_up(20) == 1.25);
+  CHECK(warm_up(1e9) == 1.25);
+  const layerwise::linear_schedule at_once{.from = 2, .to = 3, .begin = 5, .end = 5};
+  CHECK(at_once(4.999) == 2);
+  CHECK(at_once(5) == 3);
+  CHECK(layerwise::linear_schedule{}(0) == 1);
+}
+
 TEST_CASE("gradients are added") {
   std::mt19937 random(7);
   const states h = random_states(random, 3, 6, 5), start = random_states(random, 3, 6, 5);

@@ -68,8 +68,8 @@ void add_training(CLI::App& app, options& o) {
       ->capture_default_str()
       ->type_name("X")
       ->group(penalty);
-  add_count(app, "--first-layer", p.first_layer, 1, "Of those that are penalized")->group(penalty);
-  app.add_option("--last-layer", p.last_layer, "Of those that are penalized; default: the model's last")
+  add_count(app, "--first-layer", p.layers.first, 1, "Of those that are penalized")->group(penalty);
+  app.add_option("--last-layer", p.layers.last, "Of those that are penalized; default: the model's last")
       ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()).description(""))
       ->type_name("N")
       ->group(penalty);

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <layerwise/regularizer.hpp>
+
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,16 +19,14 @@ enum class lambda_schedule {
 struct penalty_options {
   regularizer_kind kind = regularizer_kind::none;
   double lambda = 0;
-  double alpha = 0;              // jreg: how much late layers count; may be infinite
-  std::int64_t first_layer = 1;  // the layers whose step or turn is penalized, both ends included;
-  std::int64_t last_layer = -1;  // -1: the last one
+  double alpha = 0;                    // jreg: how much late layers count; may be infinite
+  layerwise::layer_range layers = {};  // those whose step or turn is penalized
   lambda_schedule schedule = lambda_schedule::constant;
   bool stop_gradient = false;  // a layer is drawn towards the one before, never the one before towards it
 };
 
 /// lambda times `share` times the regularizer of the states h_0 ... h_L. Throws layerwise::error for states
-/// that have no such value (a row of zeros, NaN) and std::invalid_argument for layers that the states don't
-/// have.
+/// that have no such value (a row of zeros, NaN) and for layers that they don't have.
 at::Tensor penalize(const penalty_options& options, double share, const std::vector<at::Tensor>& states);
 
 /// "jreg, lambda 4, alpha 1"; "none".

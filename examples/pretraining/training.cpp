@@ -43,8 +43,8 @@ double rate_of(const training_options& o, std::int64_t step) {
 }
 
 double lambda_share(const training_options& o, std::int64_t step) {
-  if (o.penalty.schedule == lambda_schedule::constant || step >= o.warm_up) return 1;
-  return static_cast<double>(step) / static_cast<double>(o.warm_up);
+  if (o.penalty.schedule == lambda_schedule::constant) return 1;
+  return layerwise::linear_schedule{.end = static_cast<double>(o.warm_up)}(static_cast<double>(step));
 }
 
 class optimizer {

@@ -18,6 +18,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <ranges>
 #include <type_traits>
 #include <utility>
@@ -29,6 +30,36 @@ namespace layerwise {
 enum class reduction {
   mean,  ///< over the tokens that take part
   sum,   ///< over the tokens that take part
+};
+
+/// Which of two neighbouring layers is a constant to the gradient.
+enum class stop_gradient {
+  none,    ///< each is drawn towards the other
+  before,  ///< h_{l-1}: a layer is drawn towards the one before it, never that one towards it
+  after,   ///< h_l: a layer is drawn towards the one after it
+};
+
+/// The layers l = first, ..., last whose step or turn from h_{l-1} to h_l takes part.
+struct layer_range {
+  index first = 1;                 ///< from 1 on
+  std::optional<index> last = {};  ///< up to L; empty: L
+};
+
+/// A weight that changes with the steps of a training: `from` up to step `begin`, `to` from step `end` on, on
+/// a line between them. Set a regularizer's lambda to it:
+///
+///     const layerwise::linear_schedule warm_up{.from = 0, .to = 0.5, .begin = 0, .end = 200};
+///     const layerwise::cosine_regularizer regularizer{.lambda = warm_up(step)};
+///
+/// For end <= begin it jumps to `to` at step `end`.
+struct linear_schedule {
+  double from = 0, to = 1;
+  double begin = 0, end = 0;
+
+  double operator()(double step) const {
+    if (step >= end) return to;
+    return step <= begin ? from : std::lerp(from, to, (step - begin) / (end - begin));
+  }
 };
 
 namespace detail {
@@ -44,7 +75,7 @@ class squared_step_term {
   /// The terms come as they are; the gradients are multiplied by `scale`.
   explicit squared_step_term(double scale) : scale_(scale) {}
 
-  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null.
+  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 where `before` is null.
   scaled_sum enter(index l, const double* before, const double* here, const row_sums& sums, index d,
                    index token) {
     scaled_sum step;
@@ -85,9 +116,9 @@ class turn_term {
   /// weights[l - 1] is the weight of layer l. The gradients are multiplied by `scale`.
   turn_term(std::vector<double> weights, double scale) : weights_(std::move(weights)), scale_(scale) {}
 
-  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 for l = 0, where `before` is null. A
-  /// row whose squares leave the range of double is divided by a power of two in place: its direction is all
-  /// that counts.
+  /// The term of layer l, for the token's rows in layers l - 1 and l; 0 where `before` is null. A row whose
+  /// squares leave the range of double is divided by a power of two in place: its direction is all that
+  /// counts.
   scaled_sum enter(index l, const double* before, double* here, row_sums sums, index d, index token) {
     row& own = at(l);
     own = {};
@@ -183,44 +214,58 @@ inline void require_finite(double value, std::string_view name) {
   if (!std::isfinite(value)) fail<non_finite_error>("a finite value", text(value), {.operand = name});
 }
 
+/// The range with its last layer, for states h_0 ... h_{layers}.
+inline std::pair<index, index> resolve(const layer_range& range, index layers) {
+  const std::pair<index, index> found{range.first, range.last.value_or(layers)};
+  if (!(1 <= found.first && found.first <= found.second && found.second <= layers))
+    fail<shape_error>(text("layers 1 <= first <= last <= ", layers), text(found.first, " to ", found.second),
+                      {.operand = "layers"});
+  return found;
+}
+
 /// lambda * (mean or sum over tokens of the term that make_term(L, scale) measures), in one pass over the
 /// data: token by token, all layers of a token before the next. Tokens are shared out in fixed chunks whose
 /// sums are added in order, so the result does not depend on the number of threads.
-template <class MakeTerm, hidden_states H, class... Gradients>
-double regularize(double lambda, reduction how, const MakeTerm& make_term, const token_mask& mask,
+template <class Regularizer, class MakeTerm, hidden_states H, class... Gradients>
+double regularize(const Regularizer& options, const MakeTerm& make_term, const token_mask& mask,
                   const H& states, Gradients&... gradients) {
-  require_finite(lambda, "lambda");
+  require_finite(options.lambda, "lambda");
   const auto layers = open_layers(states);
   const shape size = shape_of(layers.front());
   const auto writers = open_gradients(layers.size(), size, gradients...);
+  const index final_layer = static_cast<index>(layers.size()) - 1;
+  const auto [first_layer, last_layer] = resolve(options.layers, final_layer);
   const std::vector<index> tokens = mask.rows(size.rows);
   if (tokens.empty())
     fail<degenerate_input_error>("a mask that keeps a token", text("0 of ", size.rows),
                                  {.operand = "token_mask"});
 
   const index kept = static_cast<index>(tokens.size()), chunk = 16;
-  const index last = static_cast<index>(layers.size()) - 1;
-  const double scale = how == reduction::mean ? lambda / static_cast<double>(kept) : lambda;
-  const auto term_of_all = make_term(last, scale);
+  const double scale =
+      options.reduction == reduction::mean ? options.lambda / static_cast<double>(kept) : options.lambda;
+  const auto term_of_all = make_term(final_layer, scale);
   std::vector<scaled_sum> partial(static_cast<std::size_t>((kept + chunk - 1) / chunk));
-  parallel_chunks(kept, chunk, [&](index first, index count) {
+  parallel_chunks(kept, chunk, [&, origin = first_layer - 1, last = last_layer](index first, index count) {
     auto term = term_of_all;
     scaled_sum sum;
     row_block rows = row_block::Zero(3, size.cols + lanes);  // whole blocks
     for (index i = first; i < first + count; ++i) {
       const index token = tokens[static_cast<std::size_t>(i)];
       const index next = tokens[static_cast<std::size_t>(std::min(i + 2, kept - 1))];
-      const auto row = [&](index l) { return l < 0 || l > last ? nullptr : &rows(l % 3, 0); };
+      const auto row = [&](index l) { return l < origin || l > last ? nullptr : &rows(l % 3, 0); };
+      // The term of layer l sees h_{l-1} as a constant, or h_l, by not being there for the other.
       const auto add_gradient = [&](index l) {
-        term.gradient(l, row(l - 1), row(l), row(l + 1), [&](const auto& values) {
+        const double* const before = options.stop_gradient == stop_gradient::after ? nullptr : row(l - 1);
+        const double* const after = options.stop_gradient == stop_gradient::before ? nullptr : row(l + 1);
+        term.gradient(l, before, row(l), after, [&](const auto& values) {
           add_to_row(writers[static_cast<std::size_t>(l)], token, next, values);
         });
       };
-      for (index l = 0; l <= last; ++l) {
+      for (index l = origin; l <= last; ++l) {
         const auto& layer = layers[static_cast<std::size_t>(l)];
         const row_sums sums = read_row(layer, token, next, row(l - 1), row(l));
         sum.add(term.enter(l, row(l - 1), row(l), sums, size.cols, token));
-        if (!writers.empty() && l > 0) add_gradient(l - 1);
+        if (!writers.empty() && l > origin) add_gradient(l - 1);
       }
       if (!writers.empty()) add_gradient(last);
     }
@@ -233,42 +278,23 @@ double regularize(double lambda, reduction how, const MakeTerm& make_term, const
   return std::scalbn(mantissa * total.mantissa, total.exponent + power);
 }
 
-/// softmax(alpha * (1, ..., layers)). Infinite alpha is the limit: all weight on the last or the first layer.
-inline std::vector<double> jump_weights(index layers, double alpha) {
-  const index largest = alpha > 0 ? layers : 1;
-  std::vector<double> weights;
-  double sum = 0;
-  for (index l = 1; l <= layers; ++l) {
-    // At the largest itself, infinity times 0 would be NaN.
-    weights.push_back(l == largest ? 1 : std::exp(alpha * static_cast<double>(l - largest)));
-    sum += weights.back();
-  }
-  for (double& weight : weights) weight /= sum;
-  return weights;
-}
-
 /// The steps of the MSE regularizer.
-struct make_step_term {
-  squared_step_term operator()(index, double scale) const { return squared_step_term(scale); }
-};
+inline squared_step_term make_step_term(index, double scale) { return squared_step_term(scale); }
 
 /// The turns of the cosine regularizer: every layer counts alike.
-struct make_even_turn_term {
-  turn_term operator()(index layers, double scale) const {
-    return {std::vector<double>(static_cast<std::size_t>(layers), 1.), scale};
-  }
-};
+inline turn_term make_even_turn_term(index layers, double scale) {
+  return {std::vector<double>(static_cast<std::size_t>(layers), 1.), scale};
+}
 
 /// The turns of JREG: Psi is half of 1 - c.
-struct make_jump_term {
-  double alpha;
-  turn_term operator()(index layers, double scale) const {
-    if (std::isnan(alpha)) fail<non_finite_error>("a number", text(alpha), {.operand = "alpha"});
-    std::vector<double> weights = jump_weights(layers, alpha);
+template <class Jreg>
+auto jump_terms_of(const Jreg& regularizer) {
+  return [&regularizer](index layers, double scale) {
+    std::vector<double> weights = regularizer.weights(layers);
     for (double& weight : weights) weight /= 2;
-    return {std::move(weights), scale};
-  }
-};
+    return turn_term(std::move(weights), scale);
+  };
+}
 
 }  // namespace detail
 
@@ -285,12 +311,16 @@ struct make_jump_term {
 /// mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
 /// neither are their gradients.
 ///
-/// Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
-/// degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN or
-/// infinity in the states and for a lambda that is not finite. All this is found before anything is written,
-/// but for a row at fault (NaN, infinity, or zeros where an angle is asked for): it is found when its turn
-/// comes, in the one pass, and the gradients of other rows have been added by then. Throw them away after an
-/// exception.
+/// layers: those whose step or turn takes part; h_{first-1} ... h_last and their gradients are looked at, the
+/// others are not. stop_gradient: which of two neighbours is a constant; the value does not depend on it.
+/// lambda may be set anew at every step of a training, as by linear_schedule.
+///
+/// Throws shape_error for fewer than two layers, for states, gradients, a mask or a range of layers that do
+/// not fit each other; degenerate_input_error for empty matrices and for a mask that keeps no token;
+/// non_finite_error for NaN or infinity in the states and for a lambda that is not finite. All this is found
+/// before anything is written, but for a row at fault (NaN, infinity, or zeros where an angle is asked for):
+/// it is found when its turn comes, in the one pass, and the gradients of other rows have been added by then.
+/// Throw them away after an exception.
 ///
 /// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three
 /// rows per thread. The same to the bit for any number of threads.
@@ -306,15 +336,17 @@ struct make_jump_term {
 struct mse_regularizer {
   double lambda;  ///< weight, finite; the paper uses 0.5 and 2.0
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
+  layer_range layers = {};                                      ///< that take part
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
 
   /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_step_term{}, mask, states);
+    return detail::regularize(*this, detail::make_step_term, mask, states);
   }
   /// Returns the value and adds its gradients.
   double value_and_gradient(const hidden_states auto& states, hidden_state_gradients auto&& gradients,
                             const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_step_term{}, mask, states, gradients);
+    return detail::regularize(*this, detail::make_step_term, mask, states, gradients);
   }
 };
 
@@ -328,15 +360,17 @@ struct mse_regularizer {
 struct cosine_regularizer {
   double lambda;                                                ///< weight, finite; the paper uses 0.5
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
+  layer_range layers = {};                                      ///< that take part
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
 
   /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_even_turn_term{}, mask, states);
+    return detail::regularize(*this, detail::make_even_turn_term, mask, states);
   }
   /// Returns the value and adds its gradients.
   double value_and_gradient(const hidden_states auto& states, hidden_state_gradients auto&& gradients,
                             const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_even_turn_term{}, mask, states, gradients);
+    return detail::regularize(*this, detail::make_even_turn_term, mask, states, gradients);
   }
 };
 
@@ -352,15 +386,36 @@ struct jreg_regularizer {
   double lambda;  ///< weight, finite; no published default
   double alpha;   ///< how much the late layers count, any number but NaN; no published default
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
+  layer_range layers = {};                                      ///< that take part; the softmax is over them
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
+
+  /// w_1, ..., w_L for states h_0 ... h_L; 0 for layers that take no part. Throws as value() does of alpha
+  /// and of layers.
+  std::vector<double> weights(index last_layer) const {
+    if (std::isnan(alpha))
+      detail::fail<non_finite_error>("a number", detail::text(alpha), {.operand = "alpha"});
+    const auto [first, last] = detail::resolve(layers, last_layer);
+    const index largest = alpha > 0 ? last : first;
+    std::vector<double> w(static_cast<std::size_t>(last_layer), 0.);
+    double sum = 0;
+    for (index l = first; l <= last; ++l) {
+      // At the largest itself, infinity times 0 would be NaN.
+      const double share = l == largest ? 1 : std::exp(alpha * static_cast<double>(l - largest));
+      w[static_cast<std::size_t>(l - 1)] = share;
+      sum += share;
+    }
+    for (double& weight : w) weight /= sum;
+    return w;
+  }
 
   /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_jump_term{alpha}, mask, states);
+    return detail::regularize(*this, detail::jump_terms_of(*this), mask, states);
   }
   /// Returns the value and adds its gradients.
   double value_and_gradient(const hidden_states auto& states, hidden_state_gradients auto&& gradients,
                             const token_mask& mask = {}) const {
-    return detail::regularize(lambda, reduction, detail::make_jump_term{alpha}, mask, states, gradients);
+    return detail::regularize(*this, detail::jump_terms_of(*this), mask, states, gradients);
   }
 };
 

@@ -51,32 +51,46 @@ torch::Tensor turns(const torch::Tensor& before, const torch::Tensor& after) {
   return 1 - (before * after).sum(-1) / (before.norm(2, -1) * after.norm(2, -1));
 }
 
-torch::Tensor definition(const mse_regularizer& r, const tensors& h) {
+torch::Tensor steps(const torch::Tensor& before, const torch::Tensor& after) {
+  return (after - before).square().sum(-1);
+}
+
+/// lambda * sum_l weights[l - first] term(h_{l-1}, h_l), over the layers that take part.
+template <class Regularizer, class Term>
+torch::Tensor over_layers(const Regularizer& r, const tensors& h, const torch::Tensor& weights,
+                          const Term& term) {
+  using layerwise::stop_gradient;
   torch::Tensor sum = torch::zeros({}, h[0].options());
-  for (std::size_t l = 1; l < h.size(); ++l)
-    sum = sum + over_tokens((h[l] - h[l - 1]).square().sum(-1), r.reduction);
+  for (std::int64_t i = 0; i < weights.numel(); ++i) {
+    const auto l = static_cast<std::size_t>(r.layers.first + i);
+    const torch::Tensor before = r.stop_gradient == stop_gradient::before ? h[l - 1].detach() : h[l - 1],
+                        after = r.stop_gradient == stop_gradient::after ? h[l].detach() : h[l];
+    sum = sum + weights[i].item<double>() * over_tokens(term(before, after), r.reduction);
+  }
   return r.lambda * sum;
+}
+
+template <class Regularizer>
+std::int64_t count_layers(const Regularizer& r, const tensors& h) {
+  return r.layers.last.value_or(static_cast<std::int64_t>(h.size()) - 1) - r.layers.first + 1;
+}
+
+torch::Tensor definition(const mse_regularizer& r, const tensors& h) {
+  return over_layers(r, h, torch::ones({count_layers(r, h)}, torch::kFloat64), steps);
 }
 
 torch::Tensor definition(const cosine_regularizer& r, const tensors& h) {
-  torch::Tensor sum = torch::zeros({}, h[0].options());
-  for (std::size_t l = 1; l < h.size(); ++l) sum = sum + over_tokens(turns(h[l - 1], h[l]), r.reduction);
-  return r.lambda * sum;
+  return over_layers(r, h, torch::ones({count_layers(r, h)}, torch::kFloat64), turns);
 }
 
 torch::Tensor definition(const jreg_regularizer& r, const tensors& h) {
-  const auto layers = static_cast<std::int64_t>(h.size()) - 1;
+  const std::int64_t layers = count_layers(r, h);
   torch::Tensor weights = torch::zeros({layers}, torch::kFloat64);
   if (std::isinf(r.alpha))
     weights[layers - 1] = 1;
   else
     weights = (torch::arange(1, layers + 1, torch::kFloat64) * r.alpha).softmax(0);
-  torch::Tensor sum = torch::zeros({}, h[0].options());
-  for (std::size_t l = 1; l < h.size(); ++l) {
-    const double weight = weights[static_cast<std::int64_t>(l) - 1].item<double>();
-    sum = sum + weight * over_tokens(turns(h[l - 1], h[l]), r.reduction) / 2;
-  }
-  return r.lambda * sum;
+  return over_layers(r, h, weights / 2, turns);
 }
 
 double distance(const torch::Tensor& got, const torch::Tensor& want) {
@@ -84,9 +98,12 @@ double distance(const torch::Tensor& got, const torch::Tensor& want) {
   return (a - b).abs().max().item<double>() / std::max(b.abs().max().item<double>(), 1e-300);
 }
 
-/// d value / d leaves, defined for each.
+/// d value / d leaves; 0 where it does not depend on one.
 tensors gradients_of(const torch::Tensor& value, const tensors& leaves) {
-  return torch::autograd::grad({value}, leaves, {}, true);
+  tensors gradients = torch::autograd::grad({value}, leaves, {}, true, false, true);
+  for (std::size_t l = 0; l < leaves.size(); ++l)
+    if (!gradients[l].defined()) gradients[l] = torch::zeros_like(leaves[l]);
+  return gradients;
 }
 
 /// calls f with every regularizer.
@@ -100,9 +117,22 @@ void for_each_regularizer(const F& f) {
   }
 }
 
+/// calls f with every regularizer, on some layers, with a constant on one side of each pair.
+template <class F>
+void for_each_selection(const F& f) {
+  using layerwise::stop_gradient;
+  for (const auto stop : {stop_gradient::none, stop_gradient::before, stop_gradient::after})
+    for (const layerwise::layer_range& layers :
+         {layerwise::layer_range{}, {.first = 2, .last = 3}, {.first = 4}, {.first = 1, .last = 1}}) {
+      f(mse_regularizer{.lambda = 0.5, .layers = layers, .stop_gradient = stop});
+      f(cosine_regularizer{.lambda = 0.5, .layers = layers, .stop_gradient = stop});
+      f(jreg_regularizer{.lambda = 3, .alpha = 0.7, .layers = layers, .stop_gradient = stop});
+    }
+}
+
 TEST_CASE("value and gradients are those of the formula in ATen, differentiated by autograd") {
   const tensors leaves = make_leaves(5, 7, 12);
-  for_each_regularizer([&](const auto& regularizer) {
+  const auto check = [&](const auto& regularizer) {
     const torch::Tensor got = layerwise::penalty(regularizer, leaves), want = definition(regularizer, leaves);
     CHECK((got.scalar_type() == torch::kFloat64));
     CHECK(got.dim() == 0);
@@ -114,7 +144,9 @@ TEST_CASE("value and gradients are those of the formula in ATen, differentiated 
       CAPTURE(l);
       CHECK((g[l] - expected[l]).abs().max().item<double>() < 1e-12);
     }
-  });
+  };
+  for_each_regularizer(check);
+  for_each_selection(check);
 }
 
 TEST_CASE("gradients are the slopes of the value") {
