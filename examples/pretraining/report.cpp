@@ -23,6 +23,21 @@ namespace fs = std::filesystem;
 /// The name that a run is compared under.
 auto key_of(const run_record& run) { return std::tie(run.purpose, run.label, run.seed); }
 
+/// Settings that runs may differ in and still be compared.
+bool may_differ(const std::string& setting) { return setting == "threads" || setting == "from"; }
+
+/// Runs of one purpose differ in penalty and seed only.
+void require_same_settings(const run_record& run, const std::string& path, const run_record& other) {
+  for (const auto& [key, value] : other.settings) {
+    const auto found = run.settings.find(key);
+    const std::string own = found == run.settings.end() ? "nothing" : found->second;
+    if (own != value && !may_differ(key))
+      layerwise_profile::reject(path,
+                                "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose",
+                                key, value, run.purpose, own);
+  }
+}
+
 /// Every finished run and replacement below the folder, in the order of their paths.
 results read_results(const std::string& folder) {
   std::vector<fs::path> paths;
@@ -35,11 +50,13 @@ results read_results(const std::string& folder) {
   for (const fs::path& path : paths) {
     if (path.filename() == "run.jsonl") {
       run_record run = read_run(path);
-      for (const run_record& other : all.runs)
+      for (const run_record& other : all.runs) {
         if (key_of(other) == key_of(run))
           layerwise_profile::reject(path.string(),
                                     "expected one run of {} ({}) with seed {}, got two: see --label",
                                     run.label, run.purpose, run.seed);
+        if (other.purpose == run.purpose) require_same_settings(run, path.string(), other);
+      }
       all.runs.push_back(std::move(run));
     }
     if (path.filename() == "replacement.json") all.replacements.push_back(read_replacement(path));
@@ -104,10 +121,18 @@ std::string replacement_table(const std::vector<replacement_record>& records) {
   return text;
 }
 
-std::string settings_list(const run_record& run) {
+/// The settings of each purpose, those that all its runs have.
+std::string settings_list(const results& all) {
+  std::map<std::string, const run_record*> first;  // by purpose
+  for (const run_record& run : all.runs) first.emplace(run.purpose, &run);
   std::string text;
-  for (const auto& [key, value] : run.settings)
-    if (!value.empty()) text += fmt::format("- {}: {}\n", key, value);
+  for (const auto& [purpose, run] : first) {
+    text += fmt::format("- {}: ", purpose);
+    std::string separator;
+    for (const auto& [key, value] : run->settings)
+      if (!may_differ(key)) text += fmt::format("{}{} {}", std::exchange(separator, ", "), key, value);
+    text += "\n";
+  }
   return text;
 }
 
@@ -131,7 +156,7 @@ void write_report(const std::string& folder) {
       claims_table(judge_claims(all)), models_table(all), replacement_table(all.replacements));
   text += "\n## Pictures\n\nCurves are means over seeds; a band spans them.\n\n";
   for (const picture& p : draw_pictures(all, folder)) text += fmt::format("![{}]({})\n\n", p.title, p.file);
-  text += fmt::format("## Settings of the first run\n\n{}", settings_list(all.runs.front()));
+  text += "## Settings\n\n" + settings_list(all);
   layerwise_profile::write_file(fs::path(folder) / "report.md", text);
 }
 

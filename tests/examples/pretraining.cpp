@@ -8,6 +8,7 @@
 #include "model.hpp"
 #include "penalty.hpp"
 #include "replacement.hpp"
+#include "report.hpp"
 #include "run_log.hpp"
 #include "safetensors.hpp"
 #include "shards.hpp"
@@ -245,32 +246,82 @@ TEST_CASE("Student's quantiles are those of the tables; the interval follows") {
   CHECK_THROWS_AS(interval_of({}), std::invalid_argument);
 }
 
-TEST_CASE("claims pair the seeds, and are left out where there is nothing to judge") {
-  const auto run = [](const std::string& label, std::uint64_t seed, double jump) {
-    const auto at = [&](std::int64_t step, double end) {
-      measurement m{.step = step,
-                    .train_loss = {},
-                    .penalty = {},
-                    .held_out_loss = 1 + 0.1 * static_cast<double>(seed),
-                    .layers = {}};
-      for (const double displacement : {0.1, 0.1, 0.1 + end / 100})
-        m.layers.push_back({.linearity = 0.9,
-                            .residual_linearity = 0.5,
-                            .jump_rate = end,
-                            .outlier_share = {},
-                            .displacement = displacement,
-                            .cosine_similarity = 0.8,
-                            .contribution_ratio = 1});
-      return m;
-    };
-    return run_record{.label = label,
-                      .purpose = "pretraining",
-                      .seed = seed,
-                      .settings = {},
-                      .measurements = {at(0, 0), at(10, jump)}};
+/// A run of three layers whose final jump grows from 0 to `jump`.
+run_record make_run(const std::string& label, std::uint64_t seed, double jump) {
+  const auto at = [&](std::int64_t step, double end) {
+    measurement m{.step = step,
+                  .train_loss = {},
+                  .penalty = {},
+                  .held_out_loss = 1 + 0.1 * static_cast<double>(seed),
+                  .layers = {}};
+    for (const double displacement : {0.1, 0.1, 0.1 + end / 100})
+      m.layers.push_back({.linearity = 0.9,
+                          .residual_linearity = 0.5,
+                          .jump_rate = end,
+                          .outlier_share = {},
+                          .displacement = displacement,
+                          .cosine_similarity = 0.8,
+                          .contribution_ratio = 1});
+    return m;
   };
-  const results all{.runs = {run("none", 1, 4), run("none", 2, 5), run("jreg, λ = 1", 1, 3),
-                             run("jreg, λ = 1", 2, 3), run("jreg, λ = 1", 3, 9)},
+  return {.label = label,
+          .purpose = "pretraining",
+          .seed = seed,
+          .settings = {{"steps", "10"}, {"threads", std::to_string(seed)}},
+          .measurements = {at(0, 0), at(10, jump)}};
+}
+
+/// DIR/<name>/run.jsonl
+void write_run(const scratch_folder& folder, const std::string& name, const run_record& run) {
+  std::filesystem::create_directories(folder.path / name);
+  std::string text = first_line(run);
+  for (const measurement& m : run.measurements) text += line_of(m);
+  folder.write(name + "/run.jsonl", text);
+}
+
+TEST_CASE("the report: claims with verdicts, pictures, settings; runs that don't compare are refused") {
+  const scratch_folder folder;
+  const auto message_of = [&] {
+    try {
+      write_report(folder.path);
+    } catch (const layerwise_profile::input_error& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  CHECK(message_of().find("expected runs (*/run.jsonl), got none") != std::string::npos);
+
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    const std::string suffix = "-" + std::to_string(seed);
+    write_run(folder, "none" + suffix, make_run("none", seed, 4 + 0.1 * static_cast<double>(seed)));
+    write_run(folder, "jreg" + suffix, make_run("jreg, λ = 1", seed, 1));
+  }
+  write_report(folder.path);
+  std::string text;
+  std::getline(std::ifstream(folder.path / "report.md"), text, '\0');
+  // 3.2 +- 4.3026527 * 0.1 / sqrt(3)
+  CHECK(text.find("| 5 | the final jump is lower | jreg, λ = 1 | 3.20 ± 0.25 points | 3 | reproduced |") !=
+        std::string::npos);
+  CHECK(text.find("| pretraining | none | 3 | 1.2000 ± 0.2484 | 0.900 ± 0.000 |") != std::string::npos);
+  CHECK(text.find("- pretraining: steps 10\n") != std::string::npos);
+  int pictures = 0;
+  for (std::size_t at = text.find("]("); at != std::string::npos; at = text.find("](", at + 1), ++pictures)
+    CHECK(std::filesystem::file_size(folder.path / text.substr(at + 2, text.find(')', at) - at - 2)) > 1000);
+  CHECK(pictures == 4);
+
+  write_run(folder, "twice", make_run("none", 2, 4));
+  CHECK(message_of().find("twice/run.jsonl: expected one run of none (pretraining) with seed 2, got two") !=
+        std::string::npos);
+  run_record longer = make_run("none", 4, 4);
+  longer.settings["steps"] = "20";
+  write_run(folder, "twice", longer);
+  CHECK(message_of().find("twice/run.jsonl: expected steps 10, as the other runs of purpose pretraining "
+                          "have, got 20: see --purpose") != std::string::npos);
+}
+
+TEST_CASE("claims pair the seeds, and are left out where there is nothing to judge") {
+  const results all{.runs = {make_run("none", 1, 4), make_run("none", 2, 5), make_run("jreg, λ = 1", 1, 3),
+                             make_run("jreg, λ = 1", 2, 3), make_run("jreg, λ = 1", 3, 9)},
                     .replacements = {}};
   const auto claims = judge_claims(all);
   const auto find = [&](int number, const std::string& model) {
