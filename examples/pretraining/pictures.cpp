@@ -59,11 +59,21 @@ std::vector<curve> curves_of(const results& all, const read_curve& read) {
 }
 
 /// A number of each measurement over the steps. The beginning is drawn at step 1, as the axis is logarithmic.
-read_curve over_steps(double (*number)(const measurement&)) {
+read_curve over_steps(const std::function<double(const run_record&, const measurement&)>& number) {
   return [number](const run_record& run, const auto& with) {
     for (const measurement& m : run.measurements)
-      if (m.step != 1) with(static_cast<double>(std::max<std::int64_t>(m.step, 1)), number(m));
+      if (m.step != 1) with(static_cast<double>(std::max<std::int64_t>(m.step, 1)), number(run, m));
   };
+}
+
+/// The held-out loss less that of the same seed's run without a penalty, at the same step; NaN if there is
+/// none.
+double excess_loss(const results& all, const run_record& run, const measurement& m) {
+  for (const run_record& other : all.runs)
+    if (other.purpose == run.purpose && other.label == "none" && other.seed == run.seed)
+      for (const measurement& baseline : other.measurements)
+        if (baseline.step == m.step) return m.held_out_loss - baseline.held_out_loss;
+  return NAN;
 }
 
 void displacements_at_end(const run_record& run, const std::function<void(double, double)>& with) {
@@ -167,11 +177,17 @@ std::vector<picture> draw_pictures(const results& all, const std::string& folder
     pictures.push_back({file, title});
   };
   const auto steps = [&](const std::string& panel_title, double (*number)(const measurement&)) {
-    return panel{panel_title, curves_of(all, over_steps(number))};
+    return panel{
+        panel_title,
+        curves_of(all, over_steps([number](const run_record&, const measurement& m) { return number(m); }))};
   };
   const std::string step = "step (the beginning is at 1)";
   draw("loss.svg", "Held-out loss during pre-training", step, logarithmic_axis::x,
-       {steps("nats a byte", [](const measurement& m) { return m.held_out_loss; })});
+       {steps("nats a byte", [](const measurement& m) { return m.held_out_loss; }),
+        {"above that of none, same seed",
+         curves_of(all, over_steps([&](const run_record& run, const measurement& m) {
+                     return excess_loss(all, run, m);
+                   }))}});
   draw("linearity.svg", "Mean linearity of the layers during pre-training", step, logarithmic_axis::x,
        {steps("with the residual stream", mean_linearity), steps("without", mean_residual_linearity)});
   draw("displacement.svg", "Displacement of each layer at the end", "layer", logarithmic_axis::y,
