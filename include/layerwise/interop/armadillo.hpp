@@ -43,7 +43,8 @@ struct embedding_traits<M> {
   static auto view(M& m) { return detail::arma_view(m.memptr(), m, m.n_rows); }
 };
 
-/// X.rows(a, b), X.cols(a, b), X.submat(...), X.col(j), X.row(i): views of X, which must live on.
+/// X.rows(a, b), X.cols(a, b), X.submat(...), X.col(j), X.row(i): views of X, which must live on. One that is
+/// not const may be written to, also where it is a part of a matrix that is.
 template <detail::arma_submatrix M>
 struct embedding_traits<M> {
   static constexpr bool is_view = true;
