@@ -104,9 +104,10 @@ void run_training(const options& o) {
     held_out_loss = m.held_out_loss;
     log.write(line_of(m));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    say("{}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, {:.0f} s, {:.0f} "
+    say("{}, seed {}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, {:.0f} s, "
+        "{:.0f} "
         "bytes/s",
-        run.label, step, means.loss.value_or(0), means.penalty.value_or(0), held_out_loss,
+        run.label, run.seed, step, means.loss.value_or(0), means.penalty.value_or(0), held_out_loss,
         m.layers.back().jump_rate.value_or(0), seconds,
         static_cast<double>(step * o.training.batch_size * o.training.length) / seconds);
   });
