@@ -5,7 +5,8 @@
 #   bash cmake/coverage.sh [arguments of the cmake configuration...]
 #
 # LAYERWISE_BUILD_DIR names another build folder than build-coverage/. With GCC and its gcov. A template that nothing
-# instantiates has no lines; threads are off, so that counts are exact.
+# instantiates has no lines; threads are off, so that counts are exact. What is left are closing braces and first lines
+# of longer statements: gcov counts there what cleans up when an exception passes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/prerequisites.sh
