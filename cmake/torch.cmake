@@ -12,5 +12,7 @@ if(TORCH_INCLUDE AND ATEN_INCLUDE AND TORCH_LIBRARY AND TORCH_CPU_LIBRARY AND C1
   find_package(Threads REQUIRED)
   add_library(layerwise_torch INTERFACE)
   target_include_directories(layerwise_torch SYSTEM INTERFACE ${ATEN_INCLUDE} ${TORCH_INCLUDE})
+  # Before anything else: clang does not compile libtorch 1.13 as C++20 without it.
+  target_compile_options(layerwise_torch INTERFACE "$<$<CXX_COMPILER_ID:Clang>:SHELL:-include ATen/core/ivalue.h>")
   target_link_libraries(layerwise_torch INTERFACE ${TORCH_LIBRARY} ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
 endif()

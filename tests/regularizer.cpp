@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <forward_list>
 #include <functional>
 #include <limits>
@@ -340,10 +341,10 @@ void for_each_regularizer_with(const layerwise::layer_range& layers, const F& f)
   f(jreg_regularizer{.lambda = 1, .alpha = 1, .layers = layers});
 }
 
-/// The value of the definition where, in the turn or step into each layer, one of the two is the row that it
-/// was at `frozen`.
 using pair_term = std::function<long double(const long_matrix& before, const long_matrix& after)>;
 
+/// The value of the definition where, in the turn or step into each layer, one of the two is the row that it
+/// was at `frozen`.
 long double sum_of_pairs(const long_states& h, const long_states& frozen, layerwise::stop_gradient stop,
                          const std::vector<long double>& weights, const pair_term& term) {
   using layerwise::stop_gradient;
@@ -432,6 +433,36 @@ TEST_CASE("some layers, and a constant on one side of each pair") {
       "layers 1 <= first <= last <= 0", "1 to 0", "layers");
 }
 
+TEST_CASE("some layers, a constant side and a mask, with rows far out of the range of their squares") {
+  using layerwise::stop_gradient;
+  std::mt19937 random(15);
+  const index n = 9, d = 7;
+  const states h = random_states(random, 5, n, d);
+  const int powers[] = {900, -900, 0, -1000, 1000};  // of two: a turn does not see them
+  states scaled = h;
+  for (std::size_t l = 0; l < h.size(); ++l) scaled[l] *= std::exp2(powers[l]);
+  const token_mask mask = token_mask::skip_first(n, 3, 1);
+  for (const auto stop : {stop_gradient::none, stop_gradient::before, stop_gradient::after})
+    for (const double alpha : {-infinity, -0.5, 2.0, infinity}) {
+      const jreg_regularizer regularizer{
+          .lambda = 3, .alpha = alpha, .layers = {.first = 2, .last = 4}, .stop_gradient = stop};
+      // -0 is what it was only where nothing was added, not even 0.
+      states g(5, row_major::Constant(n, d, -0.0)), of_scaled = g;
+      const double value = regularizer.value_and_gradient(h, g, mask);
+      CHECK(regularizer.value_and_gradient(scaled, of_scaled, mask) == near(value, 1e-15));
+      for (std::size_t l = 0; l < h.size(); ++l)
+        for (index t = 0; t < n; ++t)
+          for (index j = 0; j < d; ++j)
+            if (l == 0 || !mask.keeps(t)) {
+              CHECK(std::signbit(g[l](t, j)));
+              CHECK(std::signbit(of_scaled[l](t, j)));
+            } else {
+              const double back = of_scaled[l](t, j) * std::exp2(powers[l]);
+              CHECK(std::abs(back - g[l](t, j)) <= 1e-15 * std::max(1.0, 1 / h[l].row(t).norm()));
+            }
+    }
+}
+
 TEST_CASE("a schedule of lambda") {
   const layerwise::linear_schedule warm_up{.from = 0.25, .to = 1.25, .begin = 10, .end = 20};
   CHECK(warm_up(0) == 0.25);
@@ -444,6 +475,7 @@ TEST_CASE("a schedule of lambda") {
   CHECK(at_once(4.999) == 2);
   CHECK(at_once(5) == 3);
   CHECK(layerwise::linear_schedule{}(0) == 1);
+  CHECK(layerwise::linear_schedule{.end = 4}(std::int64_t{1}) == 0.25);
 }
 
 TEST_CASE("gradients are added") {

@@ -10,8 +10,6 @@
 namespace pretraining {
 namespace {
 
-constexpr const char* no_penalty = "none";
-
 double mean_of(const measurement& m,
                const std::function<std::optional<double>(const layer_numbers&)>& number) {
   double sum = 0, count = 0;

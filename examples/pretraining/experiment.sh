@@ -15,12 +15,12 @@
 # wherever the same libtorch runs on the same kind of processor.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/../../cmake/prerequisites.sh"
 out=${1:-pretraining-results}
 pretrain=${PRETRAIN:-$here/../../build/examples/pretraining/pretrain}
 read -ra seeds <<<"${SEEDS:-1 2 3}"
-steps=${STEPS:-5600} fine_tuning_steps=${FINE_TUNING_STEPS:-1400} jobs=${JOBS:-$(nproc)}
+steps=${STEPS:-5600} fine_tuning_steps=${FINE_TUNING_STEPS:-1400} jobs=${JOBS:-$(parallel_jobs)}
 export OMP_NUM_THREADS=1
-trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
 
 if [ ! -x "$pretrain" ]; then
   echo "experiment.sh: $pretrain is not there: build it first, with libtorch installed" >&2
@@ -34,20 +34,17 @@ fi
 novels=(--train "$out/texts/novels.txt" --held-out "$out/texts/novels-held-out.txt")
 source_code=(--train "$out/texts/source.txt" --held-out "$out/texts/source-held-out.txt")
 
-# wait_until_below <count>: of runs under way. Ends the script if one fails; 127: all had ended meanwhile.
-wait_until_below() {
-  while [ "$(jobs -rp | wc -l)" -ge "$1" ]; do wait -n || [ $? -eq 127 ]; done
+# run <folder> <result> <command and options...>: a line of arguments for pretrain, unless the result is there.
+run() {
+  local folder=$out/$1 result=$2 line
+  shift 2
+  [ ! -f "$folder/$result" ] || return 0
+  printf -v line '%q ' "$@" --threads 1 --out "$folder"
+  echo "${line% }"
 }
 
-# run <folder> <result> <command and options...>: in the background, unless the result is there.
-run() {
-  local folder=$out/$1 result=$2
-  shift 2
-  if [ ! -f "$folder/$result" ]; then
-    wait_until_below "$jobs"
-    "$pretrain" "$@" --threads 1 --out "$folder" &
-  fi
-}
+# Carries the lines out, some at a time. Fails if one of them does.
+all_of_them() { xargs -r -P "$jobs" -L 1 "$pretrain"; }
 
 # Lambda and alpha of jreg were chosen from short runs: large enough to be felt, small enough to leave the loss alone.
 # The mean over L layers of half of 1 - cos makes jreg with alpha 0 and lambda 2 L mu the cosine regularizer with mu.
@@ -66,19 +63,16 @@ for seed in "${seeds[@]}"; do
     read -ra words <<<"$penalty"
     run "${words[0]}-$seed" run.jsonl train "${novels[@]}" --steps "$steps" --seed "$seed" "${words[@]:1}"
   done
-done
-wait_until_below 1
+done | all_of_them
 for seed in "${seeds[@]}"; do
   model=$out/none-$seed/model.pt
   run "fine-tuned-$seed" run.jsonl train "${source_code[@]}" --from "$model" --purpose fine-tuning \
     --steps "$fine_tuning_steps" --learning-rate 1e-3 --seed "$seed"
   run "replaced-$seed" replacement.json replace "${novels[@]}" --from "$model" --seed "$seed"
-done
-wait_until_below 1
+done | all_of_them
 for seed in "${seeds[@]}"; do
   run "fine-tuned-$seed-on-novels" run.jsonl train "${novels[@]}" --from "$out/fine-tuned-$seed/model.pt" \
     --purpose "after fine-tuning" --steps 0 --seed "$seed"
-done
-wait_until_below 1
+done | all_of_them
 "$pretrain" report "$out"
 echo "$out/report.md"

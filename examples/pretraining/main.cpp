@@ -104,9 +104,8 @@ void run_training(const options& o) {
     held_out_loss = m.held_out_loss;
     log.write(line_of(m));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    say("{}, seed {}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, {:.0f} s, "
-        "{:.0f} "
-        "bytes/s",
+    say("{}, seed {}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, "
+        "{:.0f} s, {:.0f} bytes/s",
         run.label, run.seed, step, means.loss.value_or(0), means.penalty.value_or(0), held_out_loss,
         m.layers.back().jump_rate.value_or(0), seconds,
         static_cast<double>(step * o.training.batch_size * o.training.length) / seconds);
@@ -123,7 +122,7 @@ void run_replacement(const options& o) {
   const auto model = load_checkpoint(o.from);
   replacement_record record =
       replace_layers(*model, corpus(o.train_file), corpus(o.held_out_file), measuring(o));
-  record.label = o.label.empty() ? "none" : o.label;
+  record.label = o.label.empty() ? no_penalty : o.label;
   record.seed = o.training.seed;
   fs::create_directories(o.directory);
   layerwise_profile::write_file(fs::path(o.directory) / "replacement.json", text_of(record));

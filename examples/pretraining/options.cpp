@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <map>
 #include <memory>
@@ -17,7 +18,8 @@ using layerwise_profile::add_choice;
 using layerwise_profile::help_formatter;
 
 /// An integer from `lowest` on.
-CLI::Option* add_count(CLI::App& app, const std::string& name, std::int64_t& target, std::int64_t lowest,
+template <std::signed_integral Count>
+CLI::Option* add_count(CLI::App& app, const std::string& name, Count& target, std::int64_t lowest,
                        const std::string& help) {
   return app.add_option(name, target, help)
       ->check(CLI::Range(lowest, std::numeric_limits<std::int64_t>::max()).description(""))
@@ -134,6 +136,12 @@ command_line read_command_line(int argc, char** argv) {
                                  "expected a finite lambda other than 0 with a --regularizer, and only then");
     if (std::isnan(p.alpha) || (p.alpha != 0 && p.kind != regularizer_kind::jreg))
       throw CLI::ValidationError("--alpha", "expected a number, and --regularizer jreg");
+    const bool has_details =
+        p.layers.first != 1 || p.layers.last || p.stop_gradient || p.schedule != lambda_schedule::constant;
+    if (has_details && !is_penalized)
+      throw CLI::ValidationError("--regularizer", "expected one, for layers, schedule or stop-gradient");
+    if (p.layers.last && *p.layers.last < p.layers.first)
+      throw CLI::ValidationError("--last-layer", "expected none before --first-layer");
   } catch (const CLI::ParseError& error) {
     result.exit_status = app.exit(error);
   }

@@ -52,7 +52,7 @@ std::vector<curve> curves_of(const results& all, const read_curve& read) {
     });
   }
   std::stable_sort(curves.begin(), curves.end(), [](const curve& a, const curve& b) {
-    const auto rank = [](const curve& c) { return c.label == "none" ? 0 : 1; };
+    const auto rank = [](const curve& c) { return c.label == no_penalty ? 0 : 1; };
     return rank(a) < rank(b);
   });
   return curves;
@@ -70,7 +70,7 @@ read_curve over_steps(const std::function<double(const run_record&, const measur
 /// none.
 double excess_loss(const results& all, const run_record& run, const measurement& m) {
   for (const run_record& other : all.runs)
-    if (other.purpose == run.purpose && other.label == "none" && other.seed == run.seed)
+    if (other.purpose == run.purpose && other.label == no_penalty && other.seed == run.seed)
       for (const measurement& baseline : other.measurements)
         if (baseline.step == m.step) return m.held_out_loss - baseline.held_out_loss;
   return NAN;
@@ -145,6 +145,7 @@ std::string script(const std::string& title, const std::string& x_label, logarit
       text += "unset key\nunset label 1\n";
     std::vector<std::string> bands, lines;
     for (std::size_t c = 0; c < panels[p].curves.size(); ++c) {
+      if (panels[p].curves[c].points.empty()) continue;  // its colour stays its own
       const auto* colour = colours[c % std::size(colours)];
       bands.push_back(
           fmt::format("$p{}c{} using 1:3:4 with filledcurves fillcolor rgb '{}' notitle", p, c, colour));
@@ -164,7 +165,11 @@ std::string script(const std::string& title, const std::string& x_label, logarit
 std::vector<picture> draw_pictures(const results& all, const std::string& folder) {
   std::vector<picture> pictures;
   const auto draw = [&](const std::string& file, const std::string& title, const std::string& x_label,
-                        logarithmic_axis logarithmic, const std::vector<panel>& panels) {
+                        logarithmic_axis logarithmic, std::vector<panel> panels) {
+    std::erase_if(panels, [](const panel& p) {
+      return std::all_of(p.curves.begin(), p.curves.end(), [](const curve& c) { return c.points.empty(); });
+    });
+    if (panels.empty()) return;
     const auto result = layerwise_profile::run_process({"gnuplot", "--default-settings"},
                                                        script(title, x_label, logarithmic, panels));
     if (!result)
@@ -184,7 +189,7 @@ std::vector<picture> draw_pictures(const results& all, const std::string& folder
   const std::string step = "step (the beginning is at 1)";
   draw("loss.svg", "Held-out loss during pre-training", step, logarithmic_axis::x,
        {steps("nats a byte", [](const measurement& m) { return m.held_out_loss; }),
-        {"above that of none, same seed",
+        {"nats a byte above none, same seed",
          curves_of(all, over_steps([&](const run_record& run, const measurement& m) {
                      return excess_loss(all, run, m);
                    }))}});

@@ -6,11 +6,13 @@
 #include "plot.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -23,19 +25,26 @@ namespace fs = std::filesystem;
 /// The name that a run is compared under.
 auto key_of(const run_record& run) { return std::tie(run.purpose, run.label, run.seed); }
 
-/// Settings that runs may differ in and still be compared.
-bool may_differ(const std::string& setting) { return setting == "threads" || setting == "from"; }
+/// What runs of one purpose have in common: which checkpoint they began with may differ, and the threads.
+std::map<std::string, std::string> common_settings(const run_record& run) {
+  std::map<std::string, std::string> settings = run.settings;
+  settings.erase("threads");
+  if (std::string& from = settings["from"]; !from.empty()) from = "a checkpoint";
+  std::erase_if(settings, [](const auto& setting) { return setting.second.empty(); });
+  return settings;
+}
 
-/// Runs of one purpose differ in penalty and seed only.
 void require_same_settings(const run_record& run, const std::string& path, const run_record& other) {
-  for (const auto& [key, value] : other.settings) {
-    const auto found = run.settings.find(key);
-    const std::string own = found == run.settings.end() ? "nothing" : found->second;
-    if (own != value && !may_differ(key))
+  const auto own = common_settings(run), expected = common_settings(other);
+  const auto value_of = [](const std::map<std::string, std::string>& settings, const std::string& key) {
+    const auto found = settings.find(key);
+    return found == settings.end() ? "nothing" : found->second;
+  };
+  for (const auto& [key, value] : own.size() > expected.size() ? own : expected)
+    if (value_of(own, key) != value_of(expected, key))
       layerwise_profile::reject(path,
                                 "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose",
-                                key, value, run.purpose, own);
-  }
+                                key, value_of(expected, key), run.purpose, value_of(own, key));
 }
 
 /// Every finished run and replacement below the folder, in the order of their paths.
@@ -121,17 +130,19 @@ std::string replacement_table(const std::vector<replacement_record>& records) {
   return text;
 }
 
-/// The settings of each purpose, those that all its runs have.
+/// The settings of each purpose.
 std::string settings_list(const results& all) {
-  std::map<std::string, const run_record*> first;  // by purpose
-  for (const run_record& run : all.runs) first.emplace(run.purpose, &run);
+  std::map<std::string, std::pair<const run_record*, std::set<std::string>>> purposes;
+  for (const run_record& run : all.runs) {
+    auto& [first, threads] = purposes.try_emplace(run.purpose, &run, std::set<std::string>{}).first->second;
+    if (const auto found = run.settings.find("threads"); found != run.settings.end())
+      threads.insert(found->second);
+  }
   std::string text;
-  for (const auto& [purpose, run] : first) {
+  for (const auto& [purpose, found] : purposes) {
     text += fmt::format("- {}: ", purpose);
-    std::string separator;
-    for (const auto& [key, value] : run->settings)
-      if (!may_differ(key)) text += fmt::format("{}{} {}", std::exchange(separator, ", "), key, value);
-    text += "\n";
+    for (const auto& [key, value] : common_settings(*found.first)) text += fmt::format("{} {}, ", key, value);
+    text += fmt::format("threads {}\n", fmt::join(found.second, " or "));
   }
   return text;
 }

@@ -11,6 +11,9 @@
 /// for each measurement follows. While the run lasts the file is called run.jsonl.part.
 namespace pretraining {
 
+/// The label of a run without a penalty.
+inline constexpr const char* no_penalty = "none";
+
 /// One layer on the held-out text. Empty where the quantity is undefined, as in layerwise::layer_metrics.
 struct layer_numbers {
   std::optional<double> linearity, residual_linearity, jump_rate, outlier_share;

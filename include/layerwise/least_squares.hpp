@@ -277,15 +277,16 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
 }
 
 /// What a pass over the data says of a solution a.
-struct correction {
+struct residual_projection {
   Eigen::VectorXd energy;     ///< of each column of the residual
   Eigen::VectorXd projected;  ///< what X explains of it
   Eigen::MatrixXd step;       ///< to be added to a, for X to explain no more
 };
 
-/// By the factor L of the moments. 4 n d^2 flops.
-inline correction correct(const scaled_problem& problem, const Eigen::MatrixXd& factor, const pair_data& data,
-                          const Eigen::MatrixXd& a) {
+/// 2. above: the residual r = t - X a from the data, X^T r, and by the moments' factor L ||L^-1 X^T r||^2 and
+/// L^-T L^-1 X^T r. 4 n d^2 flops.
+inline residual_projection project_residual(const scaled_problem& problem, const Eigen::MatrixXd& factor,
+                                            const pair_data& data, const Eigen::MatrixXd& a) {
   const index n = static_cast<index>(data.rows.size());
   packed_block packed_a, columns, tokens, packed_r;
   pack(a, packed_a);
@@ -330,7 +331,7 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   substitute_back(factor, a);
   out.residual_error = certificate.of_moments(a) + update_rounding(problem.moments(), out.residual_energy);
   if (data != nullptr && !(out.residual_error <= allowed)) {  // certificate 2
-    const auto [energy, projected, step] = correct(problem, factor, *data, a);
+    const auto [energy, projected, step] = project_residual(problem, factor, *data, a);
     out.residual_energy = energy_left(energy, projected);
     out.residual_error = certificate.of_residual(a, energy, projected) +
                          update_rounding(problem.moments(), out.residual_energy);

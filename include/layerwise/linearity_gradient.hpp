@@ -73,7 +73,7 @@ inline void polish(const scaled_problem& problem, const pair_data& data, regress
   Eigen::MatrixXd factor = problem.gram(), nothing(problem.size(), 0);
   if (!eliminate(factor, nothing)) return;
   for (int step = 0; step < 4; ++step) {
-    const correction found = correct(problem, factor, data, fit.solution.a);
+    const residual_projection found = project_residual(problem, factor, data, fit.solution.a);
     fit.solution.a += found.step;
     if (found.projected.sum() <= small * found.energy.sum()) break;
   }

@@ -20,6 +20,7 @@
 #include <limits>
 #include <optional>
 #include <ranges>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -51,14 +52,17 @@ struct layer_range {
 ///     const layerwise::linear_schedule warm_up{.from = 0, .to = 0.5, .begin = 0, .end = 200};
 ///     const layerwise::cosine_regularizer regularizer{.lambda = warm_up(step)};
 ///
-/// For end <= begin it jumps to `to` at step `end`.
+/// All four are finite. For end <= begin it jumps to `to` at step `end`.
 struct linear_schedule {
   double from = 0, to = 1;
   double begin = 0, end = 0;
 
-  double operator()(double step) const {
-    if (step >= end) return to;
-    return step <= begin ? from : std::lerp(from, to, (step - begin) / (end - begin));
+  template <class Step>
+  requires std::is_arithmetic_v<Step>
+  double operator()(Step step) const {
+    const auto at = static_cast<double>(step);
+    if (at >= end) return to;
+    return at <= begin ? from : std::lerp(from, to, (at - begin) / (end - begin));
   }
 };
 
@@ -214,7 +218,7 @@ inline void require_finite(double value, std::string_view name) {
   if (!std::isfinite(value)) fail<non_finite_error>("a finite value", text(value), {.operand = name});
 }
 
-/// The range with its last layer, for states h_0 ... h_{layers}.
+/// First and last layer of the range, for states h_0 ... h_{layers}. Throws shape_error unless they exist.
 inline std::pair<index, index> resolve(const layer_range& range, index layers) {
   const std::pair<index, index> found{range.first, range.last.value_or(layers)};
   if (!(1 <= found.first && found.first <= found.second && found.second <= layers))
@@ -311,8 +315,13 @@ auto jump_terms_of(const Jreg& regularizer) {
 /// mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
 /// neither are their gradients.
 ///
-/// layers: those whose step or turn takes part; h_{first-1} ... h_last and their gradients are looked at, the
-/// others are not. stop_gradient: which of two neighbours is a constant; the value does not depend on it.
+/// layers: those whose step or turn takes part. The sums below are then over l = first, ..., last instead of
+/// 1, ..., L, and JREG's softmax, too; no element of states and gradients other than h_{first-1} ... h_last
+/// is looked at.
+///
+/// stop_gradient: h_{l-1}, or h_l, is held constant in the term of layer l when it is differentiated. The
+/// value does not depend on it.
+///
 /// lambda may be set anew at every step of a training, as by linear_schedule.
 ///
 /// Throws shape_error for fewer than two layers, for states, gradients, a mask or a range of layers that do
@@ -354,9 +363,9 @@ struct mse_regularizer {
 /// neighbouring layers towards each other. Mean (or sum) over tokens.
 ///
 /// Gradient with respect to h_l: -lambda/||h_l|| * sum over both neighbours v of (v^ - c h^), where ^ is the
-/// unit vector and c the cosine; it is orthogonal to h_l. The value is in [0, 2 lambda L] for the mean and
-/// lambda >= 0; states that do not turn give 0. Also throws degenerate_input_error for a row of zeros, which
-/// has no direction.
+/// unit vector and c the cosine; it is orthogonal to h_l. The value is in [0, 2 lambda L] (L: layers that
+/// take part) for the mean and lambda >= 0; states that do not turn give 0. Also throws
+/// degenerate_input_error for a row of zeros, which has no direction.
 struct cosine_regularizer {
   double lambda;                                                ///< weight, finite; the paper uses 0.5
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
@@ -389,8 +398,9 @@ struct jreg_regularizer {
   layer_range layers = {};                                      ///< that take part; the softmax is over them
   layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
 
-  /// w_1, ..., w_L for states h_0 ... h_L; 0 for layers that take no part. Throws as value() does of alpha
-  /// and of layers.
+  /// w_1, ..., w_L for states h_0 ... h_L, L = last_layer; 0 for layers that take no part. Throws
+  /// shape_error for a range of layers that do not exist (for any, where L < 1), non_finite_error for alpha
+  /// NaN.
   std::vector<double> weights(index last_layer) const {
     if (std::isnan(alpha))
       detail::fail<non_finite_error>("a number", detail::text(alpha), {.operand = "alpha"});

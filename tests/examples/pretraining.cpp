@@ -303,7 +303,7 @@ TEST_CASE("the report: claims with verdicts, pictures, settings; runs that don't
   CHECK(text.find("| 5 | the final jump is lower | jreg, λ = 1 | 3.20 ± 0.25 points | 3 | reproduced |") !=
         std::string::npos);
   CHECK(text.find("| pretraining | none | 3 | 1.2000 ± 0.2484 | 0.900 ± 0.000 |") != std::string::npos);
-  CHECK(text.find("- pretraining: steps 10\n") != std::string::npos);
+  CHECK(text.find("- pretraining: steps 10, threads 1 or 2 or 3\n") != std::string::npos);
   int pictures = 0;
   for (std::size_t at = text.find("]("); at != std::string::npos; at = text.find("](", at + 1), ++pictures)
     CHECK(std::filesystem::file_size(folder.path / text.substr(at + 2, text.find(')', at) - at - 2)) > 1000);
@@ -313,10 +313,33 @@ TEST_CASE("the report: claims with verdicts, pictures, settings; runs that don't
   CHECK(message_of().find("twice/run.jsonl: expected one run of none (pretraining) with seed 2, got two") !=
         std::string::npos);
   run_record longer = make_run("none", 4, 4);
+  longer.settings["batch"] = "9 x 9";
+  write_run(folder, "twice", longer);
+  CHECK(
+      message_of().find("expected batch nothing, as the other runs of purpose pretraining have, got 9 x 9") !=
+      std::string::npos);
+  longer.settings.erase("batch");
+  longer.settings["from"] = "model.pt";
+  write_run(folder, "twice", longer);
+  CHECK(message_of().find("expected from nothing, as the other runs of purpose pretraining have, got a "
+                          "checkpoint") != std::string::npos);
+  longer.settings.erase("from");
   longer.settings["steps"] = "20";
   write_run(folder, "twice", longer);
   CHECK(message_of().find("twice/run.jsonl: expected steps 10, as the other runs of purpose pretraining "
                           "have, got 20: see --purpose") != std::string::npos);
+}
+
+TEST_CASE("a report of what has finished, whatever it is") {
+  const scratch_folder folder;
+  run_record tuned = make_run("none", 1, 4);
+  tuned.purpose = "fine-tuning";
+  write_run(folder, "fine-tuned", tuned);
+  write_report(folder.path);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "loss.svg"));
+  write_run(folder, "jreg", make_run("jreg, λ = 1", 1, 1));
+  write_report(folder.path);
+  CHECK(std::filesystem::exists(folder.path / "loss.svg"));
 }
 
 TEST_CASE("claims pair the seeds, and are left out where there is nothing to judge") {

@@ -6,6 +6,8 @@
 #include <layerwise/linearity_gradient.hpp>
 #include <layerwise/regularizer.hpp>
 
+#include <ATen/core/ivalue.h>  // before ATen.h: clang does not compile libtorch 1.13 as C++20 without it
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -161,8 +163,9 @@ inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, explaine
 /// a cast. Value and gradients are computed in double. The value is rounded once, to that type; a gradient
 /// waits in the type of its state, at least float32, so that a scaled loss keeps it from underflow, and is
 /// rounded to 16 bits only when it has been multiplied. Only states that require a gradient get one: a
-/// detached layer is a constant (a stop-gradient). In a scope without gradients (at::NoGradGuard), or where
-/// no state requires one, only the value is computed.
+/// detached layer is a constant to both its neighbours (the regularizer's stop_gradient: to one of them). One
+/// that requires a gradient but takes no part gets zeros. In a scope without gradients (at::NoGradGuard), or
+/// where no state requires one, only the value is computed.
 ///
 /// Throws what the regularizer throws, unsupported_error for what torch.hpp does not read, shape_error for
 /// tensors of another rank; and unsupported_error where a gradient, recorded with create_graph, is itself
