@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Static analysis of the core's headers and of the examples: clang-tidy, whose checks .clang-tidy lists, and cppcheck.
-# Fails if one of them finds anything. Takes some minutes. What includes libtorch is cppcheck's alone: clang 14 does not
-# compile libtorch 1.13 as C++20.
+# Fails if one of them finds anything. Takes some minutes. What includes libtorch is cppcheck's alone: clang-tidy takes a
+# minute for each such file.
 #
 #   bash cmake/analyze.sh [arguments of the cmake configuration...]
 #

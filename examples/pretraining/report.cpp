@@ -102,6 +102,7 @@ std::string models_table(const results& all) {
   for (const auto& [key, measurements] : ends) {
     const auto cell = [&ends = measurements](double (*number)(const measurement&), int digits) {
       std::vector<double> values;
+      values.reserve(ends.size());
       for (const measurement* m : ends) values.push_back(number(*m));
       return text_of(interval_of(values), digits);
     };
