@@ -13,19 +13,18 @@
 /// With L layers of width d, H heads of width e = d/H, and F hidden units in the feed-forward part; x is a
 /// row of d numbers, W a matrix of [outputs][inputs], applied as x W^T, without a bias:
 ///
-///     h_0      = E[byte]                                      E: [256][d], not scaled
-///     n        = norm(h_{l-1}; g_a)                           norm(x; g) = x / sqrt(mean(x^2) + 1e-5) * g
-///     q, k, v  = n W_q^T, n W_k^T, n W_v^T                    head i is elements i e ... i e + e - 1
-///     q, k     = turned by the position t = 0, 1, ...         in each head, for j < e/2, the pair (x_j, x_{j
-///     + e/2})
-///                                                             by the angle t 10000^(-2 j / e):
-///                                                             x_j cos - x_{j+e/2} sin, x_{j+e/2} cos + x_j
-///                                                             sin
-///     a        = softmax(q k^T / sqrt(e)) v                   in each head, over the positions up to t
+///     h_0      = E[byte]                               E: [256][d], not scaled
+///     n        = norm(h_{l-1}; g_a)                    norm(x; g) = x / sqrt(mean(x^2) + 1e-5) * g
+///     q, k, v  = n W_q^T, n W_k^T, n W_v^T             head i is elements i e ... i e + e - 1
+///     q, k     = turned by the position t = 0, 1, ...  see below
+///     a        = softmax(q k^T / sqrt(e)) v            in each head, over the positions up to t
 ///     m        = h_{l-1} + a W_o^T
 ///     n        = norm(m; g_f)
-///     h_l      = m + (silu(n W_gate^T) * (n W_up^T)) W_down^T silu(x) = x / (1 + exp(-x))
-///     logits   = norm(h_L; g) E^T                             the embedding, tied
+///     h_l      = m + (silu(n W_gate^T) * (n W_up^T)) W_down^T
+///     logits   = norm(h_L; g) E^T                      the embedding, tied
+///
+/// with silu(x) = x / (1 + exp(-x)). In each head the pair (x_j, x_{j+e/2}), j < e/2, turns by the angle
+/// p = t 10000^(-2 j / e) to (x_j cos p - x_{j+e/2} sin p, x_{j+e/2} cos p + x_j sin p).
 ///
 /// h_0 ... h_L, h_L before the final norm, are the hidden states that are measured and penalized.
 namespace pretraining {
