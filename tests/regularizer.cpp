@@ -656,9 +656,9 @@ TEST_CASE("rows of any finite size") {
     const double value = mse_regularizer{lambda}.value_and_gradient(extreme, g);
     CHECK(value == near(static_cast<double>(24 * static_cast<long double>(lambda) *
                                             static_cast<long double>(a) * static_cast<long double>(a))));
-    const auto times_a = [a = a, lambda = lambda](double factor) {
+    const auto times_a = [size = a, weight = lambda](double factor) {
       return near(
-          static_cast<double>(static_cast<long double>(lambda) * static_cast<long double>(a) * factor));
+          static_cast<double>(static_cast<long double>(weight) * static_cast<long double>(size) * factor));
     };
     CHECK(g[0](1, 2) == times_a(2));
     CHECK(g[1](1, 2) == times_a(-4));
