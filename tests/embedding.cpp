@@ -378,7 +378,9 @@ TEST_CASE("the culprit among a row's values is named") {
 #if !defined(__clang__) || __clang_major__ >= 16  // older ones do not compile libstdc++'s std::views
 /// Layers made when they are asked for, as a view's transformation.
 const auto chosen_rows = [](const row_major& h) { return h(std::array<int, 3>{2, 0, 1}, Eigen::seq(0, 3)); };
-const auto converted = [](const row_major& h) -> Eigen::Ref<const Eigen::MatrixXd> { return h; };
+[[maybe_unused]] const auto converted = [](const row_major& h) -> Eigen::Ref<const Eigen::MatrixXd> {
+  return h;
+};
 
 TEST_CASE("expressions that are gone when they have been opened are read as they were") {
   std::mt19937_64 random(20);
