@@ -48,13 +48,19 @@ class judge_of_runs {
     for (const std::string& label : labels_with("mse"))
       against_none(2, "the residual linearity is lower", label, "score", mean_residual_linearity, -1);
     within(3, "the final jump grows during pre-training", "points", final_jump, 1);
+    within(3, "the last layer's displacement grows during pre-training", "points", last_displacement, 1);
     fine_tuning("fine-tuning", "on the new text, fine-tuning raises the residual linearity");
     fine_tuning_elsewhere();
-    for (const std::string& label : labels_with("jreg"))
+    for (const std::string& label : labels_with("jreg")) {
       against_none(5, "the final jump is lower", label, "points", final_jump, -1);
+      against_none(5, "the last layer's displacement is lower", label, "points", last_displacement, -1);
+    }
     for (const std::string& label : labels_with("jreg"))
-      if (label.find("∞") != std::string::npos)
+      if (label.find("∞") != std::string::npos) {
         against_none(6, "the layer before the last jumps more", label, "points", penultimate_jump, 1);
+        against_none(6, "the displacement of the layer before the last is higher", label, "points",
+                     penultimate_displacement, 1);
+      }
     for (const std::string& label : labels_with(""))
       if (label != no_penalty)
         against_none(
@@ -169,6 +175,11 @@ double mean_cosine(const measurement& m) {
   return mean_of(m, [](const layer_numbers& layer) { return std::optional(layer.cosine_similarity); });
 }
 double final_jump(const measurement& m) { return m.layers.back().jump_rate.value_or(0); }
+double last_displacement(const measurement& m) { return 100 * m.layers.back().displacement; }
+double penultimate_displacement(const measurement& m) {
+  const std::size_t count = m.layers.size();
+  return count < 2 ? std::numeric_limits<double>::quiet_NaN() : 100 * m.layers[count - 2].displacement;
+}
 double penultimate_jump(const measurement& m) {
   const std::size_t count = m.layers.size();
   if (count < 3) return std::numeric_limits<double>::quiet_NaN();

@@ -18,9 +18,10 @@ struct results {
 double mean_linearity(const measurement& m);           // over the layers that have one
 double mean_residual_linearity(const measurement& m);  // over the layers that have one
 double mean_cosine(const measurement& m);
-double final_jump(const measurement& m);  // zeta_L, per cent of displacement
-double penultimate_jump(
-    const measurement& m);  // the same of h_0 ... h_{L-1}: 100 max(0, Psi_{L-1} - Psi_{L-2})
+double last_displacement(const measurement& m);         // 100 Psi_L
+double penultimate_displacement(const measurement& m);  // 100 Psi_{L-1}
+double final_jump(const measurement& m);                // zeta_L = 100 max(0, Psi_L - Psi_{L-1})
+double penultimate_jump(const measurement& m);          // the same of the layer before
 
 /// A claim, and the number it says is positive: over the seeds that have what it takes.
 struct claim {

@@ -97,8 +97,8 @@ std::string models_table(const results& all) {
   for (const run_record& run : all.runs) ends[{run.purpose, run.label}].push_back(&run.measurements.back());
   std::string text =
       "| run | model | seeds | held-out loss | linearity | without the residual | cosine | final jump | jump "
-      "before |\n"
-      "|---|---|---|---|---|---|---|---|---|\n";
+      "before | last displacement | displacement before |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|\n";
   for (const auto& [key, measurements] : ends) {
     const auto cell = [&ends = measurements](double (*number)(const measurement&), int digits) {
       std::vector<double> values;
@@ -106,10 +106,11 @@ std::string models_table(const results& all) {
       for (const measurement* m : ends) values.push_back(number(*m));
       return text_of(interval_of(values), digits);
     };
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", key.first, key.second,
+    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", key.first, key.second,
                         measurements.size(), cell([](const measurement& m) { return m.held_out_loss; }, 4),
                         cell(mean_linearity, 3), cell(mean_residual_linearity, 3), cell(mean_cosine, 3),
-                        cell(final_jump, 2), cell(penultimate_jump, 2));
+                        cell(final_jump, 2), cell(penultimate_jump, 2), cell(last_displacement, 2),
+                        cell(penultimate_displacement, 2));
   }
   return text;
 }
@@ -164,7 +165,9 @@ void write_report(const std::string& folder) {
       "own: of twenty numbers without an effect one is expected to look like one.\n\n{}"
       "\n## Models\n\nAt the end of each run, on its held-out text: mean over layers, then over seeds with "
       "its 95 % "
-      "interval.\n\n{}{}",
+      "interval. Jumps and displacements in points: 100 max(0, Psi_l - Psi_{{l-1}}) and 100 Psi_l of the "
+      "last "
+      "layer and the one before. A jump is 0 wherever a layer turns less than the one before.\n\n{}{}",
       claims_table(judge_claims(all)), models_table(all), replacement_table(all.replacements));
   text += "\n## Pictures\n\nCurves are means over seeds; a band spans them.\n\n";
   for (const picture& p : draw_pictures(all, folder)) text += fmt::format("![{}]({})\n\n", p.title, p.file);

@@ -356,6 +356,11 @@ TEST_CASE("claims pair the seeds, and are left out where there is nothing to jud
   CHECK(find(3, "none").mean == doctest::Approx(4.5));
   CHECK(find(5, "jreg, λ = 1").mean == doctest::Approx(1.5));  // seed 3 has nothing to be compared with
   CHECK(find(5, "jreg, λ = 1").count == 2);
+  const auto displacement = std::find_if(claims.begin(), claims.end(), [](const claim& c) {
+    return c.text == "the last layer's displacement is lower" && c.model == "jreg, λ = 1";
+  });
+  REQUIRE(displacement != claims.end());
+  CHECK(displacement->claimed_positive.mean == doctest::Approx(1.5));
   CHECK(find(7, "jreg, λ = 1").mean == doctest::Approx(0));
   for (const claim& c : claims) CHECK((c.number != 4 && c.number != 6 && c.number != 8));
 }
