@@ -45,8 +45,9 @@ class row_reader<strided_view<T>> {
 
   /// out[0..cols) = row `row`
   void read(index row, double* out) const {
-    const T* from = view_.data() + row * view_.row_stride();
     const index cols = view_.cols(), stride = view_.col_stride();
+    if (cols == 0) return;  // the pointer may be null
+    const T* from = view_.data() + row * view_.row_stride();
     if (stride == 1)
       for (index j = 0; j < cols; ++j) out[j] = to_double(from[j]);
     else
