@@ -16,7 +16,7 @@ set(tier_4 layerwise)
 # differentiates), and nothing includes them.
 set(tier_5 interop/armadillo interop/dlpack interop/ggml interop/mdspan interop/opencv interop/torch
     interop/torch_autograd interop/xtensor)
-set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/ATen.h> <ATen/core/Tensor.h>
+set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/ATen.h> <ATen/core/ivalue.h> <ATen/core/Tensor.h>
     <torch/csrc/autograd/custom_function.h> <xtensor/xexpression.hpp>
     <xtensor/xutils.hpp>)
 

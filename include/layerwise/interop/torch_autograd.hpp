@@ -6,7 +6,8 @@
 #include <layerwise/linearity_gradient.hpp>
 #include <layerwise/regularizer.hpp>
 
-#include <ATen/core/ivalue.h>  // before ATen.h: clang does not compile libtorch 1.13 as C++20 without it
+// Before ATen.h: clang does not compile libtorch 1.13 as C++20 without it.
+#include <ATen/core/ivalue.h>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
