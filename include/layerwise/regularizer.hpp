@@ -54,9 +54,12 @@ struct layer_range {
 ///
 /// All four are finite. For end <= begin it jumps to `to` at step `end`.
 struct linear_schedule {
-  double from = 0, to = 1;
-  double begin = 0, end = 0;
+  double from = 0;   ///< up to step begin
+  double to = 1;     ///< from step end on
+  double begin = 0;  ///< the last step of `from`
+  double end = 0;    ///< the first step of `to`
 
+  /// The weight at a step, an integer or not.
   template <class Step>
   requires std::is_arithmetic_v<Step>
   double operator()(Step step) const {
@@ -344,9 +347,9 @@ auto jump_terms_of(const Jreg& regularizer) {
 /// layer to layer give 0.
 struct mse_regularizer {
   double lambda;  ///< weight, finite; the paper uses 0.5 and 2.0
-  layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
-  layer_range layers = {};                                      ///< that take part
-  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
+  layerwise::reduction reduction = layerwise::reduction::mean;              ///< over tokens
+  layer_range layers = {};                                                  ///< that take part
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;  ///< of two neighbours
 
   /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
@@ -370,7 +373,7 @@ struct cosine_regularizer {
   double lambda;                                                ///< weight, finite; the paper uses 0.5
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
   layer_range layers = {};                                      ///< that take part
-  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;  ///< of two neighbours
 
   /// The value alone. Arguments, errors and cost: regularizer.hpp.
   double value(const hidden_states auto& states, const token_mask& mask = {}) const {
@@ -396,7 +399,7 @@ struct jreg_regularizer {
   double alpha;   ///< how much the late layers count, any number but NaN; no published default
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
   layer_range layers = {};                                      ///< that take part; the softmax is over them
-  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;
+  layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;  ///< of two neighbours
 
   /// w_1, ..., w_L for states h_0 ... h_L, L = last_layer; 0 for layers that take no part. Throws
   /// shape_error for a range of layers that do not exist (for any, where L < 1), non_finite_error for alpha
