@@ -14,7 +14,7 @@
 
 /// @file
 /// How far a layer turns each token's vector: cosine, angular distance, displacement.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 /// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the
@@ -66,7 +66,7 @@ struct row_angle {
   double square = lane_sum(
       d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
   if (square < 1e-6 * uu && square > 0) square = fused_squared_distance(u, factor, v, d);
-  return {std::min(square / uu, 2.), acute};
+  return {(std::min)(square / uu, 2.), acute};
 }
 
 row_angle measure_rescaled_angle(const double* u, const double* v, index d, const place& u_at,
@@ -87,7 +87,7 @@ inline row_angle measure_angle(const double* u, double uu, const double* v, cons
   const double growth = (vv - uu) / (u_norm + v_norm);
   const double chord = (of_v.step - growth * growth) / product, opposite = 4 - chord;
   const double rounded = of_v.step + 2 * std::abs(vv - uu);  // what the chord's error is proportional to
-  if (!(rounded <= product * std::min({4., 256 * chord, 4 * opposite})))
+  if (!(rounded <= product * (std::min)({4., 256 * chord, 4 * opposite})))
     return measure_scaled_angle(u, uu, v, vv, d);
   return chord <= 2 ? row_angle{chord, true} : row_angle{opposite, false};
 }

@@ -13,7 +13,7 @@
 
 /// @file
 /// What can be read, and written, as an embedding matrix, and as the hidden states h_0 ... h_L.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// The customization point: how a type is read as an embedding matrix. Specialize it for a type of your own:
 ///

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/config.hpp>
+
 #include <Eigen/Core>
 
 #include <sstream>
@@ -11,7 +13,7 @@
 
 /// @file
 /// What is thrown for bad input.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// The index type of rows, columns and layers, signed as in Eigen.
 using index = Eigen::Index;

@@ -14,7 +14,7 @@
 
 /// @file
 /// Jump rates: how much the displacement rises towards the last layer.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// Psi_1 ... Psi_L, one displacement per layer: a std::vector, an Eigen vector, any other forward range of
 /// numbers.
@@ -44,7 +44,7 @@ std::vector<double> jump_rates(const R& displacements) {
   std::vector<double> rates(psi.size() - 1);
   double rise = 0;
   for (std::size_t k = psi.size() - 1; k > 0; --k) {
-    rise += std::max(0., psi[k] - psi[k - 1]);
+    rise += (std::max)(0., psi[k] - psi[k - 1]);
     rates[k - 1] = 100 * rise;
   }
   return rates;

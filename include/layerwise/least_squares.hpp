@@ -83,7 +83,7 @@
 // In 1. to 3., where T is the update, its elements y - x are themselves rounded, by u |y - x| at most. With
 // Y - X neither shifted nor centred ||dT||_F <= u ||Y - X||_F, which adds 2 ||dT|| sqrt f + ||dT||^2.
 // In 4. y - x is exact.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// How a regression is solved.
 enum class solver {
@@ -131,7 +131,7 @@ class scaled_problem {
     norm_ = select(energy, live_).cwiseSqrt();
     inflation_.resize(size());
     for (index i = 0; i < size(); ++i)
-      inflation_[i] = std::max(1.0, std::sqrt(moments_.x_noise[live_[i]]) / norm_[i]);
+      inflation_[i] = (std::max)(1.0, std::sqrt(moments_.x_noise[live_[i]]) / norm_[i]);
   }
 
   const pair_moments& moments() const { return moments_; }
@@ -145,9 +145,9 @@ class scaled_problem {
   }
 
   /// G with unit diagonal; its lower triangle.
-  Eigen::MatrixXd gram() const {
+  matrix gram() const {
     const Eigen::VectorXd inverse = norm_.cwiseInverse();
-    Eigen::MatrixXd g(size(), size());
+    matrix g(size(), size());
     for_columns(g, [&](index j) {
       const auto column = moments_.second.col(live_[j]);
       g(j, j) = 1.0;
@@ -157,9 +157,9 @@ class scaled_problem {
   }
 
   /// X^T T for the live columns, rows scaled.
-  Eigen::MatrixXd right_side() const {
+  matrix right_side() const {
     const Eigen::VectorXd inverse = norm_.cwiseInverse();
-    Eigen::MatrixXd b(size(), moments_.y_dimensions());
+    matrix b(size(), moments_.y_dimensions());
     for_columns(b, [&](index c) {
       const auto column = moments_.cross.col(c);
       for (index i = 0; i < size(); ++i) b(i, c) = column[live_[i]] * inverse[i];
@@ -188,7 +188,7 @@ class scaled_problem {
     bool holds() const { return theta_ < 0.5; }
 
     /// 1., for the solution `a` of a problem of moments.
-    double of_moments(const Eigen::MatrixXd& a) const {
+    double of_moments(const matrix& a) const {
       double error = 0.0;
       for (index c = 0; c < a.cols(); ++c) {
         const double q = std::sqrt(target_noise_[c]);
@@ -202,7 +202,7 @@ class scaled_problem {
     }
 
     /// 2., for the residual of `a`: its energies, and the projections' h^2, each column's.
-    double of_residual(const Eigen::MatrixXd& a, const Eigen::VectorXd& energy,
+    double of_residual(const matrix& a, const Eigen::VectorXd& energy,
                        const Eigen::VectorXd& projected) const {
       double error = 0.0;
       for (index c = 0; c < a.cols(); ++c) {
@@ -216,7 +216,7 @@ class scaled_problem {
 
    private:
     /// |a|_p of a column of a.
-    double reach_of(const Eigen::MatrixXd& a, index c) const {
+    double reach_of(const matrix& a, index c) const {
       double sum = 0.0;
       for (index i = 0; i < a.rows(); ++i) sum += p_[i] * std::abs(a(i, c));
       return sum;
@@ -228,7 +228,7 @@ class scaled_problem {
   };
 
   /// The solution `a` in the coordinates `kept`, as one for all columns of X, in the units of the moments.
-  scaled_solution solution(Eigen::MatrixXd a, const indices& kept) const {
+  scaled_solution solution(matrix a, const indices& kept) const {
     return {moments_.x_dimensions(), std::move(a), select(live_, kept), select(norm_, kept)};
   }
 
@@ -242,7 +242,7 @@ class scaled_problem {
 /// What is left of the energy of the columns of T; a column is not less than explained.
 inline double energy_left(const Eigen::VectorXd& energy, const Eigen::VectorXd& explained) {
   double left = 0.0;
-  for (index c = 0; c < energy.size(); ++c) left += std::max(0.0, energy[c] - explained[c]);
+  for (index c = 0; c < energy.size(); ++c) left += (std::max)(0.0, energy[c] - explained[c]);
   return left;
 }
 
@@ -255,7 +255,7 @@ inline double update_rounding(const pair_moments& m, double f) {
 
 /// Reads rows first.. of the scaled problem into all of x (its live columns) and t, about their means.
 inline void read_scaled(const scaled_problem& problem, const pair_data& data, index first,
-                        Eigen::Ref<Eigen::MatrixXd> x, Eigen::Ref<Eigen::MatrixXd> t) {
+                        Eigen::Ref<matrix> x, Eigen::Ref<matrix> t) {
   const pair_moments& m = problem.moments();
   parallel_chunks(x.rows(), 64, [&](index chunk, index count) {
     Eigen::VectorXd in(m.x_dimensions()), out(m.y_dimensions());
@@ -280,20 +280,20 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
 struct residual_projection {
   Eigen::VectorXd energy;     ///< of each column of the residual
   Eigen::VectorXd projected;  ///< what X explains of it
-  Eigen::MatrixXd step;       ///< to be added to a, for X to explain no more
+  matrix step;       ///< to be added to a, for X to explain no more
 };
 
 /// 2. above: the residual r = t - X a from the data, X^T r, and by the moments' factor L ||L^-1 X^T r||^2 and
 /// L^-T L^-1 X^T r. 4 n d^2 flops.
-inline residual_projection project_residual(const scaled_problem& problem, const Eigen::MatrixXd& factor,
-                                            const pair_data& data, const Eigen::MatrixXd& a) {
+inline residual_projection project_residual(const scaled_problem& problem, const matrix& factor,
+                                            const pair_data& data, const matrix& a) {
   const index n = static_cast<index>(data.rows.size());
   packed_block packed_a, columns, tokens, packed_r;
   pack(a, packed_a);
-  Eigen::MatrixXd gradient = Eigen::MatrixXd::Zero(a.rows(), a.cols()), x, r;
+  matrix gradient = matrix::Zero(a.rows(), a.cols()), x, r;
   Eigen::VectorXd energy = Eigen::VectorXd::Zero(a.cols());
   for (index done = 0; done < n; done += block_rows) {
-    const index count = std::min(block_rows, n - done);
+    const index count = (std::min)(block_rows, n - done);
     x.resize(count, a.rows());
     r.resize(count, a.cols());
     read_scaled(problem, data, done, x, r);
@@ -314,7 +314,7 @@ inline residual_projection project_residual(const scaled_problem& problem, const
 /// `allowed` is corrected, if there is data.
 inline std::optional<regression> solve_cholesky(const scaled_problem& problem, const pair_data* data,
                                                 double allowed) {
-  Eigen::MatrixXd factor = problem.gram(), a = problem.right_side();
+  matrix factor = problem.gram(), a = problem.right_side();
   if (!eliminate(factor, a)) return std::nullopt;
 
   regression out;
@@ -345,18 +345,18 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
 /// the directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in
 /// the whole residual energy, unless the rank that was found is already all that the rows allow.
 inline regression solve_rank_revealing(const scaled_problem& problem) {
-  const Eigen::MatrixXd gram = problem.gram();
+  const matrix gram = problem.gram();
   const double d = static_cast<double>(problem.size());
   regression out;
   out.method = solver::rank_revealing;
-  for (double cutoff = 4.0 * d * problem.gamma();; cutoff = std::min(10.0 * cutoff, 0.5)) {
+  for (double cutoff = 4.0 * d * problem.gamma();; cutoff = (std::min)(10.0 * cutoff, 0.5)) {
     const pivoted_cholesky factor(gram, problem.degrees_of_freedom(), cutoff);
     const index rank = factor.rank();
     const indices kept = factor.order.head(rank);
-    const Eigen::MatrixXd lower = factor.l.topRows(rank), right = problem.right_side();
+    const matrix lower = factor.l.topRows(rank), right = problem.right_side();
     const eigenvalue_range range = eigenvalues_of_gram(lower);
 
-    Eigen::MatrixXd a(rank, right.cols());
+    matrix a(rank, right.cols());
     for (index i = 0; i < rank; ++i) a.row(i) = right.row(kept[i]);
     substitute_forward(lower, a);
     const Eigen::VectorXd explained = column_energies(a);
@@ -389,23 +389,23 @@ class block_qr {
   template <class Fill>
   void add(index count, const Fill& fill) {
     const index targets = left_.size();
-    Eigen::MatrixXd stacked(triangle_.rows() + count, x_dimensions_ + targets);
+    matrix stacked(triangle_.rows() + count, x_dimensions_ + targets);
     stacked.topRows(triangle_.rows()) = triangle_;
     fill(stacked.bottomLeftCorner(count, x_dimensions_), stacked.bottomRightCorner(count, targets));
     reduce_to_triangle(stacked, x_dimensions_);
-    const index kept = std::min(stacked.rows(), x_dimensions_);
+    const index kept = (std::min)(stacked.rows(), x_dimensions_);
     for (index j = 0; j < kept; ++j) std::fill_n(&stacked(j, j) + 1, kept - j - 1, 0.0);
     left_ += column_energies(stacked, kept).tail(targets);
     triangle_ = stacked.topRows(kept);
   }
 
   /// [R Q^T T]
-  const Eigen::MatrixXd& triangle() const { return triangle_; }
+  const matrix& triangle() const { return triangle_; }
   const Eigen::VectorXd& left() const { return left_; }
 
  private:
   index x_dimensions_;
-  Eigen::MatrixXd triangle_;
+  matrix triangle_;
   Eigen::VectorXd left_;
 };
 
@@ -415,21 +415,21 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   const pair_moments& m = problem.moments();
   const index d = problem.size(), n = static_cast<index>(data.rows.size());
   const index rows_at_once =
-      std::max(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
+      (std::max)(block_rows, d);  // as many new rows as R has, for the cost of R to be hidden
 
   block_qr qr(d, m.y_dimensions());
   for (index done = 0; done < n; done += rows_at_once) {
-    const index count = std::min(rows_at_once, n - done);
+    const index count = (std::min)(rows_at_once, n - done);
     qr.add(count, [&](auto x, auto t) { read_scaled(problem, data, done, x, t); });
   }
 
   const pivoted_qr pivoted(qr.triangle().leftCols(d), problem.degrees_of_freedom(),
                            problem.gamma_orthogonal());
   const index rank = pivoted.rank;
-  Eigen::MatrixXd z = qr.triangle().rightCols(m.y_dimensions());
+  matrix z = qr.triangle().rightCols(m.y_dimensions());
   pivoted.apply(z);
-  const Eigen::MatrixXd lower = pivoted.r.topLeftCorner(rank, rank).transpose();  // R^T
-  Eigen::MatrixXd a = z.topRows(rank);
+  const matrix lower = pivoted.r.topLeftCorner(rank, rank).transpose();  // R^T
+  matrix a = z.topRows(rank);
   substitute_back(lower, a);
 
   regression out;
@@ -445,7 +445,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   const indices kept = pivoted.order.head(rank);
   const double theta = 2.0 * gamma * problem.inflation(kept).norm() / std::sqrt(range.smallest);
   for (index c = 0; c < a.cols(); ++c) {
-    const double reach = gamma * (absolute_sum(column(a, c), rank) / (1.0 - std::min(0.5, theta)) +
+    const double reach = gamma * (absolute_sum(column(a, c), rank) / (1.0 - (std::min)(0.5, theta)) +
                                   std::sqrt(m.target_energy[c]));
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }

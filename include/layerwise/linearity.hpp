@@ -21,7 +21,7 @@
 
 /// @file
 /// Linearity scores of a layer, with and without its residual stream, and the linear map behind them.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// How a linearity is measured. Every default is what arXiv 2405.12250 does, to full accuracy.
 struct linearity_options {
@@ -116,11 +116,11 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   const double inflation = what == explained::output ? m.output_inflation : m.update_inflation;
   const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
   const double rank = static_cast<double>(fit.rank);
-  const double unexplained = std::min(1.0, fit.residual_energy / energy);
+  const double unexplained = (std::min)(1.0, fit.residual_energy / energy);
 
   linearity_result out;
   out.score = 1.0 - unexplained;
-  out.chance_floor = std::min(1.0, rank / freedom);
+  out.chance_floor = (std::min)(1.0, rank / freedom);
   out.underdetermined = rank >= freedom;
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
   // The error of the residual energy, and that of the energy it is divided by.
@@ -129,7 +129,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
     const double rounding = unit_roundoff * m.update_raw_ratio;
     bound += unexplained * (2.0 * rounding + rounding * rounding);
   }
-  out.error_bound = std::min(bound + 4.0 * unit_roundoff, std::max(out.score, unexplained));
+  out.error_bound = (std::min)(bound + 4.0 * unit_roundoff, (std::max)(out.score, unexplained));
   out.condition = fit.condition;
   out.discarded_energy = fit.discarded_energy;
   out.rank = fit.rank;
@@ -196,14 +196,15 @@ inline std::pair<pair_moments, regression> regress(const cross_moments& moments,
 
 inline linear_map make_map(const pair_moments& m, const regression& fit) {
   linear_map map;
-  map.weight = fit.solution.coefficients() * (m.x_scale / m.target_scale);
-  if (m.target_is_update) map.weight.diagonal().array() += 1.0;
+  matrix weight = fit.solution.coefficients() * (m.x_scale / m.target_scale);
+  if (m.target_is_update) weight.diagonal().array() += 1.0;
   if (m.centering == centering::columns) {
     map.bias = m.y_mean;
     for (index c = 0; c < map.bias.size(); ++c)
-      map.bias[c] -= dot(m.x_mean.data(), column(map.weight, c), map.weight.rows());
+      map.bias[c] -= dot(m.x_mean.data(), column(weight, c), weight.rows());
   } else
     map.bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
+  map.weight = std::move(weight);
   return map;
 }
 

@@ -34,7 +34,7 @@
 //     ds/dX = 2/E R A^T,                 ds/dY = 2/E ((1 - s) Y - R),
 //     ds/dX = 2/E (R A^T - (1 - s) D),   ds/dY = 2/E ((1 - s) D - R).
 // This holds wherever the rank of X does not change: for independent columns.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// What a gradient is added to: a writable embedding matrix, or nullptr where it is not asked for (to stop
 /// the gradient on one side).
@@ -68,14 +68,14 @@ inline void polish(const scaled_problem& problem, const pair_data& data, regress
   const indices all = first_indices(problem.size());
   const double theta =
       2.0 * problem.inflation(all).squaredNorm() * problem.gamma() * fit.condition * fit.condition;
-  constexpr double small = 1e-20;  // 1e-10 of the gradient
-  if (theta * fit.residual_error <= small * fit.residual_energy) return;
-  Eigen::MatrixXd factor = problem.gram(), nothing(problem.size(), 0);
+  constexpr double negligible = 1e-20;  // 1e-10 of the gradient
+  if (theta * fit.residual_error <= negligible * fit.residual_energy) return;
+  matrix factor = problem.gram(), nothing(problem.size(), 0);
   if (!eliminate(factor, nothing)) return;
   for (int step = 0; step < 4; ++step) {
     const residual_projection found = project_residual(problem, factor, data, fit.solution.a);
     fit.solution.a += found.step;
-    if (found.projected.sum() <= small * found.energy.sum()) break;
+    if (found.projected.sum() <= negligible * found.energy.sum()) break;
   }
 }
 
@@ -87,8 +87,8 @@ class score_gradient {
 
   /// of_x and of_y, from row i of the scaled x, of the target, of its residual R and of R A^T. of_x is 0
   /// before.
-  void row(index i, const Eigen::MatrixXd& x, const Eigen::MatrixXd& target, const Eigen::MatrixXd& residual,
-           const Eigen::MatrixXd& through_a, double* of_x, double* of_y) const {
+  void row(index i, const matrix& x, const matrix& target, const matrix& residual,
+           const matrix& through_a, double* of_x, double* of_y) const {
     const bool is_output = what_ == explained::output;
     for (index c = 0; c < target.cols(); ++c) of_y[c] = target(i, c);  // what is to be explained, so far
     for (index j = 0; j < problem_.size(); ++j) {
@@ -122,13 +122,13 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
   if (fit.rank == problem.degrees_of_freedom()) return;  // any Y at all scores 1
   polish(problem, data, fit);
   const double energy = energy_of(m, fit, what);  // in units of the target
-  const score_gradient gradient(problem, what, std::min(1.0, fit.residual_energy / energy),
+  const score_gradient gradient(problem, what, (std::min)(1.0, fit.residual_energy / energy),
                                 2.0 * factor / energy);
   const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();
 
   // A, with rows of 0 for the live columns of X that it leaves out.
   const indices& live = problem.live();  // ascending
-  Eigen::MatrixXd a = Eigen::MatrixXd::Zero(problem.size(), targets);
+  matrix a = matrix::Zero(problem.size(), targets);
   for (index k = 0; k < fit.rank; ++k)
     a.row(std::lower_bound(live.begin(), live.end(), fit.solution.kept[k]) - live.begin()) =
         fit.solution.a.row(k);
@@ -136,9 +136,9 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
   pack(a, weight);
   pack_transposed(a, weight_transposed);
 
-  Eigen::MatrixXd x, target, residual, through_a;
+  matrix x, target, residual, through_a;
   for (index done = 0; done < n; done += block_rows) {
-    const index count = std::min(block_rows, n - done);
+    const index count = (std::min)(block_rows, n - done);
     x.resize(count, problem.size());
     target.resize(count, targets);
     read_scaled(problem, data, done, x, target);

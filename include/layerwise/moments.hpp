@@ -37,7 +37,7 @@
 // is all the O(n d^2) work: 3 n d^2 flops per pair. The target t is the residual update r = y - x or the
 // output y, whichever is smaller (measured on the first block). Both regressions leave the same residual,
 // since y = r + x, so one target gives both scores; the smaller one gives them without cancellation.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 /// Tokens per block: enough for the kernel of detail/product.hpp to run at full speed (256 would do), and for
@@ -106,7 +106,7 @@ struct column_frame {
   double raw_norm(double n) const {
     double total = 0.0;
     for (index j = 0; j < shift.size(); ++j) total += energy[j] + shift[j] * (2.0 * sum[j] + n * shift[j]);
-    return std::sqrt(std::max(0.0, total));
+    return std::sqrt((std::max)(0.0, total));
   }
 
  private:
@@ -150,8 +150,8 @@ struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
   bool target_is_update = false;
-  Eigen::MatrixXd second;   ///< x^T x, lower triangle
-  Eigen::MatrixXd cross;    ///< x^T t
+  matrix second;   ///< x^T x, lower triangle
+  matrix cross;    ///< x^T t
   Eigen::VectorXd x_noise;  ///< per column: the energy that took part in the sums; rounding scales with it
   Eigen::VectorXd target_energy;  ///< per column of t
   Eigen::VectorXd target_noise;   ///< as x_noise
@@ -216,11 +216,11 @@ class moment_chain {
     const index n = static_cast<index>(rows.size());
     workspace space;
     for (index done = 0; done < n;) {
-      const index count = std::min(block_rows - pending_rows_, n - done);
+      const index count = (std::min)(block_rows - pending_rows_, n - done);
       // Block by block, so that scales do not depend on how rows were batched either.
       for (index l = 0; l < layers(); ++l)
         for (index i = done; i < done + count; ++i)
-          at(layers_, l).peak = std::max(at(layers_, l).peak, at(at(row_peaks, l), i));
+          at(layers_, l).peak = (std::max)(at(layers_, l).peak, at(at(row_peaks, l), i));
       const auto next = [&](index layer, index i, double* out) {
         read(layer, rows[static_cast<std::size_t>(done + i)], out);
       };
@@ -238,7 +238,7 @@ class moment_chain {
   /// Rows still pending in `other` are added as rows.
   void merge(const moment_chain& other, const observe_pair& observe = {}) {
     for (index l = 0; l < layers(); ++l)
-      at(layers_, l).peak = std::max(at(layers_, l).peak, at(other.layers_, l).peak);
+      at(layers_, l).peak = (std::max)(at(layers_, l).peak, at(other.layers_, l).peak);
     if (other.tokens_ > 0) {
       if (tokens_ == 0)
         adopt(other);
@@ -247,7 +247,7 @@ class moment_chain {
     }
     workspace space;
     for (index done = 0; done < other.pending_rows_;) {
-      const index count = std::min(block_rows - pending_rows_, other.pending_rows_ - done);
+      const index count = (std::min)(block_rows - pending_rows_, other.pending_rows_ - done);
       append_pending(
           [&](index layer, index i, double* out) {
             const auto row = at(other.layers_, layer).pending.row(done + i);
@@ -279,13 +279,13 @@ class moment_chain {
   struct layer_state {
     index dimensions = 0;
     column_frame frame;
-    Eigen::MatrixXd second;  // x^T x about the shift, lower triangle; empty for the last layer
+    matrix second;  // x^T x about the shift, lower triangle; empty for the last layer
     row_block pending;       // block_rows raw rows, of which pending_rows_ wait for the block to fill
     double peak = 0.0;       // no |element| seen so far is larger, and it is at most d times larger than all
   };
   struct pair_state {
     column_frame update;    // r = y - x; unused if d_x != d_y
-    Eigen::MatrixXd cross;  // x^T t about the shifts
+    matrix cross;  // x^T t about the shifts
     bool target_is_update = false;
     Eigen::VectorXd converted;  // energy that passed through `cross` when a merge changed its target
   };
@@ -445,7 +445,7 @@ class moment_chain {
       if (ratios.back() != 1.0) layer.second *= ratios.back(), layer.second *= ratios.back();
     }
     for (index l = 1; l < layers(); ++l) {
-      const double update = fit(pair(l).update, std::max(at(layers_, l - 1).peak, at(layers_, l).peak));
+      const double update = fit(pair(l).update, (std::max)(at(layers_, l - 1).peak, at(layers_, l).peak));
       const double target = pair(l).target_is_update ? update : at(ratios, l);
       if (at(ratios, l - 1) != 1.0) pair(l).cross *= at(ratios, l - 1);
       if (target != 1.0) pair(l).cross *= target, pair(l).converted *= target, pair(l).converted *= target;
@@ -498,7 +498,7 @@ class moment_chain {
       mine.converted += to_t.ratio * to_t.ratio * theirs.pair(1).converted;
 
       const Eigen::VectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
-      Eigen::MatrixXd& second = at(layers_, l - 1).second;
+      matrix& second = at(layers_, l - 1).second;
       second += to_x.ratio * to_x.ratio * theirs.layers_[0].second;
       add_outer(to_x.offset, rest, second, true);
       add_outer(rest, to_x.offset, second, true);

@@ -13,7 +13,7 @@
 
 /// @file
 /// Procrustes normalization, and what is centred.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// Whether the column means are taken out first. `columns` is the definition of arXiv 2405.12250; with `none`
 /// a linear map has no bias, and offsets count as signal.
@@ -57,7 +57,7 @@ detail::row_block procrustes_normalize(const X& x, centering center = centering:
     const double row_peak = detail::peak_of(&rows(i, 0), rows.cols());
     if (!std::isfinite(row_peak))
       detail::fail_non_finite(&rows(i, 0), rows.cols(), {.operand = "X", .row = i});
-    peak = std::max(peak, row_peak);
+    peak = (std::max)(peak, row_peak);
   }
   rows *= detail::safe_scale(peak);
 

@@ -21,7 +21,7 @@
 
 /// @file
 /// Every metric of every layer in one pass over the data.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is
 /// a label that a profile carries, because the last layer's numbers mean different things. (Hugging Face's
@@ -266,7 +266,7 @@ class layer_profiler {
     double energy = 0.0;  // the smaller one, so that the tolerance holds for both scores
     for (const explained what : {explained::output, explained::update})
       if (const double e = detail::energy_of(m, what); e > 0.0)
-        energy = energy > 0.0 ? std::min(energy, e) : e;
+        energy = energy > 0.0 ? (std::min)(energy, e) : e;
     if (energy == 0.0) return;
     const detail::regression fit = detail::solve(m, options_.method, options_.tolerance, energy, data);
     if (m.output_energy > 0.0) layer.linearity = detail::make_result(fit, m, explained::output);

@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// How a quantity per token becomes one number: the mean over the tokens that take part, or their sum.
 enum class reduction {
@@ -258,7 +258,7 @@ double regularize(const Regularizer& options, const MakeTerm& make_term, const t
     row_block rows = row_block::Zero(3, size.cols + lanes);  // whole blocks
     for (index i = first; i < first + count; ++i) {
       const index token = tokens[static_cast<std::size_t>(i)];
-      const index next = tokens[static_cast<std::size_t>(std::min(i + 2, kept - 1))];
+      const index next = tokens[static_cast<std::size_t>((std::min)(i + 2, kept - 1))];
       const auto row = [&](index l) { return l < origin || l > last ? nullptr : &rows(l % 3, 0); };
       // The term of layer l sees h_{l-1} as a constant, or h_l, by not being there for the other.
       const auto add_gradient = [&](index l) {

@@ -15,7 +15,7 @@
 
 /// @file
 /// What a layer adds to the residual stream, and how much.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 /// ||y - x||^2 and ||y||^2 of a token's rows x before and y after a layer. They add up over tokens without

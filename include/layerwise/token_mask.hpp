@@ -11,7 +11,7 @@
 
 /// @file
 /// Which tokens take part.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// Which tokens (rows) take part. The default mask keeps every token of a matrix of any length.
 ///

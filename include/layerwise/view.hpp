@@ -20,7 +20,7 @@
 /// Views of memory that somebody else owns: a matrix (strided_view), one whose scalar type is known only
 /// when the program runs (any_view), a rank-3 array (hidden_states_view). Everywhere in the library: one
 /// row per token, one column per hidden dimension (n_tokens x d).
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// The scalar types read without conversion by the caller. All arithmetic is done in double.
 template <class T>

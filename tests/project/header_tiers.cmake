@@ -5,7 +5,7 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version error view embedding token_mask detail/parallel detail/row_reader detail/rows detail/row_writer
+set(tier_0 version detail/config detail/matrix error view embedding token_mask detail/parallel detail/row_reader detail/rows detail/row_writer
     detail/indices detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
@@ -21,6 +21,12 @@ set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/AT
 
 # Inside a tier a header stands alone, but for these: "<header> may include <header>".
 set(within_a_tier
+    "detail/config may include version"
+    "detail/matrix may include detail/config"
+    "error may include detail/config"
+    "detail/vectors may include detail/matrix"
+    "detail/product may include detail/matrix"
+    "detail/row_reader may include detail/matrix"
     "view may include error"
     "embedding may include view"
     "detail/row_reader may include embedding"

@@ -17,7 +17,7 @@
 // split in two until elimination_columns are left, so that nearly all of it is add_products(), and most of
 // that deep. Eigen's own run at half its rate for square problems. Nothing here calls a BLAS, whose threads
 // would get in the way of those that solve the layers of a profile side by side.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Columns eliminated one by one: few enough that the triangular solutions, d^2 times this, stay small.
 inline constexpr index elimination_columns = 72;
@@ -26,12 +26,12 @@ inline constexpr index elimination_columns = 72;
 /// what add_products() takes in one go.
 inline index first_part(index columns) {
   const index blocks = (columns + elimination_columns - 1) / elimination_columns;
-  return std::min<index>((blocks + 1) / 2, 7) * elimination_columns;
+  return (std::min<index>)((blocks + 1) / 2, 7) * elimination_columns;
 }
 
 /// Calls body(c) for every column of m, in parallel.
 template <class Body>
-void for_columns(const Eigen::MatrixXd& m, const Body& body) {
+void for_columns(const matrix& m, const Body& body) {
   parallel_chunks(m.cols(), 64, [&](index first, index count) {
     for (index c = first; c < first + count; ++c) body(c);
   });
@@ -41,7 +41,7 @@ void for_columns(const Eigen::MatrixXd& m, const Body& body) {
 class elimination_block {
  public:
   /// Factorizes the block of g in place. False at a pivot that is not positive.
-  static bool factorize(Eigen::Ref<Eigen::MatrixXd> g) {
+  static bool factorize(Eigen::Ref<matrix> g) {
     for (index j = 0; j < g.rows(); ++j) {
       if (!(g(j, j) > 0.0)) return false;
       g(j, j) = std::sqrt(g(j, j));
@@ -51,7 +51,7 @@ class elimination_block {
     return true;
   }
 
-  explicit elimination_block(const Eigen::Ref<const Eigen::MatrixXd>& l) : upper_(l.transpose()), lower_(l) {}
+  explicit elimination_block(const Eigen::Ref<const matrix>& l) : upper_(l.transpose()), lower_(l) {}
 
   /// b -> L^-1 b
   void solve(packed_block& b) const {
@@ -91,11 +91,11 @@ class elimination_block {
     });
   }
 
-  Eigen::MatrixXd upper_, lower_;  // each read down its columns
+  matrix upper_, lower_;  // each read down its columns
 };
 
 /// eliminate(), of columns first.. of g and rows first.. of b only; what is left of them has been.
-inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b, index first, index count) {
+inline bool eliminate(matrix& g, matrix& b, index first, index count) {
   const index below = g.rows() - first;
   if (count <= elimination_columns) {
     if (!elimination_block::factorize(g.block(first, first, count, count))) return false;
@@ -121,11 +121,11 @@ inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b, index first, index
 
 /// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are
 /// then in between. What is above the diagonal of g is neither read nor kept.
-inline bool eliminate(Eigen::MatrixXd& g, Eigen::MatrixXd& b) { return eliminate(g, b, 0, g.rows()); }
+inline bool eliminate(matrix& g, matrix& b) { return eliminate(g, b, 0, g.rows()); }
 
 /// Rows first.. of b -> L^-1 or L^-T times them, by the block of L on its diagonal there.
 template <void (elimination_block::*solve)(packed_block&) const>
-void substitute_block(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+void substitute_block(const matrix& l, matrix& b, index first, index count) {
   packed_block packed;
   pack(b.middleRows(first, count), packed);
   (elimination_block(l.block(first, first, count, count)).*solve)(packed);
@@ -133,7 +133,7 @@ void substitute_block(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first,
 }
 
 /// substitute_forward(), of rows first.. of b only; those above them have been.
-inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+inline void substitute_forward(const matrix& l, matrix& b, index first, index count) {
   if (count <= elimination_columns) return substitute_block<&elimination_block::solve>(l, b, first, count);
   const index half = first_part(count), next = first + half, rest = count - half;
   substitute_forward(l, b, first, half);
@@ -145,12 +145,12 @@ inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, ind
 }
 
 /// Replaces b by L^-1 b; l is read in its lower triangle.
-inline void substitute_forward(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
+inline void substitute_forward(const matrix& l, matrix& b) {
   substitute_forward(l, b, 0, l.rows());
 }
 
 /// substitute_back(), of rows first.. of b only; those below them have been.
-inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index first, index count) {
+inline void substitute_back(const matrix& l, matrix& b, index first, index count) {
   if (count <= elimination_columns)
     return substitute_block<&elimination_block::solve_transposed>(l, b, first, count);
   const index last = first_part(count), rest = count - last, next = first + rest;
@@ -163,12 +163,12 @@ inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b, index 
 }
 
 /// Replaces b by L^-T b; l is read in its lower triangle.
-inline void substitute_back(const Eigen::MatrixXd& l, Eigen::MatrixXd& b) {
+inline void substitute_back(const matrix& l, matrix& b) {
   substitute_back(l, b, 0, l.rows());
 }
 
 /// L L^T v, l read in its lower triangle.
-inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::VectorXd& v) {
+inline Eigen::VectorXd multiply_by_gram(const matrix& l, const Eigen::VectorXd& v) {
   const index d = l.rows();
   Eigen::VectorXd out = Eigen::VectorXd::Zero(d);
   for (index j = 0; j < d; ++j) {
@@ -179,7 +179,7 @@ inline Eigen::VectorXd multiply_by_gram(const Eigen::MatrixXd& l, const Eigen::V
 }
 
 /// (L L^T)^-1 v
-inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
+inline Eigen::VectorXd solve_gram(const matrix& l, Eigen::VectorXd v) {
   const index d = l.rows();
   for (index j = 0; j < d; ++j) {
     v[j] /= l(j, j);
@@ -193,14 +193,14 @@ inline Eigen::VectorXd solve_gram(const Eigen::MatrixXd& l, Eigen::VectorXd v) {
 /// Cholesky with complete pivoting, stopped at `limit` columns or where no pivot exceeds `cutoff`. (Eigen's
 /// LDLT does not update the diagonal it pivots on, and so does not reveal the rank.)
 struct pivoted_cholesky {
-  Eigen::MatrixXd l;
+  matrix l;
   indices order;
   Eigen::VectorXd pivots;  ///< of the columns kept
   double discarded = 0.0;  ///< trace of what is left of G
 
-  pivoted_cholesky(const Eigen::MatrixXd& g, index limit, double cutoff) : order(first_indices(g.rows())) {
+  pivoted_cholesky(const matrix& g, index limit, double cutoff) : order(first_indices(g.rows())) {
     const index d = g.rows();
-    l.setZero(d, std::min(d, limit));
+    l.setZero(d, (std::min)(d, limit));
     pivots.resize(l.cols());
     Eigen::VectorXd left = g.diagonal();
     index k = 0;
@@ -226,7 +226,7 @@ struct pivoted_cholesky {
     }
     l.conservativeResize(Eigen::NoChange, k);
     pivots.conservativeResize(k);
-    for (index i = k; i < d; ++i) discarded += std::max(0.0, left[i]);
+    for (index i = k; i < d; ++i) discarded += (std::max)(0.0, left[i]);
   }
 
   index rank() const { return pivots.size(); }

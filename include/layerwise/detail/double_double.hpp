@@ -11,7 +11,7 @@
 //   Knuth's)
 // Exact as long as nothing overflows or underflows, and the compiler keeps to IEEE arithmetic (no
 // -ffast-math).
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The unevaluated sum high + low, about 106 bits.
 struct double_double {

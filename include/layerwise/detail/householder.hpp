@@ -17,7 +17,7 @@
 
 // Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are
 // multiplied by Q^T on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The reflection H = I - tau v v^T, v_0 = 1, that maps a column of n elements to a multiple of the first
 /// unit vector.
@@ -52,8 +52,8 @@ class reflection_panel {
   static constexpr index columns = elimination_columns;
 
   /// Those that `reflection` left in m from (row, row) on, count of them.
-  reflection_panel(const Eigen::MatrixXd& m, index row, index count) {
-    Eigen::MatrixXd v = m.block(row, row, m.rows() - row, count);
+  reflection_panel(const matrix& m, index row, index count) {
+    matrix v = m.block(row, row, m.rows() - row, count);
     for (index k = 0; k < count; ++k) {
       for (index i = 0; i < k; ++i) v(i, k) = 0.0;
       v(k, k) = 1.0;
@@ -66,10 +66,10 @@ class reflection_panel {
   }
 
   /// m -> H_k ... H_1 m
-  void apply(Eigen::Ref<Eigen::MatrixXd> m) const {
+  void apply(Eigen::Ref<matrix> m) const {
     packed_block packed;
     pack(m, packed);
-    Eigen::MatrixXd weights = Eigen::MatrixXd::Zero(l_.rows(), m.cols());
+    matrix weights = matrix::Zero(l_.rows(), m.cols());
     add_products(1.0, {{v_, packed, weights, false, rows_at_once}});
     pack(weights, packed);
     elimination_block(l_).solve(packed);
@@ -84,15 +84,15 @@ class reflection_panel {
   static constexpr index rows_at_once = 64;
 
   packed_block v_, transposed_;
-  Eigen::MatrixXd l_;
+  matrix l_;
 };
 
 /// Replaces the leading columns of m by the triangle R of their QR, with anything below it, and the columns
 /// behind them by Q^T times themselves.
-inline void reduce_to_triangle(Eigen::MatrixXd& m, index leading) {
-  const index steps = std::min(m.rows(), leading);
+inline void reduce_to_triangle(matrix& m, index leading) {
+  const index steps = (std::min)(m.rows(), leading);
   for (index first = 0; first < steps; first += reflection_panel::columns) {
-    const index next = std::min(first + reflection_panel::columns, steps);
+    const index next = (std::min)(first + reflection_panel::columns, steps);
     for (index k = first; k < next; ++k) {
       const reflection h(&m(k, k), m.rows() - k);
       for (index j = k + 1; j < next; ++j) h.apply(&m(k, j));
@@ -105,18 +105,18 @@ inline void reduce_to_triangle(Eigen::MatrixXd& m, index leading) {
 /// QR with column pivoting: the column of which most is left is always the next, until none is left above
 /// `cutoff` times the first, or there are `limit` of them.
 struct pivoted_qr {
-  Eigen::MatrixXd
+  matrix
       r;          ///< its first `rank` rows: R, for the columns in order, with anything below the diagonal
   indices order;  ///< of the columns
   index rank = 0;
   double discarded = 0.0;  ///< the energy that is left of the other columns
 
-  pivoted_qr(Eigen::MatrixXd m, index limit, double cutoff)
+  pivoted_qr(matrix m, index limit, double cutoff)
       : r(std::move(m)), order(first_indices(r.cols())) {
     const index d = r.cols();
     Eigen::VectorXd left = column_energies(r);
     double smallest = 0.0;
-    for (limit = std::min({limit, d, r.rows()}); rank < limit; ++rank) {
+    for (limit = (std::min)({limit, d, r.rows()}); rank < limit; ++rank) {
       const index pivot = std::max_element(&left[rank], left.data() + d) - left.data();
       if (rank == 0) smallest = cutoff * cutoff * left[pivot];
       if (!(left[pivot] > smallest)) break;
@@ -136,9 +136,9 @@ struct pivoted_qr {
   }
 
   /// z -> Q^T z
-  void apply(Eigen::MatrixXd& z) const {
+  void apply(matrix& z) const {
     for (index first = 0; first < rank; first += reflection_panel::columns)
-      reflection_panel(r, first, std::min(reflection_panel::columns, rank - first))
+      reflection_panel(r, first, (std::min)(reflection_panel::columns, rank - first))
           .apply(z.bottomRows(z.rows() - first));
   }
 };

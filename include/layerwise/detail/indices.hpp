@@ -8,7 +8,7 @@
 
 #include <numeric>
 
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Which columns, in which order.
 using indices = Eigen::Matrix<index, Eigen::Dynamic, 1>;

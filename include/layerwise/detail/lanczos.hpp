@@ -12,7 +12,7 @@
 #include <cmath>
 #include <utility>
 
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The largest eigenvalue of a symmetric tridiagonal matrix, the leading part of what is given, by bisection,
 /// to a few units in the last place of its norm. x is above it where all pivots of the matrix less x are
@@ -21,7 +21,7 @@ inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eige
                                      index size) {
   double below = *std::max_element(diagonal.data(), diagonal.data() + size), above = below;
   for (index i = 0; i < size; ++i)  // Gershgorin's discs
-    above = std::max(above, diagonal[i] + (i > 0 ? std::abs(offdiagonal[i - 1]) : 0.0) +
+    above = (std::max)(above, diagonal[i] + (i > 0 ? std::abs(offdiagonal[i - 1]) : 0.0) +
                                 (i + 1 < size ? std::abs(offdiagonal[i]) : 0.0));
   for (;;) {
     const double x = below + 0.5 * (above - below);
@@ -38,8 +38,8 @@ inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eige
 /// which is no bound on its error (3 % have been seen), 40 steps at most. Deterministic.
 template <class Operator>
 double largest_eigenvalue(index size, const Operator& apply) {
-  const index steps = std::min<index>(size, 40);
-  Eigen::MatrixXd basis(size, steps);
+  const index steps = (std::min<index>)(size, 40);
+  matrix basis(size, steps);
   Eigen::VectorXd diagonal(steps), offdiagonal(steps), v(size);
   for (index i = 0; i < size; ++i)
     v[i] = 1.0 + std::sin(static_cast<double>(i * i + i));  // no symmetry to fall into
@@ -65,11 +65,11 @@ struct eigenvalue_range {
   double smallest, largest;
 
   /// Ratio of the extreme singular values of L.
-  double condition() const { return std::sqrt(std::max(1.0, largest / smallest)); }
+  double condition() const { return std::sqrt((std::max)(1.0, largest / smallest)); }
 };
 
 /// l is read in its lower triangle.
-inline eigenvalue_range eigenvalues_of_gram(const Eigen::MatrixXd& l) {
+inline eigenvalue_range eigenvalues_of_gram(const matrix& l) {
   const auto largest = [&](auto apply) {
     return largest_eigenvalue(l.rows(), [&](const Eigen::VectorXd& v) { return apply(l, v); });
   };

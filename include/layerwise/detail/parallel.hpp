@@ -11,7 +11,7 @@
 #include <omp.h>
 #endif
 
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order
 /// where not. Bodies must write to disjoint places: results then do not depend on the number of threads. An
@@ -42,7 +42,7 @@ void parallel_for(index count, const Body& body) {
 template <class Body>
 void parallel_chunks(index count, index chunk, const Body& body) {
   parallel_for((count + chunk - 1) / chunk,
-               [&](index i) { body(i * chunk, std::min(chunk, count - i * chunk)); });
+               [&](index i) { body(i * chunk, (std::min)(chunk, count - i * chunk)); });
 }
 
 }  // namespace layerwise::detail

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/matrix.hpp>
 #include <layerwise/detail/parallel.hpp>
 
 #include <Eigen/Core>
@@ -37,7 +38,7 @@
 #if defined(EIGEN_USE_BLAS) && !defined(EIGEN_VECTORIZE_FMA)
 #define LAYERWISE_PRODUCTS_BY_BLAS
 #endif
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// A block of rows packed in panels: column j of row i is at(j)[i * row_stride()].
 class packed_block {
@@ -87,7 +88,7 @@ class packed_block {
 };
 
 /// out = m
-inline void pack(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_block& out) {
+inline void pack(const Eigen::Ref<const matrix>& m, packed_block& out) {
   out.resize(m.rows(), m.cols());
   parallel_chunks(m.cols(), packed_block::width, [&](index first, index count) {
     double* to = out.at(first);
@@ -98,7 +99,7 @@ inline void pack(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_block& out) 
 }
 
 /// out = m^T
-inline void pack_transposed(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_block& out) {
+inline void pack_transposed(const Eigen::Ref<const matrix>& m, packed_block& out) {
   out.resize(m.cols(), m.rows());
   parallel_chunks(m.rows(), packed_block::width, [&](index first, index count) {
     double* to = out.at(first);
@@ -109,7 +110,7 @@ inline void pack_transposed(const Eigen::Ref<const Eigen::MatrixXd>& m, packed_b
 }
 
 /// m = block
-inline void unpack(const packed_block& block, Eigen::Ref<Eigen::MatrixXd> m) {
+inline void unpack(const packed_block& block, Eigen::Ref<matrix> m) {
   parallel_chunks(m.cols(), packed_block::width, [&](index first, index count) {
     const double* from = block.at(first);
     for (index i = 0; i < m.rows(); ++i, from += block.row_stride())
@@ -118,7 +119,7 @@ inline void unpack(const packed_block& block, Eigen::Ref<Eigen::MatrixXd> m) {
 }
 
 /// m = block^T
-inline void unpack_transposed(const packed_block& block, Eigen::Ref<Eigen::MatrixXd> m) {
+inline void unpack_transposed(const packed_block& block, Eigen::Ref<matrix> m) {
   parallel_chunks(m.rows(), packed_block::width, [&](index first, index count) {
     const double* from = block.at(first);
     for (index i = 0; i < m.cols(); ++i, from += block.row_stride())
@@ -135,9 +136,9 @@ inline constexpr index product_tile = 192;
 struct product {
   const packed_block& a;
   const packed_block& b;
-  Eigen::Ref<Eigen::MatrixXd> c;
+  Eigen::Ref<matrix> c;
   bool lower_only = false;
-  index rows_at_once = std::numeric_limits<index>::max();
+  index rows_at_once = (std::numeric_limits<index>::max)();
 };
 
 #ifdef LAYERWISE_PRODUCTS_BY_BLAS
@@ -145,7 +146,7 @@ struct product {
 /// The BLAS brings its own tiles and threads.
 inline void add_products(double alpha, const std::vector<product>& products) {
   for (const auto& [a, b, c, lower_only, rows_at_once] : products) {
-    Eigen::Ref<Eigen::MatrixXd> out = c;
+    Eigen::Ref<matrix> out = c;
     const index square = lower_only ? c.cols() : 0;
     if (lower_only)
       out.topRows(square).selfadjointView<Eigen::Lower>().rankUpdate(a.matrix().leftCols(square).transpose(),
@@ -202,17 +203,17 @@ struct product_kernel {
 /// The tile of a product whose first element is (row, column).
 inline void add_tile(double alpha, product& of, index row, index column) {
   using kernel = product_kernel;
-  const index last_row = std::min(of.c.rows(), row + product_tile);
-  const index last_column = std::min(of.c.cols(), column + product_tile);
+  const index last_row = (std::min)(of.c.rows(), row + product_tile);
+  const index last_column = (std::min)(of.c.cols(), column + product_tile);
   alignas(64) double sums[kernel::rows * kernel::columns];
-  const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns>> block(sums);
+  const Eigen::Map<const Eigen::Matrix<double, kernel::rows, kernel::columns, Eigen::ColMajor>> block(sums);
   for (index j = column; j < last_column; j += kernel::columns)
     for (index i = row; i < last_row; i += kernel::rows) {
       if (of.lower_only && i + kernel::rows <= j) continue;  // above the diagonal
-      auto c = of.c.block(i, j, std::min<index>(kernel::rows, last_row - i),
-                          std::min<index>(kernel::columns, last_column - j));
+      auto c = of.c.block(i, j, (std::min<index>)(kernel::rows, last_row - i),
+                          (std::min<index>)(kernel::columns, last_column - j));
       for (index k = 0; k < of.a.rows(); k += of.rows_at_once) {
-        kernel::run(std::min(of.rows_at_once, of.a.rows() - k), of.a.at(i) + k * kernel::stride,
+        kernel::run((std::min)(of.rows_at_once, of.a.rows() - k), of.a.at(i) + k * kernel::stride,
                     of.b.at(j) + k * kernel::stride, sums);
         if (c.rows() == kernel::rows && c.cols() == kernel::columns)
           // C is not in the cache: with all sizes known, its loads are under way together.

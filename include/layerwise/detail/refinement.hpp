@@ -16,18 +16,18 @@
 
 // A regression whose rounding matters is judged, and improved, by its residual taken from the data in
 // double-double.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// A, as it was solved for: for the columns of X that were kept, divided by their norms.
 struct scaled_solution {
   index x_dimensions = 0;
-  Eigen::MatrixXd a;     ///< kept columns x d_t
+  matrix a;     ///< kept columns x d_t
   indices kept;          ///< which columns of X
   Eigen::VectorXd norm;  ///< their norms
 
   /// A, d_x x d_t, for x * x_scale and t * target_scale; 0 for columns of X that were left out.
-  Eigen::MatrixXd coefficients() const {
-    Eigen::MatrixXd all = Eigen::MatrixXd::Zero(x_dimensions, a.cols());
+  matrix coefficients() const {
+    matrix all = matrix::Zero(x_dimensions, a.cols());
     for (index c = 0; c < a.cols(); ++c)
       for (index i = 0; i < a.rows(); ++i) all(kept[i], c) = a(i, c) / norm[i];
     return all;
@@ -65,7 +65,7 @@ class refinement {
   /// X^T r for the scaled columns of X; for the columns of r their energies, and how far rounding moved their
   /// norms.
   struct residual {
-    Eigen::MatrixXd gradient;
+    matrix gradient;
     Eigen::VectorXd energy, rounding;
   };
   residual measure() const {
@@ -75,10 +75,10 @@ class refinement {
                Eigen::VectorXd::Zero(targets_),
                std::vector<double_double>(static_cast<std::size_t>(targets_))};
     for (index done = 0; done < n; done += block_rows)
-      add(residual_of(done, std::min(block_rows, n - done), bias), total);
+      add(residual_of(done, (std::min)(block_rows, n - done), bias), total);
 
     const index width = moments_.y_dimensions();
-    residual out{Eigen::MatrixXd(kept_.size(), width), total.energy.head(width),
+    residual out{matrix(kept_.size(), width), total.energy.head(width),
                  Eigen::VectorXd::Zero(width)};
     for (index j = 0; j < kept_.size(); ++j) {
       const double mean = moments_.x_mean[kept_[j]] * moments_.x_scale;
@@ -127,7 +127,7 @@ class refinement {
   }
 
   /// a += step
-  void improve(const Eigen::MatrixXd& step) {
+  void improve(const matrix& step) {
     for (index j = 0; j < step.rows(); ++j)
       for (index c = 0; c < step.cols(); ++c) {
         double_double w{weight_(j, c), weight_low_(j, c)};
@@ -138,8 +138,8 @@ class refinement {
   }
 
   /// a, rounded
-  Eigen::MatrixXd solution() const {
-    Eigen::MatrixXd a(kept_.size(), moments_.y_dimensions());
+  matrix solution() const {
+    matrix a(kept_.size(), moments_.y_dimensions());
     for (index c = 0; c < a.cols(); ++c)
       for (index j = 0; j < a.rows(); ++j) a(j, c) = norm_[j] * weight_(j, c);
     return a;

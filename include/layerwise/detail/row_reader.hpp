@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/matrix.hpp>
 #include <layerwise/embedding.hpp>
 
 #include <Eigen/Core>
@@ -17,10 +18,7 @@
 #include <vector>
 
 // How rows get from an embedding matrix into double, which is all that the rest of the library sees.
-namespace layerwise::detail {
-
-/// A block of tokens in double, one row per token: the form in which all kernels see the data.
-using row_block = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 template <class Scalar>
 double to_double(const Scalar& x) {
@@ -162,7 +160,7 @@ auto open_layers(const H& states) {
 /// Throws non_finite_error with the place of the first NaN or infinity in a row that has one.
 [[gnu::cold]] inline void fail_non_finite(const double* row, index cols, place at) {
   for (index j = 0; j < cols; ++j)
-    if (!(std::abs(row[j]) <= std::numeric_limits<double>::max())) {
+    if (!(std::abs(row[j]) <= (std::numeric_limits<double>::max)())) {
       at.column = j;
       fail<non_finite_error>("finite values", text(row[j]), at);
     }

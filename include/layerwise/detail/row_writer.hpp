@@ -9,7 +9,7 @@
 #include <variant>
 
 // How gradients get from double into a matrix of any type.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Adds values to row `token`, rounded once to m's scalar type. Block by block they are values(at), where
 /// at(row) is the block of a row, which must be readable up to the end of its last block: so they do not
@@ -22,7 +22,7 @@ template <class T, class Values>
   const index cols = m.cols(), stride = m.col_stride();
   for (index j = 0; j < cols; j += lanes) {
     const auto at = [j](const double* row) { return lane_block::Map(row + j); };
-    const index count = std::min(lanes, cols - j);
+    const index count = (std::min)(lanes, cols - j);
     if (stride == 1 && count == lanes) {
       prefetch(later + j);
       store_lanes(load_lanes(to + j) + values(at), to + j);

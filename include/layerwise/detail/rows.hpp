@@ -18,7 +18,7 @@
 
 // What the metrics per token share: sums over a row, right for every finite row (entries of 1e300 and of
 // 1e-310 included), and the walk over the rows of two matrices.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Rows are walked in blocks of this many entries, which stay in vector registers.
 constexpr index lanes = 16;
@@ -28,7 +28,7 @@ using lane_block = Eigen::Array<double, lanes, 1>;
 template <class From, class To>
 void convert_lanes(const From* from, To* to) {
 #ifdef __GNUC__
-  constexpr index size = std::max<index>(Eigen::internal::packet_traits<double>::size, 2);
+  constexpr index size = (std::max<index>)(Eigen::internal::packet_traits<double>::size, 2);
   using source [[gnu::vector_size(size * sizeof(From)), gnu::aligned(alignof(From)), gnu::may_alias]] = From;
   using target [[gnu::vector_size(size * sizeof(To)), gnu::aligned(alignof(To)), gnu::may_alias]] = To;
   for (index k = 0; k < lanes; k += size)
@@ -177,7 +177,7 @@ constexpr bool in_safe_range(double sum) { return sum > 1e-140 && sum < 1e140; }
 [[gnu::cold, gnu::noinline]] inline int rescale_row(double* x, index d, const place& at) {
   fail_non_finite(x, d, at);
   double largest = 0;
-  for (index j = 0; j < d; ++j) largest = std::max(largest, std::abs(x[j]));
+  for (index j = 0; j < d; ++j) largest = (std::max)(largest, std::abs(x[j]));
   if (largest == 0) return 0;
   const int exponent = std::ilogb(largest);
   for (index j = 0; j < d; ++j) x[j] = std::scalbn(x[j], -exponent);
@@ -272,7 +272,7 @@ void for_each_row_pair(const row_reader<X>& before, const row_reader<Y>& after, 
                    d + lanes);  // not a multiple of 4096 bytes apart, which the processor takes for the same
     double *x = &rows(0, 0), *y = &rows(1, 0);
     for (index token = first; token < first + count; ++token) {
-      const index next = std::min(token + 2, before.rows() - 1);
+      const index next = (std::min)(token + 2, before.rows() - 1);
       const double squares = read_row(before, token, next, nullptr, x).squares;
       body(row_pair{token, d, x, y, squares, read_row(after, token, next, x, y)});
     }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/matrix.hpp>
 #include <layerwise/error.hpp>
 
 #include <Eigen/Core>
@@ -11,11 +12,11 @@
 // The operations on columns of doubles that the solvers consist of. As functions of pointers they are
 // compiled once; as expressions of columns of blocks of matrices, each of a type of its own, they made up
 // most of what including the library cost.
-namespace layerwise::detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Where column j of m begins.
-inline const double* column(const Eigen::MatrixXd& m, index j) { return m.data() + j * m.rows(); }
-inline double* column(Eigen::MatrixXd& m, index j) { return m.data() + j * m.rows(); }
+inline const double* column(const matrix& m, index j) { return m.data() + j * m.rows(); }
+inline double* column(matrix& m, index j) { return m.data() + j * m.rows(); }
 
 /// sum x_i y_i
 inline double dot(const double* x, const double* y, index n) {
@@ -38,14 +39,14 @@ inline void add_multiple(double factor, const double* x, double* y, index n) {
 }
 
 /// The squared norms of the columns of m, from row `first` on.
-inline Eigen::VectorXd column_energies(const Eigen::MatrixXd& m, index first = 0) {
+inline Eigen::VectorXd column_energies(const matrix& m, index first = 0) {
   Eigen::VectorXd energies(m.cols());
   for (index j = 0; j < m.cols(); ++j) energies[j] = squared_norm(column(m, j) + first, m.rows() - first);
   return energies;
 }
 
 /// m += a b^T, or the lower triangle of that only.
-inline void add_outer(const Eigen::VectorXd& a, const Eigen::VectorXd& b, Eigen::MatrixXd& m,
+inline void add_outer(const Eigen::VectorXd& a, const Eigen::VectorXd& b, matrix& m,
                       bool lower_only = false) {
   for (index j = 0; j < m.cols(); ++j) {
     const index first = lower_only ? j : 0;

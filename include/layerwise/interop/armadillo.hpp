@@ -14,7 +14,7 @@
 /// Armadillo's matrices, vectors and submatrices of float and double are embedding matrices, n_rows
 /// tokens; a cube is hidden states. Expressions are not: evaluate them first, into a Mat that lives as
 /// long as it is used.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 template <class M>

@@ -15,7 +15,7 @@
 /// DLPack tensors: rank 2 is an embedding matrix, rank 3 hidden states. Scalar type, device and layout
 /// are looked at when the program runs, and what is not read throws unsupported_error; the tensor is not
 /// consumed, and its deleter not called.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 inline constexpr place dlpack_place{.operand = "DLTensor"};

@@ -15,7 +15,7 @@
 /// the layers; nb are the strides in bytes. Other types throw unsupported_error. Only the public struct
 /// of ggml.h is needed, nothing is linked. The struct does not say where the data is: it must be in
 /// memory of the CPU (see ggml_backend_buffer_is_host), and computed.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 inline constexpr place ggml_place{.operand = "ggml_tensor"};

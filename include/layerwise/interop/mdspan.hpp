@@ -13,7 +13,7 @@
 /// Views: std::mdspan, Kokkos' mdspan, and whatever has their shape, are embedding matrices at rank 2
 /// and hidden states at rank 3. Nothing is included for it: a type takes part by its members. Elements
 /// may be const; any layout that has strides.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 /// A view of plain memory through a strided layout. An accessor that computes its elements has another

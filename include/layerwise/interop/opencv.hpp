@@ -16,7 +16,7 @@
 /// OpenCV's cv::Mat and cv::Mat_ of CV_64F, CV_32F and CV_16F, one channel: two dimensions are an
 /// embedding matrix, three hidden states. Scalar type and byte steps are looked at when the program
 /// runs, and what is not read throws unsupported_error.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 inline constexpr place opencv_place{.operand = "cv::Mat"};

@@ -16,7 +16,7 @@
 /// strides: rank 2 is an embedding matrix, rank 3 hidden states. What is not read throws
 /// unsupported_error. Only the values are read: autograd sees nothing of it, and a gradient is neither
 /// asked for nor changed. Work queued for another device must be finished and copied first.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 inline constexpr place torch_place{.operand = "at::Tensor"};

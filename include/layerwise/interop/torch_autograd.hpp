@@ -21,7 +21,7 @@
 /// @file
 /// The regularizers and the linearity scores as differentiable functions of libtorch: a scalar to add to a
 /// training loss.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 
 /// mse_regularizer, cosine_regularizer, jreg_regularizer, or another class with their two functions.
 template <class R>

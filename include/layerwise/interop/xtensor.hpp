@@ -15,7 +15,7 @@
 /// Containers, adaptors and strided views of xtensor, of float and double: rank 2 is an embedding
 /// matrix, rank 3 hidden states. Lazy expressions are not: evaluate them first, into an xtensor that
 /// lives as long as it is used.
-namespace layerwise {
+namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 /// An expression with memory and strides behind it.
