@@ -299,17 +299,22 @@ inline const auto& y_kinds() {
                y.col(d - 1).setConstant(r.size(-2, 2));
                return y;
              }},
-      y_kind{"near x at first", true,
+      y_kind{"near x in part", true,
              [](dice& r, const matrix& x, Index d) {
                const Index first = first_rows(r, x.rows()), rest = x.rows() - first;
-               const bool reversed = r.one_in(2);
+               const double level = r.power(-30, -3), offset = r.one_in(2) ? 0.0 : x(x.rows() - 1, 0);
                matrix y = normal_matrix(r, x.rows(), d);
-               const double level = r.power(-30, -3);
-               if (reversed)
-                 y.bottomRows(rest) = x.bottomRows(rest) + level * y.bottomRows(rest);
+               if (r.one_in(2))
+                 y.bottomRows(rest) =
+                     x.bottomRows(rest).array() - offset + level * y.bottomRows(rest).array();
                else
-                 y.topRows(first) = x.topRows(first) + level * y.topRows(first);
+                 y.topRows(first) = x.topRows(first).array() - offset + level * y.topRows(first).array();
                return y;
+             }},
+      y_kind{"about x's offset", true,
+             [](dice& r, const matrix& x, Index d) {
+               const double unit = r.power(2, 10);
+               return matrix((x / unit).array().round().matrix() * unit + normal_matrix(r, x.rows(), d));
              }},
       y_kind{"first rows unlike", false,
              [](dice& r, const matrix& x, Index d) {
