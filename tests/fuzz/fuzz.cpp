@@ -3,7 +3,9 @@
 //
 //   fuzz                              what ctest runs: some thousand pairs, the same ones each time
 //   fuzz --seconds 3600 [--seed S]    an hour by hand; another seed, other pairs
-//   fuzz --seed S --case K            one pair again, with every score and, where it is small, the data
+//   fuzz --seed S --case K            one pair again, with every score, and its first violation with as
+//   little
+//                                     data as shows it
 //
 // A score is right if it is within its bound of the exact score of all of X ("full"), or, where fewer
 // directions than X has are reported, of the exact score of as many columns of X, of which the other ones are
@@ -406,15 +408,103 @@ void print_matrix(const char* name, const matrix& m) {
   }
 }
 
-void run(const trial& t, report& to, bool always) {
+using judged = std::function<void(const asked&, const outcome&, const judgement&)>;
+
+void judge_all(const trial& t, const judged& to) {
   reference references(t);
   const sink judge_it = [&](const asked& what, const outcome& got) {
-    to.count(t, what, got, judge(t, references, what, got), always);
+    to(what, got, judge(t, references, what, got));
   };
   if (t.single)
     score_all<Eigen::MatrixXf>(t, t.pair.x.cast<float>(), t.pair.y.cast<float>(), judge_it);
   else
     score_all<matrix>(t, t.pair.x, t.pair.y, judge_it);
+}
+
+// --- Smaller
+// -------------------------------------------------------------------------------------------------
+
+/// The same trial without some rows.
+trial without_rows(const trial& t, Index first, Index count) {
+  trial out = t;
+  const Index rest = t.pair.x.rows() - first - count;
+  for (matrix* m : {&out.pair.x, &out.pair.y}) {
+    m->middleRows(first, rest) = matrix(m->bottomRows(rest));
+    m->conservativeResize(m->rows() - count, Eigen::NoChange);
+  }
+  out.pair.splice -= std::clamp<Index>(t.pair.splice - first, 0, count);
+  return out;
+}
+
+/// The same without a column of X and, if they have as many, of Y.
+trial without_column(const trial& t, Index j) {
+  trial out = t;
+  const auto drop = [j](matrix& m) {
+    const Index rest = m.cols() - j - 1;
+    m.middleCols(j, rest) = matrix(m.rightCols(rest));
+    m.conservativeResize(Eigen::NoChange, m.cols() - 1);
+  };
+  if (t.pair.x.cols() == t.pair.y.cols()) drop(out.pair.y);
+  drop(out.pair.x);
+  return out;
+}
+
+/// Leaves out rows and columns and rounds elements for as long as the score stays wrong in the way it is.
+trial shrink(trial t, const asked& what, const judgement& wrong) {
+  const auto is_still_wrong = [&](const trial& smaller) {
+    bool found = false;
+    judge_all(smaller, [&](const asked& other, const outcome&, const judgement& verdict_of) {
+      found |= verdict_of.is == verdict::violation && verdict_of.why == wrong.why && other.way == what.way &&
+               other.update == what.update && other.swapped == what.swapped;
+    });
+    return found;
+  };
+  const auto replace_by = [&](const trial& smaller) {
+    if (!is_still_wrong(smaller)) return false;
+    t = smaller;
+    return true;
+  };
+  for (Index chunk = t.pair.x.rows() / 2; chunk > 0; chunk /= 2)
+    for (Index first = 0; first + chunk <= t.pair.x.rows() && t.pair.x.rows() > chunk;)
+      if (!replace_by(without_rows(t, first, chunk))) first += chunk;
+  for (Index j = 0; j < t.pair.x.cols() && t.pair.x.cols() > 1;)
+    if (!replace_by(without_column(t, j))) ++j;
+  if (t.pair.x.rows() > 40) return t;
+  for (matrix fuzz_pair::*which : {&fuzz_pair::x, &fuzz_pair::y})
+    for (Index at = 0; at < (t.pair.*which).size(); ++at)
+      for (const int bits : {0, 1, 3, 8, 24, 40}) {
+        trial simpler = t;
+        double& v = (simpler.pair.*which).data()[at];
+        int exponent;
+        const double digits = std::ldexp(std::frexp(v, &exponent), bits);
+        v = bits == 0 ? 0.0 : std::ldexp(std::round(digits), exponent - bits);
+        if (v == (t.pair.*which).data()[at] || replace_by(simpler)) break;
+      }
+  return t;
+}
+
+void print_data(const trial& t) {
+  if (t.pair.x.size() + t.pair.y.size() > 400) return;
+  print_matrix("X", t.pair.x);
+  print_matrix("Y", t.pair.y);
+}
+
+/// One trial with all its scores, and its first violation with as little data as shows it.
+void examine(const trial& t, report& to) {
+  print_data(t);
+  std::optional<std::pair<asked, judgement>> wrong;
+  judge_all(t, [&](const asked& what, const outcome& got, const judgement& verdict_of) {
+    to.count(t, what, got, verdict_of, true);
+    if (verdict_of.is == verdict::violation && !wrong) wrong.emplace(what, verdict_of);
+  });
+  if (!wrong) return;
+  const trial small = shrink(t, wrong->first, wrong->second);
+  std::printf("\nThe first violation, with %td of %td rows:\n", small.pair.x.rows(), t.pair.x.rows());
+  print_data(small);
+  report of_small;
+  judge_all(small, [&](const asked& what, const outcome& got, const judgement& verdict_of) {
+    if (verdict_of.is == verdict::violation) of_small.count(small, what, got, verdict_of, true);
+  });
 }
 
 }  // namespace
@@ -432,16 +522,18 @@ int main(int argc, char** argv) {
   }
   report to;
   if (only) {
-    const trial t = make_trial(seed, *only);
-    if (t.pair.x.size() + t.pair.y.size() <= 400) print_matrix("X", t.pair.x), print_matrix("Y", t.pair.y);
-    run(t, to, true);
+    examine(make_trial(seed, *only), to);
   } else {
     const auto start = std::chrono::steady_clock::now();
     const auto elapsed = [&] {
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
-    for (std::uint64_t k = 0; seconds > 0.0 ? elapsed() < seconds : k < trials; ++k)
-      run(make_trial(seed, k), to, false);
+    for (std::uint64_t k = 0; seconds > 0.0 ? elapsed() < seconds : k < trials; ++k) {
+      const trial t = make_trial(seed, k);
+      judge_all(t, [&](const asked& what, const outcome& got, const judgement& verdict_of) {
+        to.count(t, what, got, verdict_of, false);
+      });
+    }
   }
   to.print();
   return to.violations() == 0 ? 0 : 1;
