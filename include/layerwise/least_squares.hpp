@@ -288,21 +288,6 @@ inline double energy_left(const Eigen::VectorXd& energy, const Eigen::VectorXd& 
   return left;
 }
 
-/// What the rounding of y - x adds to the error of a residual energy f that is known to `error`, from moments.
-inline double update_rounding(const pair_moments& m, double f, double error) {
-  if (m.target == explained::update && !m.targets_mixed)
-    return m.update_rounding * (2.0 * std::sqrt(f + error) + m.update_rounding);
-  if (!m.targets_mixed) return 0.0;
-  // Of energy and cross moments only one is that of the target as rounded: what X explains has moved.
-  const double moved = m.update_rounding * (m.target_stats().scale / m.update.scale);
-  return moved * (2.0 * std::sqrt(m.total(m.target).value) + moved);
-}
-
-/// The same where the target was formed from the data, without that rounding: only its mean was taken with it.
-inline double mean_rounding(const pair_moments& m) {
-  return m.target == explained::update ? m.update_rounding * m.update_rounding : 0.0;
-}
-
 /// Reads rows first.. of the scaled problem into all of x (its live columns) and t, about their means.
 inline void read_scaled(const scaled_problem& problem, const pair_data& data, index first,
                         Eigen::Ref<matrix> x, Eigen::Ref<matrix> t) {
@@ -381,16 +366,15 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
 
   const Eigen::VectorXd explained = column_energies(a);
   out.residual_energy = energy_left(m.target_stats().energy, explained);
-  const auto with_update = [&](double error) { return error + update_rounding(m, out.residual_energy, error); };
-  out.residual_error = with_update(certificate.of_energies(explained));
+  out.residual_error = certificate.of_energies(explained);
   // The solution takes as long as all of the above: d^3 flops.
   if (out.residual_error <= allowed && !with_solution) return out;
   substitute_back(factor, a);
-  out.residual_error = (std::min)(out.residual_error, with_update(certificate.of_moments(a)));
+  out.residual_error = (std::min)(out.residual_error, certificate.of_moments(a));
   if (data != nullptr && !(out.residual_error <= allowed)) {  // certificate 2
     const auto [energy, projected, step] = project_residual(problem, factor, *data, a);
     out.residual_energy = energy_left(energy, projected);
-    out.residual_error = certificate.of_residual(a, energy, projected) + mean_rounding(m);
+    out.residual_error = certificate.of_residual(a, energy, projected);
     a += step;
   }
   out.solution = problem.solution(std::move(a), kept);
@@ -426,7 +410,7 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
     out.condition = range.condition();
     out.discarded_energy = factor.left.sum() / d;
     out.residual_energy = energy_left(m.target_stats().energy, explained);
-    out.residual_error = certificate.holds() ? certificate.of_moments(a) : m.total(m.target).value;
+    out.residual_error = certificate.holds() ? certificate.of_moments(a) : m.target_stats().energy.sum();
     if (rank < problem.size() && rank < m.rank_limit()) {
       out.residual_error += out.residual_energy;
       double left = 0.0;
@@ -435,7 +419,6 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
         left += certificate.left_of(factor.left[i], p[i]) * norm[i] * norm[i];
       out.left_out = problem.in_units_of_target(std::sqrt(left));
     }
-    out.residual_error += update_rounding(m, out.residual_energy, out.residual_error);
     out.solution = problem.solution(std::move(a), kept);
     return out;
   }
@@ -540,8 +523,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
     const double reach = gamma * (weighted_sum(p, column(a, c)) / (1.0 - (std::min)(0.5, theta)) + q);
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }
-  out.residual_error += mean_rounding(m);
-  if (!(theta < 0.5)) out.residual_error = m.total(m.target).value;
+  if (!(theta < 0.5)) out.residual_error = m.target_stats().energy.sum();
   out.solution = problem.solution(std::move(a), kept);
   if (out.residual_error <= allowed || rank == m.degrees_of_freedom() || !(theta < 0.5)) return out;
 
@@ -572,7 +554,8 @@ inline double allowed_error(const pair_moments& m, const regression_request& wan
     if (!(what == explained::output ? wanted.output : wanted.update)) continue;
     const total_energy& total = m.total(what);
     const double share = wanted.tolerance - total.relative_error - 4.0 * unit_roundoff;
-    allowed = (std::min)(allowed, total.value * (std::max)(share, 0.5 * wanted.tolerance));
+    const double ratio = m.target_stats().scale / m.stats(what).scale;
+    allowed = (std::min)(allowed, total.value * (std::max)(share, 0.5 * wanted.tolerance) * ratio * ratio);
   }
   return allowed;
 }
@@ -625,8 +608,6 @@ inline std::optional<std::pair<pair_moments, regression>> solve_for(explained wh
     return std::nullopt;
   pair_moments own = moments;
   own.target = what;
-  const double ratio = own.target_stats().scale / moments.target_stats().scale;
-  for (const explained each : {explained::output, explained::update}) own.total(each).value *= ratio * ratio;
   wanted.method = solver::orthogonal;  // `cross` is that of the shared target
   regression fit = solve(own, wanted, data);
   return std::pair(std::move(own), std::move(fit));

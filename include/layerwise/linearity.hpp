@@ -102,7 +102,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   const total_energy& total = m.total(what);
   const double freedom = static_cast<double>(m.degrees_of_freedom());
   const double rank = static_cast<double>(fit.rank);
-  const double unexplained = (std::min)(1.0, fit.residual_energy / total.value);
+  const double unexplained = (std::min)(1.0, m.in_units_of(what, fit.residual_energy) / total.value);
 
   linearity_result out;
   out.score = 1.0 - unexplained;
@@ -111,7 +111,8 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
   // The error of the residual energy, and that of the energy it is divided by; in more than all, nothing is known.
   const double wrong = total.relative_error, most = (std::max)(out.score, unexplained);
-  const double bound = wrong < 1.0 ? (fit.error_for(what) / total.value + unexplained * wrong) / (1.0 - wrong) : most;
+  const double error = m.in_units_of(what, fit.error_for(what)) / total.value;
+  const double bound = wrong < 1.0 ? (error + unexplained * wrong) / (1.0 - wrong) : most;
   out.error_bound = (std::min)(bound + 4.0 * unit_roundoff, most);
   out.condition = fit.condition;
   out.discarded_energy = fit.discarded_energy;
@@ -150,9 +151,9 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
   if (!has_variance(m))
     fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
   if (data != nullptr) sharpen(m, what, options.tolerance, *data);
-  if (const total_energy& total = m.total(what); total.value == 0.0)
+  if (m.total(what).value == 0.0)
     fail<degenerate_input_error>(
-        std::string(variance), total.relative_error > 0.0 ? "none beyond the rounding of their difference" : "no variance",
+        std::string(variance), "no variance",
         {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
   return m;
 }

@@ -121,7 +121,8 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
   const scaled_problem problem(m);
   if (fit.rank == m.degrees_of_freedom()) return;  // any Y at all scores 1
   polish(problem, data, fit);
-  const double energy = m.total(what).value;  // in units of the target
+  const double to_target = m.target_stats().scale / m.stats(what).scale;
+  const double energy = m.total(what).value * to_target * to_target;  // in units of the target
   const score_gradient gradient(problem, what, (std::min)(1.0, fit.residual_energy / energy),
                                 2.0 * factor / energy);
   const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();

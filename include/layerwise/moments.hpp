@@ -84,7 +84,7 @@ struct column_frame {
   /// out = v * scale - shift for a block of raw values v, which is counted.
   void absorb(const row_block& v, packed_block& out) { sweep(v, nullptr, &out, &sum, &energy); }
 
-  /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
+  /// The same for v = y - x, not rounded; formed after scaling, because the difference of huge values may overflow.
   void absorb_update(const row_block& x, const row_block& y, packed_block& out) {
     sweep(y, &x, &out, &sum, &energy);
   }
@@ -115,13 +115,6 @@ struct column_frame {
     return (std::min)(1.0, largest);
   }
 
-  /// The norm of all columns as they came, neither shifted nor centred, in scaled units; over n tokens.
-  double raw_norm(double n) const {
-    double total = 0.0;
-    for (index j = 0; j < shift.size(); ++j) total += energy[j] + shift[j] * (2.0 * sum[j] + n * shift[j]);
-    return std::sqrt((std::max)(0.0, total));
-  }
-
  private:
   /// out = (v [- minus]) * scale - shift; what goes into out is summed. Null: not asked for. Six columns of
   /// lanes stay in registers while the kernel runs down the tokens of a block.
@@ -138,8 +131,14 @@ struct column_frame {
       double* to = out == nullptr ? nullptr : out->at(j);
       for (index i = 0; i < v.rows(); ++i) {
         columns value = load(v, i);
-        if (minus != nullptr) value -= load(*minus, i);
-        value -= offset;
+        if (minus == nullptr) {
+          value -= offset;
+        } else {
+          // What y - x rounds away comes back once the shift is out (Knuth's exact sum): an update that is small
+          // beside the offset of its layers, or next to constant, is as exact as any.
+          const columns from = load(*minus, i), difference = value - from, part = difference - value;
+          value = (difference - offset) + ((value - (difference - part)) - (from + part));
+        }
         if (to != nullptr) columns::Map(to) = value, to += out->row_stride();
         block_sum += value;
         block_energy += value * value;
@@ -176,8 +175,8 @@ struct column_stats {
 
 /// The energy of a whole matrix.
 struct total_energy {
-  double value = 0.0;           ///< in units of the target
-  double relative_error = 0.0;  ///< at most; infinite where the value is 0 and need not be
+  double value = 0.0;           ///< in its own units
+  double relative_error = 0.0;  ///< at most
 };
 
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
@@ -193,8 +192,6 @@ struct pair_moments {
   total_energy output_total;    ///< tr y^T y
   total_energy update_total;    ///< tr r^T r; 0 if d_x != d_y
   double sum_rounding = 0.0;    ///< gamma: |error of x_i^T t_j| <= gamma times the roots of both noises
-  double update_rounding = 0.0; ///< ||dR||_F at most, where y - x was rounded to r; in units of the update
-  bool targets_mixed = false;   ///< a merge took some of `cross` from the other target: it is not of r as rounded
   index different_rows = 0;     ///< of x; the largest index for more than d_x + 1
   Eigen::VectorXd y_spread;     ///< per column of y: sum of squares about the mean, in units common to all
   Eigen::VectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
@@ -202,9 +199,16 @@ struct pair_moments {
   index x_dimensions() const { return second.rows(); }
   index y_dimensions() const { return output.shift.size(); }
 
-  const column_stats& target_stats() const { return target == explained::output ? output : update; }
+  const column_stats& stats(explained what) const { return what == explained::output ? output : update; }
+  const column_stats& target_stats() const { return stats(target); }
   const total_energy& total(explained what) const { return what == explained::output ? output_total : update_total; }
   total_energy& total(explained what) { return what == explained::output ? output_total : update_total; }
+
+  /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
+  double in_units_of(explained what, double energy) const {
+    const double ratio = stats(what).scale / target_stats().scale;
+    return energy * ratio * ratio;
+  }
 
   /// Rank of x and of anything else cannot exceed it: n rows, one degree of freedom less when they are centred.
   index degrees_of_freedom() const { return tokens - (centering == centering::columns ? 1 : 0); }
@@ -333,7 +337,6 @@ class moment_chain {
     matrix cross;  // x^T t about the shifts
     bool target_is_update = false;
     Eigen::VectorXd converted;  // energy that passed through `cross` when a merge changed its target
-    bool mixed = false;         // whether one did
   };
 
   template <class T>
@@ -549,7 +552,6 @@ class moment_chain {
       add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
       add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
       mine.converted += to_t.ratio * to_t.ratio * theirs.pair(1).converted;
-      mine.mixed = mine.mixed || theirs.pair(1).mixed;
 
       const Eigen::VectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
       matrix& second = at(layers_, l - 1).second;
@@ -584,7 +586,6 @@ class moment_chain {
         state.cross(i, j) = from_target * state.cross(i, j) + sign * from_x * second;
       }
     add_outer(input.frame.sum, offset, state.cross);
-    state.mixed = true;
     const double root_n = std::sqrt(static_cast<double>(tokens_));
     for (index j = 0; j < offset.size(); ++j) {
       const double norm = from_target * std::sqrt(from.noise(j)) + from_x * std::sqrt(input.frame.noise(j)) +
@@ -667,24 +668,18 @@ class moment_chain {
     }
     out.second.diagonal() = out.x.energy;
 
-    // Energies in units of the target may overflow; relative errors, taken in a frame's own units, do not.
-    const auto total_of = [&](const column_stats& stats, const column_frame& frame, double rounding) {
-      const double energy = stats.energy.sum(), ratio = t.scale / frame.scale;
-      if (!(energy > least_energy)) return total_energy{0.0, rounding > 0.0 ? HUGE_VAL : 0.0};
-      const double moved = rounding / std::sqrt(energy);
-      const double columns = static_cast<double>(stats.energy.size());
-      const double summed = (sum_rounding(frame, frame, center) + unit_roundoff * columns) * stats.noise.sum();
-      return total_energy{energy * ratio * ratio, summed / energy + moved * (2.0 + moved)};
+    const auto total_of = [&](const column_stats& stats, const column_frame& frame) {
+      const double energy = stats.energy.sum(), columns = static_cast<double>(stats.energy.size());
+      if (!(energy > least_energy)) return total_energy{};
+      const double rounding = sum_rounding(frame, frame, center) + unit_roundoff * columns;
+      return total_energy{energy, rounding * stats.noise.sum() / energy};
     };
-    out.output_total = total_of(out.output, y, 0.0);
+    out.output_total = total_of(out.output, y);
     if (has_update(1)) {
       out.update = stats_of(state.update, center);
-      out.update_rounding = unit_roundoff * state.update.raw_norm(n);
-      out.update_total = total_of(out.update, state.update, out.update_rounding);
+      out.update_total = total_of(out.update, state.update);
     }
-    column_stats& target = state.target_is_update ? out.update : out.output;
-    target.noise += state.converted;
-    out.targets_mixed = state.mixed;
+    (state.target_is_update ? out.update : out.output).noise += state.converted;
     return out;
   }
 

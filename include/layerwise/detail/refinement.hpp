@@ -41,9 +41,9 @@ struct pair_data {
 };
 
 /// The energy of y, or of y - x, taken from the data in double-double: no mean, no difference and no sum is rounded.
-/// In units of the target, right to a few units in the last place.
+/// In its own units, right to a few units in the last place.
 inline double accurate_energy(const pair_moments& m, const pair_data& data, explained what) {
-  const double scale = (what == explained::output ? m.output : m.update).scale;
+  const double scale = m.stats(what).scale;
   const index d = m.y_dimensions();
   std::vector<double_double> mean(static_cast<std::size_t>(d));
   const auto for_each = [&](const auto& body) {
@@ -67,8 +67,7 @@ inline double accurate_energy(const pair_moments& m, const pair_data& data, expl
     element.add({-about.high, -about.low});
     energy.add(element.value() * element.value());
   });
-  const double ratio = m.target_stats().scale / scale;
-  return energy.value() * ratio * ratio;
+  return energy.value();
 }
 
 /// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
