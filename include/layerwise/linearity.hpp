@@ -151,9 +151,9 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
   if (!has_variance(m))
     fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
   if (data != nullptr) sharpen(m, what, options.tolerance, *data);
-  if (m.total(what).value == 0.0)
+  if (const total_energy& total = m.total(what); total.value == 0.0)
     fail<degenerate_input_error>(
-        std::string(variance), "no variance",
+        std::string(variance), total.relative_error > 0.0 ? "none beyond the rounding of sums" : "no variance",
         {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
   return m;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/distinct_rows.hpp>
+#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 #include <layerwise/detail/row_reader.hpp>
@@ -176,7 +177,7 @@ struct column_stats {
 /// The energy of a whole matrix.
 struct total_energy {
   double value = 0.0;           ///< in its own units
-  double relative_error = 0.0;  ///< at most
+  double relative_error = 0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
 };
 
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
@@ -579,7 +580,13 @@ class moment_chain {
     state.target_is_update = !state.target_is_update;
     const column_frame& to = target_frame(l);
     const double from_target = to.scale / from.scale, from_x = to.scale / input.frame.scale;
-    const Eigen::VectorXd offset = from.shift * from_target + sign * from_x * input.frame.shift - to.shift;
+    Eigen::VectorXd offset(from.shift.size());
+    for (index j = 0; j < offset.size(); ++j) {  // small beside each of the three
+      double_double sum{from.shift[j] * from_target, 0.0};
+      sum.add(sign * from_x * input.frame.shift[j]);
+      sum.add(-to.shift[j]);
+      offset[j] = sum.value();
+    }
     for (index j = 0; j < state.cross.cols(); ++j)
       for (index i = 0; i < state.cross.rows(); ++i) {
         const double second = i < j ? input.second(j, i) : input.second(i, j);
@@ -670,7 +677,8 @@ class moment_chain {
 
     const auto total_of = [&](const column_stats& stats, const column_frame& frame) {
       const double energy = stats.energy.sum(), columns = static_cast<double>(stats.energy.size());
-      if (!(energy > least_energy)) return total_energy{};
+      const bool is_certain = stats.noise.sum() == 0.0 || energy > 0.0;
+      if (!(energy > least_energy)) return total_energy{0.0, is_certain ? 0.0 : HUGE_VAL};
       const double rounding = sum_rounding(frame, frame, center) + unit_roundoff * columns;
       return total_energy{energy, rounding * stats.noise.sum() / energy};
     };
