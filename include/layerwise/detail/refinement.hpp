@@ -40,6 +40,37 @@ struct pair_data {
   const std::vector<index>& rows;
 };
 
+/// The energy of y, or of y - x, taken from the data in double-double: no mean, no difference and no sum is rounded.
+/// In units of the target, right to a few units in the last place.
+inline double accurate_energy(const pair_moments& m, const pair_data& data, explained what) {
+  const double scale = (what == explained::output ? m.output : m.update).scale;
+  const index d = m.y_dimensions();
+  std::vector<double_double> mean(static_cast<std::size_t>(d));
+  const auto for_each = [&](const auto& body) {
+    Eigen::VectorXd x(m.x_dimensions()), y(d);
+    for (const index row : data.rows) {
+      if (what == explained::update) data.read(0, row, x.data());
+      data.read(1, row, y.data());
+      for (index c = 0; c < d; ++c) {
+        double_double element{y[c] * scale, 0.0};
+        if (what == explained::update) element.add(-x[c] * scale);
+        body(element, mean[static_cast<std::size_t>(c)]);
+      }
+    }
+  };
+  if (m.centering == centering::columns) {
+    for_each([](const double_double& element, double_double& sum) { sum.add(element); });
+    for (double_double& each : mean) each = each.normalized() / static_cast<double>(data.rows.size());
+  }
+  double_double energy;
+  for_each([&](double_double element, const double_double& about) {
+    element.add({-about.high, -about.low});
+    energy.add(element.value() * element.value());
+  });
+  const double ratio = m.target_stats().scale / scale;
+  return energy.value() * ratio * ratio;
+}
+
 /// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
 /// data as it came, in double-double: no centring, no scaling and no y - x is rounded. With the triangle R of
 /// X from solve_orthogonal and P the projection onto the columns of X,
@@ -71,17 +102,16 @@ class refinement {
   residual measure() const {
     const index n = static_cast<index>(data_.rows.size());
     const std::vector<double_double> bias = take_bias();
-    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_),
-               Eigen::VectorXd::Zero(targets_),
-               std::vector<double_double>(static_cast<std::size_t>(targets_))};
+    const std::vector<double_double> zeros(static_cast<std::size_t>(targets_));
+    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_), zeros, zeros};
     for (index done = 0; done < n; done += block_rows)
       add(residual_of(done, (std::min)(block_rows, n - done), bias), total);
 
     const index width = moments_.y_dimensions();
-    residual out{matrix(kept_.size(), width), total.energy.head(width),
-                 Eigen::VectorXd::Zero(width)};
+    residual out{matrix(kept_.size(), width), Eigen::VectorXd(width), Eigen::VectorXd::Zero(width)};
+    for (index c = 0; c < width; ++c) out.energy[c] = total.energy[static_cast<std::size_t>(c)].value();
     for (index j = 0; j < kept_.size(); ++j) {
-      const double mean = moments_.x_mean[kept_[j]] * moments_.x_scale;
+      const double mean = moments_.x_mean[kept_[j]] * moments_.x.scale;
       const double raw_norm = std::sqrt(norm_[j] * norm_[j] + static_cast<double>(n) * mean * mean);
       for (index c = 0; c < width; ++c) {
         double_double g{total.gradient(j, c), total.gradient_low(j, c)};
@@ -95,35 +125,6 @@ class refinement {
       }
     }
     return out;
-  }
-
-  /// ||y - x||_F^2 about the mean, in units of the target: relative error u sqrt(n), however large the mean
-  /// is.
-  double update_energy() const {
-    const index n = static_cast<index>(data_.rows.size()), d = moments_.y_dimensions();
-    std::vector<double_double> mean(static_cast<std::size_t>(d));
-    double energy = 0.0;
-    const auto for_each = [&](const auto& body) {
-      Eigen::VectorXd x(d), y(d);
-      for (const index row : data_.rows) {
-        data_.read(0, row, x.data());
-        data_.read(1, row, y.data());
-        for (index c = 0; c < d; ++c) {
-          double_double r{y[c] * moments_.target_scale, 0.0};
-          r.add(-x[c] * moments_.target_scale);
-          body(r, mean[static_cast<std::size_t>(c)]);
-        }
-      }
-    };
-    if (moments_.centering == centering::columns) {
-      for_each([](const double_double& r, double_double& sum) { sum.add(r); });
-      for (double_double& m : mean) m = m.normalized() / static_cast<double>(n);
-    }
-    for_each([&](double_double r, const double_double& m) {
-      r.add({-m.high, -m.low});
-      energy += r.value() * r.value();
-    });
-    return energy;
   }
 
   /// a += step
@@ -153,8 +154,7 @@ class refinement {
   /// X^T r of rows that were not centred, the energies of the columns of r, and their sums.
   struct sums {
     row_block gradient, gradient_low;
-    Eigen::VectorXd energy;
-    std::vector<double_double> residual;
+    std::vector<double_double> energy, residual;
   };
 
   residual_block residual_of(index first, index count, const std::vector<double_double>& bias) const {
@@ -192,7 +192,7 @@ class refinement {
         for (index i = 0; i < x.rows(); ++i) {
           const double_double element{r(i, k), r_low(i, k)};
           total.residual[static_cast<std::size_t>(k)].add(element);
-          total.energy[k] += element.value() * element.value();
+          total.energy[static_cast<std::size_t>(k)].add(element.value() * element.value());
         }
     });
   }
@@ -205,10 +205,10 @@ class refinement {
     Eigen::VectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
     data_.read(0, row, in.data());
     data_.read(1, row, out.data());
-    for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x_scale;
+    for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x.scale;
     for (index c = 0; c < out.size(); ++c) {
-      double_double t{out[c] * moments_.target_scale, 0.0};
-      if (moments_.target_is_update) t.add(-in[c] * moments_.target_scale);
+      double_double t{out[c] * moments_.target_stats().scale, 0.0};
+      if (moments_.target == explained::update) t.add(-in[c] * moments_.target_stats().scale);
       target(c, t);
     }
   }
