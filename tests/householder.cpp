@@ -90,7 +90,7 @@ TEST_CASE("pivoting takes the largest column first, and finds the rank") {
     const pivoted_qr found(a, 90, 1e-12);
     CAPTURE(rank);
     REQUIRE(found.rank == rank);
-    CHECK(std::sqrt(found.discarded) < 1e-12 * a.norm());
+    CHECK(std::sqrt(found.left_below(rank).sum()) < 1e-12 * a.norm());
     Eigen::MatrixXd r = found.r.topRows(rank), permuted(a.rows(), a.cols());
     r.triangularView<Eigen::StrictlyLower>().setZero();
     for (index j = 0; j < a.cols(); ++j) permuted.col(j) = a.col(found.order[j]);
@@ -113,9 +113,15 @@ TEST_CASE("cut short, pivoting reports the energy of what is left") {
   CHECK(shorter.rank == 12);
   Eigen::MatrixXd r = shorter.r.topRows(12);
   r.triangularView<Eigen::StrictlyLower>().setZero();
-  CHECK(shorter.discarded == doctest::Approx(a.squaredNorm() - r.squaredNorm()).epsilon(1e-12));
+  const double left = a.squaredNorm() - r.squaredNorm();
+  CHECK(shorter.left_below(12).sum() == doctest::Approx(left).epsilon(1e-12));
+  // The same of a longer one, cut short afterwards.
+  CHECK(pivoted_qr(a, 30, 0.0).left_below(12).sum() == doctest::Approx(left).epsilon(1e-12));
+  CHECK(shorter.rank_above(0.0, 12) == 12);
+  CHECK(shorter.rank_above(std::abs(shorter.r(7, 7) / shorter.r(0, 0)), 12) == 7);
+  CHECK(shorter.rank_above(2.0, 12) == 1);
   CHECK(pivoted_qr(a, 0, 0.0).rank == 0);
-  CHECK(pivoted_qr(a, 0, 0.0).discarded == doctest::Approx(a.squaredNorm()).epsilon(1e-12));
+  CHECK(pivoted_qr(a, 0, 0.0).left_below(0).sum() == doctest::Approx(a.squaredNorm()).epsilon(1e-12));
   CHECK(pivoted_qr(Eigen::MatrixXd::Zero(5, 3), 5, 1e-15).rank == 0);
 }
 

@@ -43,12 +43,50 @@ TEST_CASE("Lanczos finds the largest eigenvalue") {
           size, [&](index k) { return 7.0 * std::pow(static_cast<double>(k + 1), -decay); });
       const Eigen::MatrixXd m = v * values.asDiagonal() * v.transpose();
       const double found = layerwise::detail::largest_eigenvalue(
-          size, [&](const Eigen::VectorXd& x) -> Eigen::VectorXd { return m * x; });
+          layerwise::detail::unforeseen_vector(size, values), 5,
+          [&](const Eigen::VectorXd& x) -> Eigen::VectorXd { return m * x; });
       CAPTURE(size);
       CAPTURE(decay);
       CHECK(found <= 7.0 * (1.0 + 1e-12));
       CHECK(found >= 7.0 * 0.95);
     }
+}
+
+TEST_CASE("sixteen steps find half of the largest eigenvalue, for spectra that hide it") {
+  std::mt19937_64 random(12);
+  for (const index size : {16, 64, 300})
+    for (const double alone : {1.0001, 1.5, 3.0, 1e6}) {  // one eigenvalue above a dense rest
+      const row_major v = random_orthogonal(random, size);
+      Eigen::VectorXd values = Eigen::VectorXd::LinSpaced(size, 0.0, 1.0);
+      values[size - 1] = alone;
+      const Eigen::MatrixXd m = v * values.asDiagonal() * v.transpose();
+      int steps = 0;
+      const auto apply = [&](const Eigen::VectorXd& x) -> Eigen::VectorXd { return ++steps, m * x; };
+      for (int seed = 0; seed < 20; ++seed) {
+        steps = 0;
+        const double found = layerwise::detail::largest_eigenvalue(
+            layerwise::detail::unforeseen_vector(size, Eigen::VectorXd::Constant(1, seed)), 16, apply);
+        CHECK(found >= 0.5 * alone);
+        CHECK(steps >= 16);
+      }
+    }
+}
+
+TEST_CASE("no eigenvector is orthogonal to a start that comes from the matrix") {
+  // The start before it did: 1 + sin(i^2 + i). G = I + 2 v v^T with v orthogonal to it has the condition sqrt(3).
+  const index size = 12;
+  Eigen::VectorXd known(size), v = Eigen::VectorXd::Unit(size, 3);
+  for (index i = 0; i < size; ++i) known[i] = 1.0 + std::sin(static_cast<double>(i * i + i));
+  v -= known * (known.dot(v) / known.squaredNorm());
+  v.normalize();
+  const Eigen::MatrixXd g = Eigen::MatrixXd::Identity(size, size) + 145.0 * v * v.transpose();
+  Eigen::MatrixXd l = g.llt().matrixL();
+  const auto [smallest, largest] = layerwise::detail::eigenvalues_of_gram(l);
+  CHECK(largest == doctest::Approx(146.0).epsilon(1e-6));
+  CHECK(smallest == doctest::Approx(1.0).epsilon(1e-6));
+  const Eigen::MatrixXd inverse = g.inverse();
+  l = inverse.llt().matrixL();
+  CHECK(layerwise::detail::eigenvalues_of_gram(l).condition() == doctest::Approx(std::sqrt(146.0)).epsilon(1e-6));
 }
 
 TEST_CASE("the extreme eigenvalues of L L^T are those of its singular values") {

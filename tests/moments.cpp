@@ -132,8 +132,9 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       long_matrix x = exact_values(data.x), y = exact_values(data.y);
       const long_row x_mean = center_exactly(x), y_mean = center_exactly(y);
       const double rounding = 1e-16 * (2.0 * std::sqrt(static_cast<double>(n)) + 8.0);
-      const Eigen::RowVectorXd x_size = moments.x_noise.cwiseSqrt(),
-                               y_size = moments.target_noise.cwiseSqrt();
+      const Eigen::RowVectorXd x_size = moments.x.noise.cwiseSqrt(),
+                               y_size = moments.target_stats().noise.cwiseSqrt();
+      CHECK(moments.sum_rounding >= 0x1p-53 * static_cast<double>(std::min(n, block_rows)));
       const long_matrix second = x.transpose() * x, cross = x.transpose() * y;
       for (index j = 0; j < d; ++j) {
         for (index i = j; i < d; ++i)
@@ -144,11 +145,11 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       }
       for (index c = 0; c < d_y; ++c) {
         REQUIRE(std::abs(moments.y_mean[c] - y_mean[c]) <= 1e-15 * (1.0 + std::abs(y_mean[c])));
-        REQUIRE(std::abs(moments.target_energy[c] - y.col(c).squaredNorm()) <=
-                rounding * moments.target_noise[c]);
+        REQUIRE(std::abs(moments.target_stats().energy[c] - y.col(c).squaredNorm()) <=
+                rounding * moments.target_stats().noise[c]);
       }
       // The shift does its job: the offset has not entered the sums.
-      CHECK(moments.x_noise.maxCoeff() < 2.0 * moments.second.diagonal().maxCoeff());
+      CHECK(moments.x.noise.maxCoeff() < 2.0 * moments.second.diagonal().maxCoeff());
     }
 }
 
@@ -257,7 +258,7 @@ TEST_CASE("one thread and two give the same sums, to the last bit") {
       const auto two = with_threads(2, accumulate).chain().extract(1, center);
       CHECK(one.second == two.second);
       CHECK(one.cross == two.cross);
-      CHECK(one.target_energy == two.target_energy);
+      CHECK(one.target_stats().energy == two.target_stats().energy);
       const auto merged_by_one = with_threads(1, merge).chain().extract(1, center);
       const auto merged_by_two = with_threads(2, merge).chain().extract(1, center);
       CHECK(merged_by_one.second == merged_by_two.second);
