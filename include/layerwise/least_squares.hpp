@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/detail/cholesky.hpp>
+#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/householder.hpp>
 #include <layerwise/detail/indices.hpp>
 #include <layerwise/detail/lanczos.hpp>
@@ -98,32 +99,47 @@ enum class solver {
 
 namespace detail {
 
-inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
-
-/// Relative rounding of a sum of products over n tokens that then goes through a factorization of size d.
-inline double rounding_of(index n, index d, double per_dimension) {
-  return unit_roundoff *
-         (2.0 * std::sqrt(static_cast<double>(n)) + per_dimension * std::sqrt(static_cast<double>(d)) + 8.0);
-}
+/// What is asked of a regression.
+struct regression_request {
+  solver method = solver::automatic;
+  double tolerance = 1e-8;  ///< of the scores wanted
+  bool output = false;      ///< whether the score of the output is wanted
+  bool update = false;      ///< whether the score of the update is wanted
+  bool solution = false;    ///< whether the map itself is, too
+};
 
 /// The regression of a target on x, and its certificate. Energies are in units of the target.
 struct regression {
   solver method = solver::cholesky;
+  explained target = explained::output;
   index rank = 0;
   double condition = 1.0;  ///< ratio of the extreme singular values of X's scaled columns that were kept
   double discarded_energy = 0.0;  ///< share of the scaled columns' energy in the directions that were not
-  double residual_energy = 0.0;   ///< min ||X A - T||_F^2
+  double residual_energy = 0.0;   ///< min ||X A - T||_F^2 over the columns that were kept
   double residual_error = 0.0;    ///< bound on the rounding error of residual_energy
-  /// ||y - x||_F^2, where it was taken more accurately than in the moments.
-  std::optional<double> update_energy;
-  scaled_solution solution;
+  double left_out = 0.0;          ///< at most what the columns that were kept leave of X: ||X - P X||_F
+  scaled_solution solution;       ///< if it was asked for
+
+  /// Bound on the error of residual_energy as that of the other target: y and y - x differ by x, and so do their
+  /// residuals by what is left of x.
+  double error_for(explained what) const {
+    if (what == target || left_out == 0.0) return residual_error;
+    return residual_error + left_out * (2.0 * std::sqrt(residual_energy + residual_error) + left_out);
+  }
 };
+
+/// Terms that are added one after the other, where a matrix of d columns is eliminated. Up to d = 64 they all are;
+/// beyond, this rests on statistics: the roundings of different steps are those of different products.
+inline double elimination_chain(index d) {
+  const double terms = static_cast<double>(d);
+  return (std::min)(terms + 1.0, 8.0 * std::sqrt(terms));
+}
 
 /// The scaled problem: unit columns of X with any variance, and what the certificate needs.
 class scaled_problem {
  public:
   explicit scaled_problem(const pair_moments& moments) : moments_(moments) {
-    const Eigen::VectorXd energy = moments_.second.diagonal();
+    const Eigen::VectorXd& energy = moments_.x.energy;
     const auto is_live = [](double e) { return e > least_energy; };
     live_.resize(std::count_if(energy.begin(), energy.end(), is_live));
     for (index j = 0, found = 0; j < energy.size(); ++j)
@@ -131,18 +147,13 @@ class scaled_problem {
     norm_ = select(energy, live_).cwiseSqrt();
     inflation_.resize(size());
     for (index i = 0; i < size(); ++i)
-      inflation_[i] = (std::max)(1.0, std::sqrt(moments_.x_noise[live_[i]]) / norm_[i]);
+      inflation_[i] = (std::max)(1.0, std::sqrt(moments_.x.noise[live_[i]]) / norm_[i]);
   }
 
   const pair_moments& moments() const { return moments_; }
   index size() const { return live_.size(); }
   const indices& live() const { return live_; }
   const Eigen::VectorXd& norm() const { return norm_; }
-
-  /// Rank cannot exceed it: n rows, one degree of freedom less when they are centred.
-  index degrees_of_freedom() const {
-    return moments_.tokens - (moments_.centering == centering::columns ? 1 : 0);
-  }
 
   /// G with unit diagonal; its lower triangle.
   matrix gram() const {
@@ -170,8 +181,17 @@ class scaled_problem {
   /// Norms of columns as they were summed over their norms about the mean.
   Eigen::VectorXd inflation(const indices& kept) const { return select(inflation_, kept); }
 
-  double gamma() const { return rounding_of(moments_.tokens, size(), 2.0); }
-  double gamma_orthogonal() const { return rounding_of(moments_.tokens, size(), 8.0); }
+  double gamma() const {
+    return moments_.sum_rounding + unit_roundoff * (3.0 * elimination_chain(size()) + 8.0);
+  }
+  double gamma_orthogonal() const {
+    const double n = static_cast<double>(moments_.tokens), block = static_cast<double>(block_rows);
+    return unit_roundoff * ((std::min)(n, block) + n / block + 8.0 * root_of_size() + 8.0);
+  }
+  /// Relative size of a direction of the data below which a factorization cannot be expected to find it.
+  double rank_cutoff() const {
+    return unit_roundoff * (2.0 * std::sqrt(static_cast<double>(moments_.tokens)) + 8.0 * root_of_size() + 8.0);
+  }
 
   /// What moments of that smallest eigenvalue of G~ say of G: the bounds of 1. and 2. above, summed over the
   /// columns of T.
@@ -179,7 +199,7 @@ class scaled_problem {
    public:
     certificate(const scaled_problem& problem, const indices& kept, double smallest_eigenvalue)
         : p_(problem.inflation(kept)),
-          target_noise_(problem.moments_.target_noise),
+          q_(problem.moments_.target_stats().noise.cwiseMax(least_noise).cwiseSqrt()),
           gamma_(problem.gamma()),
           lambda_(0.5 * smallest_eigenvalue),
           theta_(p_.squaredNorm() * gamma_ / lambda_) {}
@@ -187,17 +207,21 @@ class scaled_problem {
     /// theta < 1/2
     bool holds() const { return theta_ < 0.5; }
 
+    /// 1., with what is known of a before it is solved for: L^T a, whose columns have these energies.
+    double of_energies(const Eigen::VectorXd& explained) const {
+      double error = 0.0;
+      for (index c = 0; c < explained.size(); ++c) {
+        const double norm = std::sqrt(explained[c] / lambda_);
+        error += of_column(c, norm, p_.norm() * norm);
+      }
+      return error;
+    }
+
     /// 1., for the solution `a` of a problem of moments.
     double of_moments(const matrix& a) const {
       double error = 0.0;
-      for (index c = 0; c < a.cols(); ++c) {
-        const double q = std::sqrt(target_noise_[c]);
-        const double drift =
-            (theta_ * std::sqrt(squared_norm(column(a, c), a.rows())) + gamma_ * p_.norm() * q / lambda_) /
-            (1.0 - theta_);
-        const double reach = reach_of(a, c) + p_.norm() * drift + q;
-        error += gamma_ * reach * reach;
-      }
+      for (index c = 0; c < a.cols(); ++c)
+        error += of_column(c, std::sqrt(squared_norm(column(a, c), a.rows())), reach_of(a, c));
       return error;
     }
 
@@ -206,7 +230,7 @@ class scaled_problem {
                        const Eigen::VectorXd& projected) const {
       double error = 0.0;
       for (index c = 0; c < a.cols(); ++c) {
-        const double dr = gamma_ * (reach_of(a, c) + std::sqrt(target_noise_[c]));
+        const double dr = gamma_ * (reach_of(a, c) + q_[c]);
         const double e = gamma_ * p_.norm() * std::sqrt(energy[c] / lambda_), h = std::sqrt(projected[c]);
         error += 2.0 * dr * std::sqrt(energy[c]) + dr * dr + theta_ / (1.0 - theta_) * h * h + 2.0 * e * h +
                  e * e + gamma_ * energy[c];
@@ -214,18 +238,34 @@ class scaled_problem {
       return error;
     }
 
-   private:
-    /// |a|_p of a column of a.
-    double reach_of(const matrix& a, index c) const {
-      double sum = 0.0;
-      for (index i = 0; i < a.rows(); ++i) sum += p_[i] * std::abs(a(i, c));
-      return sum;
+    /// What the columns that were kept leave of one with the noise p_i^2, of which so much was computed: the value
+    /// at the computed solution w is an upper bound, and |w|_p <= ||p|| / sqrt(lambda).
+    double left_of(double computed, double p) const {
+      const double reach = p_.norm() / std::sqrt(lambda_) + p;
+      return (std::max)(0.0, computed) + gamma_ * reach * reach;
     }
 
-    Eigen::VectorXd p_;
-    Eigen::VectorXd target_noise_;
+   private:
+    /// 1., for ||a|| and |a|_p of column c.
+    double of_column(index c, double norm, double weighted) const {
+      const double drift = (theta_ * norm + gamma_ * p_.norm() * q_[c] / lambda_) / (1.0 - theta_);
+      const double reach = weighted + p_.norm() * drift + q_[c];
+      return gamma_ * reach * reach;
+    }
+
+    /// |a|_p of a column of a.
+    double reach_of(const matrix& a, index c) const { return weighted_sum(p_, column(a, c)); }
+
+    Eigen::VectorXd p_, q_;
     double gamma_, lambda_, theta_;
   };
+
+  /// Norms of columns of X.
+  Eigen::VectorXd norms(const indices& of) const { return select(norm_, of); }
+  /// A norm of X, in the units of the target.
+  double in_units_of_target(double norm) const {
+    return norm * (moments_.target_stats().scale / moments_.x.scale);
+  }
 
   /// The solution `a` in the coordinates `kept`, as one for all columns of X, in the units of the moments.
   scaled_solution solution(matrix a, const indices& kept) const {
@@ -233,6 +273,8 @@ class scaled_problem {
   }
 
  private:
+  double root_of_size() const { return std::sqrt(static_cast<double>(size())); }
+
   const pair_moments& moments_;
   indices live_;
   Eigen::VectorXd norm_;
@@ -246,17 +288,11 @@ inline double energy_left(const Eigen::VectorXd& energy, const Eigen::VectorXd& 
   return left;
 }
 
-/// What the rounding of y - x adds to the error of a residual energy f, where the update is the target.
-inline double update_rounding(const pair_moments& m, double f) {
-  if (!m.target_is_update) return 0.0;
-  const double norm = unit_roundoff * m.update_raw_ratio * std::sqrt(m.update_energy);
-  return 2.0 * norm * std::sqrt(f) + norm * norm;
-}
-
 /// Reads rows first.. of the scaled problem into all of x (its live columns) and t, about their means.
 inline void read_scaled(const scaled_problem& problem, const pair_data& data, index first,
                         Eigen::Ref<matrix> x, Eigen::Ref<matrix> t) {
   const pair_moments& m = problem.moments();
+  const column_stats& target = m.target_stats();
   parallel_chunks(x.rows(), 64, [&](index chunk, index count) {
     Eigen::VectorXd in(m.x_dimensions()), out(m.y_dimensions());
     for (index i = chunk; i < chunk + count; ++i) {
@@ -264,13 +300,13 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
       data.read(0, row, in.data());
       data.read(1, row, out.data());
       for (index c = 0; c < out.size(); ++c) {
-        double value = out[c] * m.target_scale;
-        if (m.target_is_update) value -= in[c] * m.target_scale;
-        t(i, c) = (value - m.target_shift[c]) - m.target_drift[c];
+        double_double value{out[c] * target.scale, 0.0};
+        if (m.target == explained::update) value.add(-in[c] * target.scale);
+        t(i, c) = (value.high - target.shift[c]) - target.drift[c] + value.low;
       }
       for (index j = 0; j < problem.size(); ++j) {
         const index k = problem.live()[j];
-        x(i, j) = (in[k] * m.x_scale - m.x_shift[k] - m.x_drift[k]) / problem.norm()[j];
+        x(i, j) = (in[k] * m.x.scale - m.x.shift[k] - m.x.drift[k]) / problem.norm()[j];
       }
     }
   });
@@ -313,12 +349,14 @@ inline residual_projection project_residual(const scaled_problem& problem, const
 /// Empty if the factorization breaks down or the certificate does not hold. A residual energy not certain to
 /// `allowed` is corrected, if there is data.
 inline std::optional<regression> solve_cholesky(const scaled_problem& problem, const pair_data* data,
-                                                double allowed) {
+                                                double allowed, bool with_solution) {
   matrix factor = problem.gram(), a = problem.right_side();
   if (!eliminate(factor, a)) return std::nullopt;
 
+  const pair_moments& m = problem.moments();
   regression out;
   out.method = solver::cholesky;
+  out.target = m.target;
   out.rank = problem.size();
   const eigenvalue_range range = eigenvalues_of_gram(factor);
   out.condition = range.condition();
@@ -327,14 +365,16 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
   if (!certificate.holds()) return std::nullopt;
 
   const Eigen::VectorXd explained = column_energies(a);
-  out.residual_energy = energy_left(problem.moments().target_energy, explained);
+  out.residual_energy = energy_left(m.target_stats().energy, explained);
+  out.residual_error = certificate.of_energies(explained);
+  // The solution takes as long as all of the above: d^3 flops.
+  if (out.residual_error <= allowed && !with_solution) return out;
   substitute_back(factor, a);
-  out.residual_error = certificate.of_moments(a) + update_rounding(problem.moments(), out.residual_energy);
+  out.residual_error = (std::min)(out.residual_error, certificate.of_moments(a));
   if (data != nullptr && !(out.residual_error <= allowed)) {  // certificate 2
     const auto [energy, projected, step] = project_residual(problem, factor, *data, a);
     out.residual_energy = energy_left(energy, projected);
-    out.residual_error = certificate.of_residual(a, energy, projected) +
-                         update_rounding(problem.moments(), out.residual_energy);
+    out.residual_error = certificate.of_residual(a, energy, projected);
     a += step;
   }
   out.solution = problem.solution(std::move(a), kept);
@@ -345,14 +385,16 @@ inline std::optional<regression> solve_cholesky(const scaled_problem& problem, c
 /// the directions beyond would explain cannot be known from moments: all of it may be, so the bound takes in
 /// the whole residual energy, unless the rank that was found is already all that the rows allow.
 inline regression solve_rank_revealing(const scaled_problem& problem) {
+  const pair_moments& m = problem.moments();
   const matrix gram = problem.gram();
   const double d = static_cast<double>(problem.size());
   regression out;
   out.method = solver::rank_revealing;
+  out.target = m.target;
   for (double cutoff = 4.0 * d * problem.gamma();; cutoff = (std::min)(10.0 * cutoff, 0.5)) {
-    const pivoted_cholesky factor(gram, problem.degrees_of_freedom(), cutoff);
+    const pivoted_cholesky factor(gram, m.rank_limit(), cutoff);
     const index rank = factor.rank();
-    const indices kept = factor.order.head(rank);
+    const indices kept = factor.order.head(rank), others = factor.order.tail(problem.size() - rank);
     const matrix lower = factor.l.topRows(rank), right = problem.right_side();
     const eigenvalue_range range = eigenvalues_of_gram(lower);
 
@@ -366,12 +408,17 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
 
     out.rank = rank;
     out.condition = range.condition();
-    out.discarded_energy = factor.discarded / d;
-    out.residual_energy = energy_left(problem.moments().target_energy, explained);
-    out.residual_error =
-        certificate.holds() ? certificate.of_moments(a) : problem.moments().target_energy.sum();
-    if (rank < problem.size()) out.residual_error += out.residual_energy;
-    out.residual_error += update_rounding(problem.moments(), out.residual_energy);
+    out.discarded_energy = factor.left.sum() / d;
+    out.residual_energy = energy_left(m.target_stats().energy, explained);
+    out.residual_error = certificate.holds() ? certificate.of_moments(a) : m.target_stats().energy.sum();
+    if (rank < problem.size() && rank < m.rank_limit()) {
+      out.residual_error += out.residual_energy;
+      double left = 0.0;
+      const Eigen::VectorXd p = problem.inflation(others), norm = problem.norms(others);
+      for (index i = 0; i < others.size(); ++i)
+        left += certificate.left_of(factor.left[i], p[i]) * norm[i] * norm[i];
+      out.left_out = problem.in_units_of_target(std::sqrt(left));
+    }
     out.solution = problem.solution(std::move(a), kept);
     return out;
   }
@@ -423,45 +470,71 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
     qr.add(count, [&](auto x, auto t) { read_scaled(problem, data, done, x, t); });
   }
 
-  const pivoted_qr pivoted(qr.triangle().leftCols(d), problem.degrees_of_freedom(),
-                           problem.gamma_orthogonal());
-  const index rank = pivoted.rank;
+  const double gamma = problem.gamma_orthogonal();
+  const pivoted_qr pivoted(qr.triangle().leftCols(d), m.rank_limit(), problem.rank_cutoff());
   matrix z = qr.triangle().rightCols(m.y_dimensions());
   pivoted.apply(z);
-  const matrix lower = pivoted.r.topLeftCorner(rank, rank).transpose();  // R^T
+
+  // The certificates need theta < 1/2 of what is kept.
+  index rank = pivoted.rank;
+  matrix lower;
+  eigenvalue_range range;
+  double theta;
+  for (double cutoff = 2.0 * problem.rank_cutoff();; cutoff *= 2.0) {
+    lower = pivoted.r.topLeftCorner(rank, rank).transpose();  // R^T
+    range = eigenvalues_of_gram(lower);
+    theta = gamma * problem.inflation(pivoted.order.head(rank)).norm() / std::sqrt(0.5 * range.smallest);
+    if (theta < 0.5 || rank == 1) break;
+    rank = pivoted.rank_above(cutoff, rank - 1);
+  }
+  const indices kept = pivoted.order.head(rank);
+  const Eigen::VectorXd p = problem.inflation(kept);
   matrix a = z.topRows(rank);
   substitute_back(lower, a);
 
   regression out;
   out.method = solver::orthogonal;
+  out.target = m.target;
   out.rank = rank;
-  const eigenvalue_range range = eigenvalues_of_gram(lower);
   out.condition = range.condition();
-  out.discarded_energy = pivoted.discarded / static_cast<double>(d);
+  if (rank < d) {
+    // What is left of the other columns x: the value at the solution w of R w = x, and the rounding of both.
+    const Eigen::VectorXd left = pivoted.left_below(rank);
+    out.discarded_energy = left.sum() / static_cast<double>(d);
+    if (rank < m.rank_limit()) {
+      const indices others = pivoted.order.tail(d - rank);
+      const Eigen::VectorXd p_others = problem.inflation(others), norm = problem.norms(others);
+      matrix w = pivoted.r.topRightCorner(rank, d - rank);
+      substitute_back(lower, w);
+      double energy = 0.0;
+      for (index i = 0; i < others.size(); ++i) {
+        const double reach = weighted_sum(p, column(w, i)) + p_others[i];
+        const double most = norm[i] * (std::sqrt(left[i]) + gamma * reach);
+        energy += most * most;
+      }
+      out.left_out = problem.in_units_of_target(std::sqrt(energy));
+    }
+  }
 
   const Eigen::VectorXd residual = qr.left() + column_energies(z, rank);
   out.residual_energy = residual.sum();
-  const double gamma = problem.gamma_orthogonal();
-  const indices kept = pivoted.order.head(rank);
-  const double theta = 2.0 * gamma * problem.inflation(kept).norm() / std::sqrt(range.smallest);
   for (index c = 0; c < a.cols(); ++c) {
-    const double reach = gamma * (absolute_sum(column(a, c), rank) / (1.0 - (std::min)(0.5, theta)) +
-                                  std::sqrt(m.target_energy[c]));
+    const double q = std::sqrt(m.target_stats().noise[c]);
+    const double reach = gamma * (weighted_sum(p, column(a, c)) / (1.0 - (std::min)(0.5, theta)) + q);
     out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
   }
-  out.residual_error += update_rounding(m, out.residual_energy);
+  if (!(theta < 0.5)) out.residual_error = m.target_stats().energy.sum();
   out.solution = problem.solution(std::move(a), kept);
-  if (out.residual_error <= allowed || rank == problem.degrees_of_freedom() || !(theta < 0.5)) return out;
+  if (out.residual_error <= allowed || rank == m.degrees_of_freedom() || !(theta < 0.5)) return out;
 
   refinement refined(m, data, out.solution);
-  if (m.x_dimensions() == m.y_dimensions()) out.update_energy = refined.update_energy();
   for (int step = 0; step < 3; ++step) {
     auto [gradient, energy, rounding] = refined.measure();
     substitute_forward(lower, gradient);
     const Eigen::VectorXd projected = column_energies(gradient);
     const double left = energy_left(energy, projected);
     double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
-                   rounding_of(n, 1, 0.0) * energy.sum();
+                   4.0 * unit_roundoff * energy.sum();
     for (index c = 0; c < rounding.size(); ++c)
       error += rounding[c] * (2.0 * std::sqrt(energy[c]) + rounding[c]);
     if (error < out.residual_error) out.residual_energy = left, out.residual_error = error;
@@ -473,39 +546,76 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   return out;
 }
 
-/// Solves by the chosen method; `data` is null where only moments are left. `energy` is what the tolerance on
-/// residual_error is relative to. The moments must have variance in x.
-inline regression solve_as_given(const scaled_problem& problem, solver method, double tolerance,
-                                 double energy, const pair_data* data) {
-  if (method == solver::rank_revealing) return solve_rank_revealing(problem);
-  if (method == solver::orthogonal) {
+/// The error of a residual energy with which a score keeps to the tolerance, in its own units; half of it at least is
+/// left to it, for where the energy it is divided by is not known better.
+inline double allowed_error(const pair_moments& m, explained what, double tolerance) {
+  const total_energy& total = m.total(what);
+  return total.value * (std::max)(tolerance - total.relative_error - 4.0 * unit_roundoff, 0.5 * tolerance);
+}
+
+/// The same for all scores that are wanted, in units of the target.
+inline double allowed_error(const pair_moments& m, const regression_request& wanted) {
+  double allowed = HUGE_VAL;
+  for (const explained what : {explained::output, explained::update}) {
+    if (!(what == explained::output ? wanted.output : wanted.update)) continue;
+    const double ratio = m.target_stats().scale / m.stats(what).scale;
+    allowed = (std::min)(allowed, allowed_error(m, what, wanted.tolerance) * ratio * ratio);
+  }
+  return allowed;
+}
+
+/// Solves by the chosen method; `data` is null where only moments are left. The moments must have variance in x.
+inline regression solve_as_given(const scaled_problem& problem, const regression_request& wanted,
+                                 const pair_data* data) {
+  const double allowed = allowed_error(problem.moments(), wanted);
+  if (wanted.method == solver::rank_revealing) return solve_rank_revealing(problem);
+  if (wanted.method == solver::orthogonal) {
     if (data == nullptr)
       fail<shape_error>("a method that works on moments", "solver::orthogonal, which needs the data",
                         {.operand = "linearity_options"});
-    return solve_orthogonal(problem, *data, tolerance * energy);
+    return solve_orthogonal(problem, *data, allowed);
   }
   std::optional<regression> fit;
-  if (problem.size() <= problem.degrees_of_freedom()) fit = solve_cholesky(problem, data, tolerance * energy);
-  if (method == solver::cholesky) {
+  if (problem.size() <= problem.moments().rank_limit())
+    fit = solve_cholesky(problem, data, allowed, wanted.solution);
+  if (wanted.method == solver::cholesky) {
     if (!fit)
       fail<degenerate_input_error>("linearly independent columns, as solver::cholesky needs",
                                    "columns that are dependent within rounding", {.operand = "X"});
     return *std::move(fit);
   }
-  if (fit && fit->residual_error <= tolerance * energy) return *std::move(fit);
-  if (data != nullptr) return solve_orthogonal(problem, *data, tolerance * energy);
+  if (fit && fit->residual_error <= allowed) return *std::move(fit);
+  if (data != nullptr) return solve_orthogonal(problem, *data, allowed);
   regression revealing = solve_rank_revealing(problem);
   return fit && fit->residual_error <= revealing.residual_error ? *std::move(fit) : std::move(revealing);
 }
 
 /// solve_as_given(), and what holds whatever the method.
-inline regression solve(const pair_moments& moments, solver method, double tolerance, double energy,
+inline regression solve(const pair_moments& moments, const regression_request& wanted,
                         const pair_data* data = nullptr) {
   const scaled_problem problem(moments);
-  regression fit = solve_as_given(problem, method, tolerance, energy, data);
-  if (fit.rank == problem.degrees_of_freedom())
-    fit.residual_energy = fit.residual_error = 0.0;  // X spans every direction there is
+  regression fit = solve_as_given(problem, wanted, data);
+  if (fit.rank == moments.degrees_of_freedom())
+    fit.residual_energy = fit.residual_error = fit.left_out = 0.0;  // X spans every direction there is
   return fit;
+}
+
+/// The regression of one of the targets, and its moments, where that of the other one, `shared`, leaves too much
+/// open: for columns that were left out, or where the first tokens, by which the target was chosen, mislead. Only from
+/// the data.
+inline std::optional<std::pair<pair_moments, regression>> solve_for(explained what, const pair_moments& moments,
+                                                                    const regression& shared,
+                                                                    regression_request wanted,
+                                                                    const pair_data* data) {
+  wanted.output = what == explained::output, wanted.update = what == explained::update;
+  const double error = moments.in_units_of(what, shared.error_for(what));
+  if (data == nullptr || what == shared.target || error <= allowed_error(moments, what, wanted.tolerance))
+    return std::nullopt;
+  pair_moments own = moments;
+  own.target = what;
+  wanted.method = solver::orthogonal;  // `cross` is that of the shared target
+  regression fit = solve(own, wanted, data);
+  return std::pair(std::move(own), std::move(fit));
 }
 
 }  // namespace detail

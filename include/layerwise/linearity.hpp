@@ -91,45 +91,29 @@ struct linear_map {
 
 namespace detail {
 
-/// Which of the two regressions that share a residual: of the output y, or of the update y - x.
-enum class explained { output, update };
-
 inline void check(const linearity_options& options) {
   if (!(options.tolerance >= 0.0 && std::isfinite(options.tolerance)))
     fail<shape_error>("a finite tolerance >= 0", text(options.tolerance), {.operand = "linearity_options"});
 }
 
-inline double energy_of(const pair_moments& m, explained what) {
-  return what == explained::output ? m.output_energy : m.update_energy;
-}
-
-/// The same, where the regression has taken it more accurately.
-inline double energy_of(const pair_moments& m, const regression& fit, explained what) {
-  return what == explained::update && fit.update_energy ? *fit.update_energy : energy_of(m, what);
-}
-
 /// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound
 /// never larger than the score could be off.
 inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
-  const bool is_refined = what == explained::update && fit.update_energy.has_value();
-  const double energy = energy_of(m, fit, what);
-  const double inflation = what == explained::output ? m.output_inflation : m.update_inflation;
-  const double freedom = static_cast<double>(m.tokens - (m.centering == centering::columns ? 1 : 0));
+  const total_energy& total = m.total(what);
+  const double freedom = static_cast<double>(m.degrees_of_freedom());
   const double rank = static_cast<double>(fit.rank);
-  const double unexplained = (std::min)(1.0, fit.residual_energy / energy);
+  const double unexplained = (std::min)(1.0, m.in_units_of(what, fit.residual_energy) / total.value);
 
   linearity_result out;
   out.score = 1.0 - unexplained;
   out.chance_floor = (std::min)(1.0, rank / freedom);
   out.underdetermined = rank >= freedom;
   out.adjusted_score = out.underdetermined ? 0.0 : 1.0 - unexplained * freedom / (freedom - rank);
-  // The error of the residual energy, and that of the energy it is divided by.
-  double bound = fit.residual_error / energy + unexplained * rounding_of(m.tokens, 1, 0.0) * inflation;
-  if (what == explained::update && !is_refined) {
-    const double rounding = unit_roundoff * m.update_raw_ratio;
-    bound += unexplained * (2.0 * rounding + rounding * rounding);
-  }
-  out.error_bound = (std::min)(bound + 4.0 * unit_roundoff, (std::max)(out.score, unexplained));
+  // The error of the residual energy, and that of the energy it is divided by; in more than all, nothing is known.
+  const double wrong = total.relative_error, most = (std::max)(out.score, unexplained);
+  const double error = m.in_units_of(what, fit.error_for(what)) / total.value;
+  const double bound = wrong < 1.0 ? (error + unexplained * wrong) / (1.0 - wrong) : most;
+  out.error_bound = (std::min)(bound + 4.0 * unit_roundoff, most);
   out.condition = fit.condition;
   out.discarded_energy = fit.discarded_energy;
   out.rank = fit.rank;
@@ -139,15 +123,23 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
   return out;
 }
 
-inline bool has_variance(const pair_moments& m) { return m.second.diagonal().maxCoeff() > least_energy; }
+inline bool has_variance(const pair_moments& m) { return m.x.energy.maxCoeff() > least_energy; }
 
 /// How messages name the two operands and their difference.
 struct operand_names {
   std::string_view x = "X", y = "Y";
 };
 
+/// Takes an energy from the data where moments do not know it well enough for the tolerance.
+inline void sharpen(pair_moments& m, explained what, double tolerance, const pair_data& data) {
+  total_energy& total = m.total(what);
+  if (total.relative_error <= 0.25 * tolerance) return;
+  const double energy = accurate_energy(m, data, what);
+  total = {energy, 8.0 * unit_roundoff};
+}
+
 inline pair_moments extract_pair(const cross_moments& moments, const linearity_options& options,
-                                 explained what, const operand_names& names) {
+                                 explained what, const operand_names& names, const pair_data* data) {
   check(options);
   if (moments.tokens() == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = names.x});
   if (what == explained::update && moments.x_dimensions() != moments.y_dimensions())
@@ -158,46 +150,54 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
       options.centering == centering::columns ? "rows that differ" : "an element other than 0";
   if (!has_variance(m))
     fail<degenerate_input_error>(std::string(variance), "no variance", {.operand = names.x});
-  if (energy_of(m, what) == 0.0)
+  if (data != nullptr) sharpen(m, what, options.tolerance, *data);
+  if (const total_energy& total = m.total(what); total.value == 0.0)
     fail<degenerate_input_error>(
-        std::string(variance), "no variance",
+        std::string(variance), total.relative_error > 0.0 ? "none beyond the rounding of sums" : "no variance",
         {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
   return m;
+}
+
+/// What a call is about: a score, or the map.
+inline regression_request request_for(const linearity_options& options, explained what, bool solution) {
+  return {options.method, options.tolerance, what == explained::output, what == explained::update, solution};
 }
 
 /// Moments, regression: what linearity, residual_linearity and fit_linear_map share when the data is at hand.
 template <embedding_matrix X, embedding_matrix Y>
 std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
-                                            explained what, const operand_names& names) {
+                                            explained what, const operand_names& names, bool solution = false) {
   const row_reader x_rows(x);
   const row_reader y_rows(y);
   if (what == explained::update)
     require_equal_shape(shape_of(x_rows), shape_of(y_rows), {.operand = names.y});
   cross_moments moments;
   moments.add(x, y, options.mask, names.x, names.y);
-  pair_moments m = extract_pair(moments, options, what, names);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
   const pair_data data{read_pair(x_rows, y_rows), rows};
-  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what), &data);
+  pair_moments m = extract_pair(moments, options, what, names, &data);
+  const regression_request wanted = request_for(options, what, solution);
+  regression fit = solve(m, wanted, &data);
+  if (auto own = solve_for(what, m, fit, wanted, &data)) return *std::move(own);
   return {std::move(m), std::move(fit)};
 }
 
 /// The same when it is not.
 inline std::pair<pair_moments, regression> regress(const cross_moments& moments,
                                                    const linearity_options& options, explained what,
-                                                   const operand_names& names) {
+                                                   const operand_names& names, bool solution = false) {
   if (!options.mask.all())
     fail<shape_error>("no mask: moments were masked when rows were added",
                       text("a mask of ", options.mask.size()), {.operand = "linearity_options"});
-  pair_moments m = extract_pair(moments, options, what, names);
-  regression fit = solve(m, options.method, options.tolerance, energy_of(m, what));
+  pair_moments m = extract_pair(moments, options, what, names, nullptr);
+  regression fit = solve(m, request_for(options, what, solution));
   return {std::move(m), std::move(fit)};
 }
 
 inline linear_map make_map(const pair_moments& m, const regression& fit) {
   linear_map map;
-  matrix weight = fit.solution.coefficients() * (m.x_scale / m.target_scale);
-  if (m.target_is_update) weight.diagonal().array() += 1.0;
+  matrix weight = fit.solution.coefficients() * (m.x.scale / m.target_stats().scale);
+  if (m.target == explained::update) weight.diagonal().array() += 1.0;
   if (m.centering == centering::columns) {
     map.bias = m.y_mean;
     for (index c = 0; c < map.bias.size(); ++c)
@@ -299,13 +299,13 @@ inline double residual_linearity_score(const cross_moments& moments, const linea
 /// Errors and cost as linearity().
 template <embedding_matrix X, embedding_matrix Y>
 linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names);
+  const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names, true);
   return detail::make_map(m, fit);
 }
 
 /// fit_linear_map() of accumulated moments.
 inline linear_map fit_linear_map(const cross_moments& moments, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
+  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names, true);
   return detail::make_map(m, fit);
 }
 

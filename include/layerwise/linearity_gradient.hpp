@@ -93,18 +93,18 @@ class score_gradient {
     for (index c = 0; c < target.cols(); ++c) of_y[c] = target(i, c);  // what is to be explained, so far
     for (index j = 0; j < problem_.size(); ++j) {
       const index k = problem_.live()[j];
-      of_x[k] = unit_ * through_a(i, j) / problem_.norm()[j] * m_.x_scale;
-      if (m_.target_is_update != is_output) continue;
+      of_x[k] = unit_ * through_a(i, j) / problem_.norm()[j] * m_.x.scale;
+      if ((m_.target == explained::update) != is_output) continue;
       // The target is the other one of y and y - x; and A of the output is that of the update, plus 1.
-      const double about_mean = x(i, j) * problem_.norm()[j] / m_.x_scale * m_.target_scale;
+      const double about_mean = x(i, j) * problem_.norm()[j] / m_.x.scale * m_.target_stats().scale;
       of_y[k] += is_output ? about_mean : -about_mean;
-      if (is_output) of_x[k] += unit_ * residual(i, k) * m_.target_scale;
+      if (is_output) of_x[k] += unit_ * residual(i, k) * m_.target_stats().scale;
     }
     for (index c = 0; c < target.cols(); ++c) {
       const double share = unexplained_ * of_y[c];
-      of_y[c] = unit_ * (share - residual(i, c)) * m_.target_scale;
+      of_y[c] = unit_ * (share - residual(i, c)) * m_.target_stats().scale;
       // R A^T - (1 - s) D with A of the output.
-      if (!is_output) of_x[c] -= m_.target_is_update ? of_y[c] : unit_ * share * m_.target_scale;
+      if (!is_output) of_x[c] -= (m_.target == explained::update) ? of_y[c] : unit_ * share * m_.target_stats().scale;
     }
   }
 
@@ -119,9 +119,10 @@ class score_gradient {
 inline void add_score_gradients(const pair_moments& m, regression fit, const pair_data& data, explained what,
                                 double factor, const add_gradient_row& to_x, const add_gradient_row& to_y) {
   const scaled_problem problem(m);
-  if (fit.rank == problem.degrees_of_freedom()) return;  // any Y at all scores 1
+  if (fit.rank == m.degrees_of_freedom()) return;  // any Y at all scores 1
   polish(problem, data, fit);
-  const double energy = energy_of(m, fit, what);  // in units of the target
+  const double to_target = m.target_stats().scale / m.stats(what).scale;
+  const double energy = m.total(what).value * to_target * to_target;  // in units of the target
   const score_gradient gradient(problem, what, (std::min)(1.0, fit.residual_energy / energy),
                                 2.0 * factor / energy);
   const index n = static_cast<index>(data.rows.size()), d = m.x_dimensions(), targets = m.y_dimensions();
@@ -172,7 +173,7 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
       open_gradient(shape_of(x_rows), gradient_x, "gradient of " + std::string(names.x));
   const add_gradient_row to_y =
       open_gradient(shape_of(y_rows), gradient_y, "gradient of " + std::string(names.y));
-  const auto [m, fit] = regress(x, y, options, what, names);
+  const auto [m, fit] = regress(x, y, options, what, names, true);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
   const pair_data data{read_pair(x_rows, y_rows), rows};
   add_score_gradients(m, fit, data, what, factor, to_x, to_y);

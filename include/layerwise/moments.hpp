@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/distinct_rows.hpp>
+#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/product.hpp>
 #include <layerwise/detail/row_reader.hpp>
@@ -63,6 +65,7 @@ struct column_frame {
   Eigen::VectorXd shift;   ///< in scaled units; empty before the first block
   Eigen::VectorXd sum;     ///< sum over tokens of the shifted values
   Eigen::VectorXd energy;  ///< sum over tokens of their squares
+  Eigen::VectorXd moved;   ///< what merges added and took away again: energy + moved is what was rounded
 
   bool started() const { return shift.size() > 0; }
 
@@ -76,13 +79,13 @@ struct column_frame {
     for (index i = 1; i < rows; ++i)
       for (index j = 0; j < columns; ++j) about_first[j] += value(i, j) - shift[j];
     shift += about_first / static_cast<double>(rows);
-    sum = energy = Eigen::VectorXd::Zero(columns);
+    sum = energy = moved = Eigen::VectorXd::Zero(columns);
   }
 
   /// out = v * scale - shift for a block of raw values v, which is counted.
   void absorb(const row_block& v, packed_block& out) { sweep(v, nullptr, &out, &sum, &energy); }
 
-  /// The same for v = y - x; formed after scaling, because the difference of huge values may overflow.
+  /// The same for v = y - x, not rounded; formed after scaling, because the difference of huge values may overflow.
   void absorb_update(const row_block& x, const row_block& y, packed_block& out) {
     sweep(y, &x, &out, &sum, &energy);
   }
@@ -98,15 +101,19 @@ struct column_frame {
   double rescale(double to) {
     const double ratio = to / scale;
     scale = to, shift *= ratio, sum *= ratio;
-    energy *= ratio, energy *= ratio;  // one after the other: the square may overflow
+    for (Eigen::VectorXd* squares : {&energy, &moved}) *squares *= ratio, *squares *= ratio;  // ratio^2 may overflow
     return ratio;
   }
 
-  /// The norm of all columns as they came, neither shifted nor centred, in scaled units; over n tokens.
-  double raw_norm(double n) const {
-    double total = 0.0;
-    for (index j = 0; j < shift.size(); ++j) total += energy[j] + shift[j] * (2.0 * sum[j] + n * shift[j]);
-    return std::sqrt((std::max)(0.0, total));
+  /// The energy that took part in the sums of column j: rounding is relative to it.
+  double noise(index j) const { return energy[j] + moved[j]; }
+
+  /// The largest share of a column's energy that is its mean's; over n tokens. In [0, 1].
+  double drift(double n) const {
+    double largest = 0.0;
+    for (index j = 0; j < sum.size(); ++j)
+      if (sum[j] != 0.0) largest = (std::max)(largest, std::abs(sum[j]) / std::sqrt(n * noise(j)));
+    return (std::min)(1.0, largest);
   }
 
  private:
@@ -125,8 +132,14 @@ struct column_frame {
       double* to = out == nullptr ? nullptr : out->at(j);
       for (index i = 0; i < v.rows(); ++i) {
         columns value = load(v, i);
-        if (minus != nullptr) value -= load(*minus, i);
-        value -= offset;
+        if (minus == nullptr) {
+          value -= offset;
+        } else {
+          // What y - x rounds away comes back once the shift is out (Knuth's exact sum): an update that is small
+          // beside the offset of its layers, or next to constant, is as exact as any.
+          const columns from = load(*minus, i), difference = value - from, part = difference - value;
+          value = (difference - offset) + ((value - (difference - part)) - (from + part));
+        }
         if (to != nullptr) columns::Map(to) = value, to += out->row_stride();
         block_sum += value;
         block_energy += value * value;
@@ -140,36 +153,71 @@ struct column_frame {
   }
 };
 
-/// A column of less energy, in scaled units, counts as constant: squares near the least numbers have lost
-/// digits.
+/// A column, or a matrix, of less energy, in scaled units, counts as constant: squares near the least numbers have
+/// lost digits.
 inline constexpr double least_energy = 0x1p-960;
+/// What underflow can have taken from sums of products counts as the rounding of so much energy.
+inline constexpr double least_noise = 0x1p-1010;
+
+inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
+
+/// Which of the two regressions that share a residual: of the output y, or of the update y - x.
+enum class explained { output, update };
+
+/// What is known of the columns of a layer, or of an update, in units of 1 / scale.
+struct column_stats {
+  double scale = 1.0;
+  Eigen::VectorXd energy;  ///< per column: sum of squares, centred or not, as asked
+  Eigen::VectorXd noise;   ///< per column: the energy that took part in the sums; rounding scales with it
+  /// The mean in two parts, to be subtracted one after the other so that an offset costs no digits; both 0 if
+  /// centring is off.
+  Eigen::VectorXd shift, drift;
+};
+
+/// The energy of a whole matrix.
+struct total_energy {
+  double value = 0.0;           ///< in its own units
+  double relative_error = 0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
+};
 
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
-/// output y or the update r = y - x. Centred or not, as asked. t is in units of 1 / target_scale.
+/// output y or the update r = y - x. Centred or not, as asked.
 struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
-  bool target_is_update = false;
-  matrix second;   ///< x^T x, lower triangle
-  matrix cross;    ///< x^T t
-  Eigen::VectorXd x_noise;  ///< per column: the energy that took part in the sums; rounding scales with it
-  Eigen::VectorXd target_energy;  ///< per column of t
-  Eigen::VectorXd target_noise;   ///< as x_noise
-  double output_energy = 0.0;     ///< tr y^T y, in units of the target
-  double update_energy = 0.0;     ///< tr r^T r, in units of the target; 0 if d_x != d_y
-  double output_inflation = 0.0;  ///< what was summed to get output_energy, over output_energy
-  double update_inflation = 0.0;  ///< the same of update_energy
-  double update_raw_ratio =
-      0.0;                   ///< ||r||_F before over after centring: y - x is rounded relative to the former
-  Eigen::VectorXd y_spread;  ///< per column of y: sum of squares about the mean, in units common to all
-  double x_scale = 1.0, target_scale = 1.0;
-  /// The means in scaled units, in two parts to be subtracted one after the other so that an offset costs no
-  /// digits; both 0 if centring is off.
-  Eigen::VectorXd x_shift, x_drift, target_shift, target_drift;
+  explained target = explained::output;
+  matrix second;                ///< x^T x, lower triangle
+  matrix cross;                 ///< x^T t
+  column_stats x, output;       ///< of x and of y
+  column_stats update;          ///< of r; empty if d_x != d_y
+  total_energy output_total;    ///< tr y^T y
+  total_energy update_total;    ///< tr r^T r; 0 if d_x != d_y
+  double sum_rounding = 0.0;    ///< gamma: |error of x_i^T t_j| <= gamma times the roots of both noises
+  index different_rows = 0;     ///< of x; the largest index for more than d_x + 1
+  Eigen::VectorXd y_spread;     ///< per column of y: sum of squares about the mean, in units common to all
   Eigen::VectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
 
   index x_dimensions() const { return second.rows(); }
-  index y_dimensions() const { return cross.cols(); }
+  index y_dimensions() const { return output.shift.size(); }
+
+  const column_stats& stats(explained what) const { return what == explained::output ? output : update; }
+  const column_stats& target_stats() const { return stats(target); }
+  const total_energy& total(explained what) const { return what == explained::output ? output_total : update_total; }
+  total_energy& total(explained what) { return what == explained::output ? output_total : update_total; }
+
+  /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
+  double in_units_of(explained what, double energy) const {
+    const double ratio = stats(what).scale / target_stats().scale;
+    return energy * ratio * ratio;
+  }
+
+  /// Rank of x and of anything else cannot exceed it: n rows, one degree of freedom less when they are centred.
+  index degrees_of_freedom() const { return tokens - (centering == centering::columns ? 1 : 0); }
+  /// Rank of x cannot exceed it either.
+  index rank_limit() const {
+    return (std::min)(degrees_of_freedom(),
+                      (std::min)(different_rows, tokens) - (centering == centering::columns ? 1 : 0));
+  }
 };
 
 // Called once a row or a block: type erasure costs nothing there, and all below compiles once, not per matrix
@@ -199,6 +247,7 @@ class moment_chain {
       : layers_(dimensions.size()), pairs_(dimensions.size() - 1) {
     for (std::size_t l = 0; l < dimensions.size(); ++l) {
       layers_[l].dimensions = dimensions[l];
+      layers_[l].different = distinct_rows(dimensions[l] + 1);
     }
   }
 
@@ -282,6 +331,7 @@ class moment_chain {
     matrix second;  // x^T x about the shift, lower triangle; empty for the last layer
     row_block pending;       // block_rows raw rows, of which pending_rows_ wait for the block to fill
     double peak = 0.0;       // no |element| seen so far is larger, and it is at most d times larger than all
+    distinct_rows different;
   };
   struct pair_state {
     column_frame update;    // r = y - x; unused if d_x != d_y
@@ -388,6 +438,7 @@ class moment_chain {
     }
     at(layers_, layers() - 1).frame.count(current);
     tokens_ += rows;
+    ++additions_;
   }
 
   void start(index layer, const row_block& raw) {
@@ -415,6 +466,7 @@ class moment_chain {
     if (!state.target_is_update) output.apply(raw_y, target);
 
     input.frame.absorb(raw_x, x);
+    for (index i = 0; i < raw_x.rows(); ++i) input.different.add(&raw_x(i, 0), raw_x.cols());
     if (input.second.size() == 0) input.second.setZero(x.cols(), x.cols());
     if (state.cross.size() == 0) {
       state.cross.setZero(x.cols(), target.cols());
@@ -456,9 +508,11 @@ class moment_chain {
     for (index l = 0; l < layers(); ++l) {
       at(layers_, l).frame = at(other.layers_, l).frame;
       at(layers_, l).second = at(other.layers_, l).second;
+      at(layers_, l).different = at(other.layers_, l).different;
     }
     pairs_ = other.pairs_;
     tokens_ = other.tokens_;
+    additions_ = other.additions_;
   }
 
   /// How values in one frame read in another: v' = ratio * v + offset.
@@ -476,8 +530,11 @@ class moment_chain {
     const double count = static_cast<double>(n);
     for (index j = 0; j < offset.size(); ++j) {
       const double sum = ratio * theirs.sum[j];
+      const double energy = ratio * ratio * theirs.energy[j] + offset[j] * (2.0 * sum + count * offset[j]);
+      const double norm = ratio * std::sqrt(theirs.noise(j)) + std::sqrt(count) * std::abs(offset[j]);
       mine.sum[j] += sum + count * offset[j];
-      mine.energy[j] += ratio * ratio * theirs.energy[j] + offset[j] * (2.0 * sum + count * offset[j]);
+      mine.energy[j] += energy;
+      mine.moved[j] += (std::max)(0.0, norm * norm - energy);
     }
   }
 
@@ -506,9 +563,12 @@ class moment_chain {
     // The frames last: the products above are relative to the sums as they were.
     for (index l = 1; l < layers(); ++l)
       if (has_update(l)) merge_columns(pair(l).update, other.pair(l).update, other.tokens_);
-    for (index l = 0; l < layers(); ++l)
+    for (index l = 0; l < layers(); ++l) {
       merge_columns(at(layers_, l).frame, at(other.layers_, l).frame, other.tokens_);
+      at(layers_, l).different.merge(at(other.layers_, l).different);
+    }
     tokens_ += other.tokens_;
+    additions_ = (std::max)(additions_, other.additions_) + 8;  // what an element passes through above
   }
 
   /// Turns x^T y into x^T r or back, through x^T x. What cancels is noted in `converted`.
@@ -520,14 +580,25 @@ class moment_chain {
     state.target_is_update = !state.target_is_update;
     const column_frame& to = target_frame(l);
     const double from_target = to.scale / from.scale, from_x = to.scale / input.frame.scale;
-    const Eigen::VectorXd offset = from.shift * from_target + sign * from_x * input.frame.shift - to.shift;
+    Eigen::VectorXd offset(from.shift.size());
+    for (index j = 0; j < offset.size(); ++j) {  // small beside each of the three
+      double_double sum{from.shift[j] * from_target, 0.0};
+      sum.add(sign * from_x * input.frame.shift[j]);
+      sum.add(-to.shift[j]);
+      offset[j] = sum.value();
+    }
     for (index j = 0; j < state.cross.cols(); ++j)
       for (index i = 0; i < state.cross.rows(); ++i) {
         const double second = i < j ? input.second(j, i) : input.second(i, j);
         state.cross(i, j) = from_target * state.cross(i, j) + sign * from_x * second;
       }
     add_outer(input.frame.sum, offset, state.cross);
-    state.converted += from_target * from_target * from.energy + from_x * from_x * input.frame.energy;
+    const double root_n = std::sqrt(static_cast<double>(tokens_));
+    for (index j = 0; j < offset.size(); ++j) {
+      const double norm = from_target * std::sqrt(from.noise(j)) + from_x * std::sqrt(input.frame.noise(j)) +
+                          root_n * std::abs(offset[j]);
+      state.converted[j] += norm * norm;
+    }
   }
 
   /// The pair (h_{l-1}, h_l) as a chain of its own, pending rows included.
@@ -537,23 +608,39 @@ class moment_chain {
       const layer_state& from = at(layers_, l - 1 + k);
       layer_state& to = at(two.layers_, k);
       to.frame = from.frame, to.pending = from.pending, to.peak = from.peak;
+      to.different = from.different;
     }
     two.layers_[0].second = at(layers_, l - 1).second;
     two.pairs_[0] = pair(l);
-    two.tokens_ = tokens_, two.pending_rows_ = pending_rows_;
+    two.tokens_ = tokens_, two.pending_rows_ = pending_rows_, two.additions_ = additions_;
     return two;
   }
 
-  /// Sum of squares about the mean, per column; exactly 0 where rounding is all there is.
-  static Eigen::VectorXd centered_energy(const column_frame& frame, index tokens) {
-    const double n = static_cast<double>(tokens);
-    const double noise = 4.0 * std::sqrt(n) * std::numeric_limits<double>::epsilon();
-    Eigen::VectorXd energy = frame.energy;
-    for (index j = 0; j < energy.size(); ++j) {
-      energy[j] -= frame.sum[j] * frame.sum[j] / n;
-      if (!(energy[j] > noise * frame.energy[j])) energy[j] = 0.0;
+  /// gamma of pair_moments. A sum of products is one of at most block_rows terms, to which further blocks are added
+  /// one by one: each term passes through `chain` roundings at most, those of its own factors included in the 8.
+  /// Taking out the means, of sums that are as long, rounds as much again, in so far as there is a drift to take
+  /// out; so does putting the shift back in where centring is off.
+  double sum_rounding(const column_frame& x, const column_frame& t, centering center) const {
+    const double n = static_cast<double>(tokens_);
+    const double chain = (std::min)(n, static_cast<double>(block_rows)) + static_cast<double>(additions_);
+    const double times = (center == centering::columns ? 1.0 : 2.0) + 2.0 * (std::max)(x.drift(n), t.drift(n));
+    return unit_roundoff * (times * chain + 8.0);
+  }
+
+  /// The columns of a frame, about their means or about 0. An energy that rounding is all there is of is 0.
+  column_stats stats_of(const column_frame& frame, centering center) const {
+    const double n = static_cast<double>(tokens_);
+    const double rounding = sum_rounding(frame, frame, centering::columns);
+    column_stats out{frame.scale, frame.energy, frame.energy + frame.moved, frame.shift, frame.sum / n};
+    for (index j = 0; j < out.energy.size(); ++j) {
+      out.energy[j] -= frame.sum[j] * out.drift[j];
+      if (!(out.energy[j] > rounding * out.noise[j])) out.energy[j] = 0.0;
+      if (center == centering::columns) continue;
+      const double mean = frame.shift[j] + out.drift[j], offset = n * mean * mean;
+      out.energy[j] += offset, out.noise[j] += offset;
     }
-    return energy;
+    if (center == centering::none) out.shift.setZero(), out.drift.setZero();
+    return out;
   }
 
   pair_moments finish(centering center) && {
@@ -563,76 +650,51 @@ class moment_chain {
     const column_frame& y = layers_[1].frame;
     pair_state& state = pairs_[0];
     const column_frame& t = target_frame(1);
-    const auto mean = [n](const column_frame& frame) -> Eigen::VectorXd {
-      return frame.shift + frame.sum / n;
-    };
+    const auto mean = [n](const column_frame& frame) -> Eigen::VectorXd { return frame.shift + frame.sum / n; };
 
     pair_moments out;
     out.tokens = tokens_;
     out.centering = center;
-    out.target_is_update = state.target_is_update;
-    out.x_scale = x.scale, out.target_scale = t.scale;
+    out.target = state.target_is_update ? explained::update : explained::output;
+    out.x = stats_of(x, center);
+    out.output = stats_of(y, center);
     out.x_mean = mean(x) / x.scale, out.y_mean = mean(y) / y.scale;
-    out.y_spread = centered_energy(y, tokens_);
-    if (center == centering::columns) {
-      out.x_shift = x.shift, out.x_drift = x.sum / n;
-      out.target_shift = t.shift, out.target_drift = t.sum / n;
-    } else {
-      out.x_shift = out.x_drift = Eigen::VectorXd::Zero(x.shift.size());
-      out.target_shift = out.target_drift = Eigen::VectorXd::Zero(t.shift.size());
-    }
-    out.second = std::move(input.second);
-    out.cross = std::move(state.cross);
+    out.y_spread = center == centering::columns ? out.output.energy : stats_of(y, centering::columns).energy;
+    out.sum_rounding = sum_rounding(x, t, center);
+    out.different_rows = input.different.count();
 
     // About the shift -> about the mean -> about 0, if centring is off.
+    out.second = std::move(input.second);
+    out.cross = std::move(state.cross);
     const Eigen::VectorXd minus_drift = x.sum / -n;
     add_outer(minus_drift, x.sum, out.second, true);
     add_outer(minus_drift, t.sum, out.cross);
-    out.x_noise = x.energy;
-    out.target_energy = centered_energy(t, tokens_);
-    out.target_noise = t.energy + state.converted;
-    Eigen::VectorXd y_energy = out.y_spread, r_energy, r_noise;
-    Eigen::VectorXd y_noise = y.energy;
-    if (has_update(1)) r_energy = centered_energy(state.update, tokens_), r_noise = state.update.energy;
     if (center == centering::none) {
-      const auto raw = [&](const column_frame& frame, Eigen::VectorXd& energy, Eigen::VectorXd& noise) {
-        const Eigen::VectorXd about = mean(frame);
-        for (index j = 0; j < about.size(); ++j) {
-          const double offset = n * about[j] * about[j];
-          energy[j] += offset, noise[j] += offset;
-        }
-      };
-      Eigen::VectorXd x_energy = centered_energy(x, tokens_);
-      raw(x, x_energy, out.x_noise);
-      raw(t, out.target_energy, out.target_noise);
-      raw(y, y_energy, y_noise);
-      if (has_update(1)) raw(state.update, r_energy, r_noise);
       add_outer(mean(x), n * mean(x), out.second, true);
       add_outer(mean(x), n * mean(t), out.cross);
-      out.second.diagonal() = x_energy;
-    } else {
-      out.second.diagonal() = centered_energy(x, tokens_);
     }
+    out.second.diagonal() = out.x.energy;
 
-    // Energies in units of the target may overflow; ratios, taken in a frame's own units, do not.
-    const auto in_target_units = [&](double energy, const column_frame& frame) {
-      const double ratio = t.scale / frame.scale;
-      return energy * ratio * ratio;
+    const auto total_of = [&](const column_stats& stats, const column_frame& frame) {
+      const double energy = stats.energy.sum(), columns = static_cast<double>(stats.energy.size());
+      const bool is_certain = stats.noise.sum() == 0.0 || energy > 0.0;
+      if (!(energy > least_energy)) return total_energy{0.0, is_certain ? 0.0 : HUGE_VAL};
+      const double rounding = sum_rounding(frame, frame, center) + unit_roundoff * columns;
+      return total_energy{energy, rounding * stats.noise.sum() / energy};
     };
-    const double y_total = y_energy.sum();
-    out.output_energy = in_target_units(y_total, y);
-    if (y_total > 0.0) out.output_inflation = y_noise.sum() / y_total;
-    if (const double r_total = has_update(1) ? r_energy.sum() : 0.0; r_total > 0.0) {
-      out.update_energy = in_target_units(r_total, state.update);
-      out.update_inflation = r_noise.sum() / r_total;
-      out.update_raw_ratio = state.update.raw_norm(n) / std::sqrt(r_total);
+    out.output_total = total_of(out.output, y);
+    if (has_update(1)) {
+      out.update = stats_of(state.update, center);
+      out.update_total = total_of(out.update, state.update);
     }
+    (state.target_is_update ? out.update : out.output).noise += state.converted;
     return out;
   }
 
   std::vector<layer_state> layers_;
   std::vector<pair_state> pairs_;
   index tokens_ = 0;        // those in the moments
+  index additions_ = 0;     // of blocks, that an element of the moments has passed through one after the other
   index pending_rows_ = 0;  // those not yet
 };
 

@@ -239,7 +239,7 @@ class layer_profiler {
       layer.cosine_similarity = sum.cosine / n;
       layer.contribution_ratio = sum.contribution / n;
       layer.contribution_ratio_frobenius = sum.energies.ratio({});
-      const detail::pair_moments moments = chain_.extract(pair + 1, options_.centering);
+      detail::pair_moments moments = chain_.extract(pair + 1, options_.centering);
       if (stack == nullptr) return measure_linearity(moments, nullptr, layer);
       const detail::pair_data data{
           [&](index which, index row, double* to) { stack->read(pair + which, row, to); }, stack->rows};
@@ -254,8 +254,7 @@ class layer_profiler {
   }
 
   /// One regression gives both scores: y and y - x leave the same residual.
-  void measure_linearity(const detail::pair_moments& m, const detail::pair_data* data,
-                         layer_metrics& layer) const {
+  void measure_linearity(detail::pair_moments& m, const detail::pair_data* data, layer_metrics& layer) const {
     using detail::explained;
     if (const double spread = m.y_spread.sum(); spread > 0.0) {
       index largest;
@@ -263,14 +262,19 @@ class layer_profiler {
       layer.outlier_dimension = largest;
     }
     if (!detail::has_variance(m)) return;
-    double energy = 0.0;  // the smaller one, so that the tolerance holds for both scores
-    for (const explained what : {explained::output, explained::update})
-      if (const double e = detail::energy_of(m, what); e > 0.0)
-        energy = energy > 0.0 ? (std::min)(energy, e) : e;
-    if (energy == 0.0) return;
-    const detail::regression fit = detail::solve(m, options_.method, options_.tolerance, energy, data);
-    if (m.output_energy > 0.0) layer.linearity = detail::make_result(fit, m, explained::output);
-    if (m.update_energy > 0.0) layer.residual_linearity = detail::make_result(fit, m, explained::update);
+    if (data != nullptr)
+      for (const explained what : {explained::output, explained::update})
+        detail::sharpen(m, what, options_.tolerance, *data);
+    const detail::regression_request wanted{options_.method, options_.tolerance, m.output_total.value > 0.0,
+                                            m.update_total.value > 0.0, false};
+    if (!wanted.output && !wanted.update) return;
+    const detail::regression fit = detail::solve(m, wanted, data);
+    const auto result = [&](explained what) {
+      const auto own = detail::solve_for(what, m, fit, wanted, data);
+      return own ? detail::make_result(own->second, own->first, what) : detail::make_result(fit, m, what);
+    };
+    if (wanted.output) layer.linearity = result(explained::output);
+    if (wanted.update) layer.residual_linearity = result(explained::update);
   }
 
   profile_options options_;

@@ -6,7 +6,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(tier_0 version detail/config detail/matrix error view embedding token_mask detail/parallel detail/row_reader detail/rows detail/row_writer
-    detail/indices detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
+    detail/indices detail/distinct_rows detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
 set(tier_3 linearity_gradient profile)
@@ -53,6 +53,7 @@ set(within_a_tier
     "detail/lanczos may include detail/vectors"
     "detail/lanczos may include error"
     "detail/double_double may include error"
+    "detail/distinct_rows may include error"
     "moments may include procrustes"
     "detail/refinement may include moments"
     "least_squares may include detail/refinement"

@@ -196,13 +196,13 @@ struct pivoted_cholesky {
   matrix l;
   indices order;
   Eigen::VectorXd pivots;  ///< of the columns kept
-  double discarded = 0.0;  ///< trace of what is left of G
+  Eigen::VectorXd left;    ///< diagonal of what is left of G, in order, behind the columns kept; not below 0
 
   pivoted_cholesky(const matrix& g, index limit, double cutoff) : order(first_indices(g.rows())) {
     const index d = g.rows();
     l.setZero(d, (std::min)(d, limit));
     pivots.resize(l.cols());
-    Eigen::VectorXd left = g.diagonal();
+    left = g.diagonal();
     index k = 0;
     for (; k < l.cols(); ++k) {
       const index best = std::max_element(&left[k], left.data() + d) - left.data();
@@ -226,7 +226,7 @@ struct pivoted_cholesky {
     }
     l.conservativeResize(Eigen::NoChange, k);
     pivots.conservativeResize(k);
-    for (index i = k; i < d; ++i) discarded += (std::max)(0.0, left[i]);
+    left = left.tail(d - k).cwiseMax(0.0).eval();
   }
 
   index rank() const { return pivots.size(); }

@@ -109,7 +109,6 @@ struct pivoted_qr {
       r;          ///< its first `rank` rows: R, for the columns in order, with anything below the diagonal
   indices order;  ///< of the columns
   index rank = 0;
-  double discarded = 0.0;  ///< the energy that is left of the other columns
 
   pivoted_qr(matrix m, index limit, double cutoff)
       : r(std::move(m)), order(first_indices(r.cols())) {
@@ -132,7 +131,23 @@ struct pivoted_qr {
         }
       });
     }
-    discarded = std::accumulate(left.data() + rank, left.data() + d, 0.0);
+  }
+
+  /// How many columns were pivots above `cutoff` times the first, of the first `most`; one at least.
+  index rank_above(double cutoff, index most) const {
+    while (most > 1 && !(std::abs(r(most - 1, most - 1)) > cutoff * std::abs(r(0, 0)))) --most;
+    return most;
+  }
+
+  /// The energies that the first `kept` columns leave of the others, in order.
+  Eigen::VectorXd left_below(index kept) const {
+    Eigen::VectorXd left(r.cols() - kept);
+    for (index j = kept; j < r.cols(); ++j) {
+      // Below the diagonal of the pivots there is anything.
+      const index last = j < rank ? j + 1 : r.rows();
+      left[j - kept] = squared_norm(&r(0, j) + kept, last - kept);
+    }
+    return left;
   }
 
   /// z -> Q^T z

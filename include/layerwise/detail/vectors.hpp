@@ -26,10 +26,10 @@ inline double dot(const double* x, const double* y, index n) {
 /// sum x_i^2
 inline double squared_norm(const double* x, index n) { return Eigen::VectorXd::Map(x, n).squaredNorm(); }
 
-/// sum |x_i|
-inline double absolute_sum(const double* x, index n) {
+/// sum p_i |x_i|
+inline double weighted_sum(const Eigen::VectorXd& p, const double* x) {
   double sum = 0.0;
-  for (index i = 0; i < n; ++i) sum += std::abs(x[i]);
+  for (index i = 0; i < p.size(); ++i) sum += p[i] * std::abs(x[i]);
   return sum;
 }
 
