@@ -23,7 +23,7 @@
 // kernel reads them, and one packing serves as A and as B: 0.95 to 1.
 //
 // Three sizes matter, from the registers outwards:
-//   kernel  3 packets x 8 columns of sums (x 4 with 16 registers) stay in registers for a whole block of
+//   kernel  3 packets x 8 columns of sums (fewer with fewer registers) stay in registers for a whole block of
 //           rows: each loaded packet of A is used 8 times, each element of B 3 packets wide.
 //   panel   3 cache lines of a row, 24 doubles: the kernel walks down a panel without a gap. Eight columns
 //           of a panel serve as B; their lines stay in the nearest caches while all of A passes by.
@@ -163,41 +163,59 @@ inline void add_products(double alpha, const std::vector<product>& products) {
 struct product_kernel {
   using packet = Eigen::internal::packet_traits<double>::type;
   static constexpr int packet_size = Eigen::internal::packet_traits<double>::size;
-  static constexpr int rows = 3 * packet_size;
-  static constexpr int columns = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 4;
+  static constexpr bool has_32_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32;
+#ifdef EIGEN_VECTORIZE_FMA
+  static constexpr bool has_fma = true;  // of x86; others with 32 registers have it anyway
+#else
+  static constexpr bool has_fma = false;
+#endif
+  // 24 sums with AVX-512, 18 in 32 registers otherwise, 12 in 16 with FMA and 9 without: they leave registers
+  // for the packets of A, an element of B, a product where there is no FMA, and what compilers load ahead of
+  // its use. With one to spare less clang 19 (AVX2), g++ and both clangs (SSE2) and g++ (aarch64, which fills
+  // a register with two elements of B) move sums to the stack and back at every step.
+  static constexpr int packets = has_fma && !has_32_registers ? 2 : 3;
+  static constexpr int columns = packet_size == 8 ? 8 : has_32_registers || has_fma ? 6 : 3;
+  static constexpr int rows = packets * packet_size;
   static constexpr index stride = packed_block::width;
   static_assert(stride % rows == 0 && stride % columns == 0);
 
   /// out: rows x columns, column by column.
-  static void run(index depth, const double* a, const double* b, double* out) {
-    run(depth, a, b, out, std::make_integer_sequence<int, columns>());
+  ///
+  /// Not inlined: inlined into add_tile, g++ 12 -O3 -mavx512f -mtune=znver3 keeps the packets of A on the
+  /// stack and reads them from there for every multiply-add, 53 instead of 88 GFLOP/s (a Sapphire Rapids
+  /// core). tests/project/hot_loop.cmake looks at what comes out.
+  [[gnu::noinline]] static void run(index depth, const double* a, const double* b, double* out) {
+    run(depth, a, b, out, std::make_integer_sequence<int, packets>(),
+        std::make_integer_sequence<int, columns>());
   }
 
  private:
-  // Folds over the columns instead of loops: unrolled at every optimization level, so that the sums are
-  // registers.
-  template <int... j>
+  // Folds over packets and columns instead of loops: unrolled at every optimization level, so that the sums
+  // are registers.
+  template <int... p, int... j>
   static void run(index depth, const double* a, const double* b, double* out,
-                  std::integer_sequence<int, j...>) {
+                  std::integer_sequence<int, p...>, std::integer_sequence<int, j...>) {
     using namespace Eigen::internal;
-    packet sums[columns][3];
-    ((sums[j][0] = sums[j][1] = sums[j][2] = pset1<packet>(0.0)), ...);
+    packet sums[columns][packets];
+    const auto clear_column = [](packet(&sum)[packets]) { ((sum[p] = pset1<packet>(0.0)), ...); };
+    (clear_column(sums[j]), ...);
     for (index k = 0; k < depth; ++k, a += stride, b += stride) {
-      const packet a0 = ploadu<packet>(a), a1 = ploadu<packet>(a + packet_size),
-                   a2 = ploadu<packet>(a + 2 * packet_size);
-      const auto add_column = [&](packet(&sum)[3], double factor) {
+      // A panel is more than the first cache holds, and passes through it once for every few columns of B.
+      for (int line = 0; line < rows; line += 8) prefetch(a + ahead * stride + line);
+      const packet of_a[packets] = {ploadu<packet>(a + p * packet_size)...};
+      const auto add_column = [&](packet(&sum)[packets], double factor) {
         const packet times = pset1<packet>(factor);
-        sum[0] = pmadd(a0, times, sum[0]);
-        sum[1] = pmadd(a1, times, sum[1]);
-        sum[2] = pmadd(a2, times, sum[2]);
+        ((sum[p] = pmadd(of_a[p], times, sum[p])), ...);
       };
       (add_column(sums[j], b[j]), ...);
     }
-    const auto store_column = [&](const packet(&sum)[3], double* to) {
-      pstoreu(to, sum[0]), pstoreu(to + packet_size, sum[1]), pstoreu(to + 2 * packet_size, sum[2]);
+    const auto store_column = [&](const packet(&sum)[packets], double* to) {
+      (pstoreu(to + p * packet_size, sum[p]), ...);
     };
     (store_column(sums[j], out + j * rows), ...);
   }
+
+  static constexpr index ahead = 32;  // rows of a panel: 384 cycles, 6 KB
 };
 
 /// The tile of a product whose first element is (row, column).
