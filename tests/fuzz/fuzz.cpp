@@ -270,6 +270,7 @@ struct judgement {
   verdict is = verdict::violation;
   double error = 0.0;  ///< |score - exact|, of the exact score that is nearest
   double exact = 0.0;
+  double ratio = 0.0;  ///< of the error to what is allowed
   std::string why;
 };
 
@@ -347,6 +348,7 @@ judgement judge(const trial& t, reference& references, const asked& what, const 
   const double allowed = r.error_bound + 0x1p-53;
   const mpf_class unexplained = exact.unexplained(what.update);
   out.error = error_of(r.score, unexplained);
+  out.ratio = out.error / allowed;
   out.exact = mpf_class(1 - unexplained).get_d();
   out.why = "outside its bound";
   if (out.error <= allowed) {
@@ -366,7 +368,7 @@ judgement judge(const trial& t, reference& references, const asked& what, const 
       if (set >> j & 1) kept.push_back(j);
     const double error = error_of(r.score, exact.unexplained(what.update, kept));
     if (error > allowed || !spans(exact, x, kept)) continue;
-    out.is = verdict::reduced, out.error = error;
+    out.is = verdict::reduced, out.error = error, out.ratio = error / allowed;
     return out;
   }
   return out;
@@ -388,7 +390,7 @@ struct tally {
     violations += verdict_of.is == verdict::violation;
     if (!got.result) return;
     const double bound = got.result->error_bound;
-    if (verdict_of.is != verdict::reduced) worst = (std::max)(worst, verdict_of.error / (bound + 0x1p-53));
+    if (verdict_of.is != verdict::reduced) worst = (std::max)(worst, verdict_of.ratio);
     if (what.must_be_1e8 && bound > 1e-8) ++loose, loosest = (std::max)(loosest, bound);
     ++bounds[bound > 0.0 ? static_cast<int>(std::floor(4.0 * std::log10(bound))) : -1300];
   }
@@ -432,9 +434,8 @@ class report {
                 t.single ? ", float" : "", what.way.c_str(), what.swapped ? ", swapped" : "", score.c_str());
     if (got.result)
       std::printf("score %.17g exact %.17g error %.3g bound %.3g ratio %.3g rank %td%s%s", got.result->score,
-                  verdict_of.exact, verdict_of.error, got.result->error_bound,
-                  verdict_of.error / (got.result->error_bound + 0x1p-53), got.result->rank,
-                  violates ? ": " : "", violates ? verdict_of.why.c_str() : "");
+                  verdict_of.exact, verdict_of.error, got.result->error_bound, verdict_of.ratio,
+                  got.result->rank, violates ? ": " : "", violates ? verdict_of.why.c_str() : "");
     else
       std::printf("%s", violates ? verdict_of.why.c_str() : got.refusal.c_str());
     std::printf(" | --seed %llu --case %llu\n", static_cast<unsigned long long>(t.seed),
@@ -514,11 +515,12 @@ trial without_column(const trial& t, Index j) {
 
 /// Leaves out rows and columns and rounds elements for as long as the score stays wrong in the way it is.
 trial shrink(trial t, const asked& what, const judgement& wrong) {
+  const double enough = (std::min)(wrong.ratio, std::sqrt(wrong.ratio));  // not another, marginal violation
   const auto is_still_wrong = [&](const trial& smaller) {
     bool found = false;
     judge_all(smaller, [&](const asked& other, const outcome&, const judgement& verdict_of) {
       found |= verdict_of.is == verdict::violation && verdict_of.why == wrong.why && other.way == what.way &&
-               other.update == what.update && other.swapped == what.swapped;
+               verdict_of.ratio >= enough && other.update == what.update && other.swapped == what.swapped;
     });
     return found;
   };
