@@ -27,8 +27,7 @@ namespace detail {
 /// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that
 /// brings `peak` (finite) to 1..2. Multiplying by it is exact.
 inline double safe_scale(double peak) {
-  constexpr double comfortable = 0x1p200;
-  if (peak == 0.0 || (peak <= comfortable && peak >= 1.0 / comfortable)) return 1.0;
+  if (peak == 0.0 || (peak <= 0x1p200 && peak >= 0x1p-10)) return 1.0;
   return std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
 }
 

@@ -148,13 +148,13 @@ inline const auto& x_kinds() {
       x_kind{"scales",
              [](dice& r, Index n, Index d) {
                matrix x = normal_matrix(r, n, d);
-               const Index reach = r.one_in(2) ? 1000 : r.between(1, 560);
+               const Index reach = r.one_in(2) ? 100 : r.between(1, 225);
                for (Index j = 0; j < d; ++j) x.col(j) *= r.power(-reach, reach);
                return x;
              }},
       x_kind{"constant and tiny",
              [](dice& r, Index n, Index d) {
-               matrix x = normal_matrix(r, n, d) * r.size(-560, -420);
+               matrix x = normal_matrix(r, n, d) * r.size(-450, -380);
                x.col(r.below(d)).setConstant(r.size(-2, 2));
                return x;
              }},

@@ -40,27 +40,58 @@ struct pair_data {
   const std::vector<index>& rows;
 };
 
+/// Rows of x, and of y or y - x in double-double; power-of-two scales are exact. Where columns are centred these are
+/// about the first row, which costs the largest common offset no digits.
+class accurate_rows {
+ public:
+  accurate_rows(const pair_moments& moments, const pair_data& data, explained what)
+      : data_(data), scale_(moments.stats(what).scale), is_update_(what == explained::update) {
+    if (moments.centering == centering::none || data.rows.empty()) return;
+    std::vector<double_double> first(static_cast<std::size_t>(moments.y_dimensions()));
+    Eigen::VectorXd x(moments.x_dimensions()), y(moments.y_dimensions());
+    read(data.rows.front(), x, y, [&](index c, const double_double& t) { first[static_cast<std::size_t>(c)] = t; });
+    first_ = std::move(first);
+  }
+
+  /// x and y become the row as it is; target(column, value) gets the target's elements.
+  template <class Target>
+  void read(index row, Eigen::VectorXd& x, Eigen::VectorXd& y, const Target& target) const {
+    data_.read(0, row, x.data());
+    data_.read(1, row, y.data());
+    for (index c = 0; c < y.size(); ++c) {
+      double_double t{y[c] * scale_, 0.0};
+      if (is_update_) t.add(-x[c] * scale_);
+      if (!first_.empty()) {
+        const double_double& first = first_[static_cast<std::size_t>(c)];
+        t.add({-first.high, -first.low});
+      }
+      target(c, t);
+    }
+  }
+
+ private:
+  const pair_data& data_;
+  double scale_;
+  bool is_update_;
+  std::vector<double_double> first_;
+};
+
 /// The energy of y, or of y - x, taken from the data in double-double: no mean, no difference and no sum is rounded.
 /// In its own units, right to a few units in the last place.
 inline double accurate_energy(const pair_moments& m, const pair_data& data, explained what) {
-  const double scale = m.stats(what).scale;
-  const index d = m.y_dimensions();
-  std::vector<double_double> mean(static_cast<std::size_t>(d));
+  const accurate_rows rows(m, data, what);
+  std::vector<double_double> mean(static_cast<std::size_t>(m.y_dimensions()));
   const auto for_each = [&](const auto& body) {
-    Eigen::VectorXd x(m.x_dimensions()), y(d);
-    for (const index row : data.rows) {
-      if (what == explained::update) data.read(0, row, x.data());
-      data.read(1, row, y.data());
-      for (index c = 0; c < d; ++c) {
-        double_double element{y[c] * scale, 0.0};
-        if (what == explained::update) element.add(-x[c] * scale);
-        body(element, mean[static_cast<std::size_t>(c)]);
-      }
-    }
+    Eigen::VectorXd x(m.x_dimensions()), y(m.y_dimensions());
+    for (const index row : data.rows)
+      rows.read(row, x, y, [&](index c, const double_double& element) { body(element, mean[static_cast<std::size_t>(c)]); });
   };
   if (m.centering == centering::columns) {
-    for_each([](const double_double& element, double_double& sum) { sum.add(element); });
-    for (double_double& each : mean) each = each.normalized() / static_cast<double>(data.rows.size());
+    for_each([](const double_double& element, double_double& sum) {
+      sum.add(element);
+      sum = sum.normalized();
+    });
+    for (double_double& each : mean) each = each / static_cast<double>(data.rows.size());
   }
   double_double energy;
   for_each([&](double_double element, const double_double& about) {
@@ -82,6 +113,7 @@ class refinement {
   refinement(const pair_moments& moments, const pair_data& data, const scaled_solution& start)
       : moments_(moments),
         data_(data),
+        rows_(moments, data, moments.target),
         kept_(start.kept),
         norm_(start.norm),
         targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
@@ -120,8 +152,16 @@ class refinement {
           g.add_product(-x_mean_[static_cast<std::size_t>(j)].high,
                         total.residual[static_cast<std::size_t>(c)].value());
         out.gradient(j, c) = g.value() / norm_[j];
-        out.rounding[c] += 0x1p-98 * raw_norm * std::abs(weight_(j, c));
+        out.rounding[c] += raw_norm * std::abs(weight_(j, c));
       }
+    }
+    // Of a sum of k terms in double-double, whose low parts are summed plainly, k^2 u^2 is lost at most.
+    const double terms = static_cast<double>(kept_.size()) + 8.0;
+    const Eigen::VectorXd& noise = moments_.target_stats().noise;
+    for (index c = 0; c < width; ++c) {
+      const double mean = t_mean_.empty() ? 0.0 : t_mean_[static_cast<std::size_t>(c)].value();
+      const double target_norm = std::sqrt(noise[c] + static_cast<double>(n) * mean * mean);
+      out.rounding[c] = 0x1p-106 * terms * terms * (out.rounding[c] + target_norm);
     }
     return out;
   }
@@ -196,20 +236,17 @@ class refinement {
     });
   }
 
-  /// Row i of the kept columns of X, and target(column, value) for the columns of t; power-of-two scales are
-  /// exact.
+  /// Row i of the kept columns of X, and target(column, value) for the columns of t.
   template <class Target>
   void read(index i, double* x, const Target& target) const {
-    const index row = data_.rows[static_cast<std::size_t>(i)];
     Eigen::VectorXd in(moments_.x_dimensions()), out(moments_.y_dimensions());
-    data_.read(0, row, in.data());
-    data_.read(1, row, out.data());
+    rows_.read(data_.rows[static_cast<std::size_t>(i)], in, out, target);
     for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x.scale;
-    for (index c = 0; c < out.size(); ++c) {
-      double_double t{out[c] * moments_.target_stats().scale, 0.0};
-      if (moments_.target == explained::update) t.add(-in[c] * moments_.target_stats().scale);
-      target(c, t);
-    }
+  }
+
+  static void add_to(double_double& sum, const double_double& element) {
+    sum.add(element);
+    sum = sum.normalized();
   }
 
   void take_means() {
@@ -218,12 +255,12 @@ class refinement {
     Eigen::VectorXd x(kept_.size());
     for (std::size_t i = 0; i < data_.rows.size(); ++i) {
       read(static_cast<index>(i), x.data(),
-           [&](index c, const double_double& t) { t_mean_[static_cast<std::size_t>(c)].add(t); });
-      for (index j = 0; j < x.size(); ++j) x_mean_[static_cast<std::size_t>(j)].add(x[j]);
+           [&](index c, const double_double& t) { add_to(t_mean_[static_cast<std::size_t>(c)], t); });
+      for (index j = 0; j < x.size(); ++j) add_to(x_mean_[static_cast<std::size_t>(j)], {x[j], 0.0});
     }
     const double n = static_cast<double>(data_.rows.size());
     for (auto* means : {&x_mean_, &t_mean_})
-      for (double_double& mean : *means) mean = mean.normalized() / n;
+      for (double_double& mean : *means) mean = mean / n;
   }
 
   /// mean x * a - mean t: what makes the residual's mean 0.
@@ -246,6 +283,7 @@ class refinement {
 
   const pair_moments& moments_;
   const pair_data& data_;
+  const accurate_rows rows_;
   const indices kept_;
   const Eigen::VectorXd norm_;
   const index targets_;            // columns of t, filled up to whole lanes
