@@ -546,16 +546,20 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   return out;
 }
 
-/// The error of a residual energy with which the scores that are wanted keep to the tolerance; half of it at least is
-/// left to it, for where the energies it is divided by are not known better.
+/// The error of a residual energy with which a score keeps to the tolerance, in its own units; half of it at least is
+/// left to it, for where the energy it is divided by is not known better.
+inline double allowed_error(const pair_moments& m, explained what, double tolerance) {
+  const total_energy& total = m.total(what);
+  return total.value * (std::max)(tolerance - total.relative_error - 4.0 * unit_roundoff, 0.5 * tolerance);
+}
+
+/// The same for all scores that are wanted, in units of the target.
 inline double allowed_error(const pair_moments& m, const regression_request& wanted) {
   double allowed = HUGE_VAL;
   for (const explained what : {explained::output, explained::update}) {
     if (!(what == explained::output ? wanted.output : wanted.update)) continue;
-    const total_energy& total = m.total(what);
-    const double share = wanted.tolerance - total.relative_error - 4.0 * unit_roundoff;
     const double ratio = m.target_stats().scale / m.stats(what).scale;
-    allowed = (std::min)(allowed, total.value * (std::max)(share, 0.5 * wanted.tolerance) * ratio * ratio);
+    allowed = (std::min)(allowed, allowed_error(m, what, wanted.tolerance) * ratio * ratio);
   }
   return allowed;
 }
@@ -597,14 +601,15 @@ inline regression solve(const pair_moments& moments, const regression_request& w
 }
 
 /// The regression of one of the targets, and its moments, where that of the other one, `shared`, leaves too much
-/// open: only for columns that were left out, and only from the data.
+/// open: for columns that were left out, or where the first tokens, by which the target was chosen, mislead. Only from
+/// the data.
 inline std::optional<std::pair<pair_moments, regression>> solve_for(explained what, const pair_moments& moments,
                                                                     const regression& shared,
                                                                     regression_request wanted,
                                                                     const pair_data* data) {
   wanted.output = what == explained::output, wanted.update = what == explained::update;
-  if (data == nullptr || what == shared.target || shared.left_out == 0.0 ||
-      shared.error_for(what) <= allowed_error(moments, wanted))
+  const double error = moments.in_units_of(what, shared.error_for(what));
+  if (data == nullptr || what == shared.target || error <= allowed_error(moments, what, wanted.tolerance))
     return std::nullopt;
   pair_moments own = moments;
   own.target = what;
