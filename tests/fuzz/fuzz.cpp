@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,7 @@ using layerwise::linearity_options;
 using layerwise::linearity_result;
 using layerwise::solver;
 
-// --- One pair
-// ------------------------------------------------------------------------------------------------
+// --- One pair --------------------------------------------------------------------------------------------
 
 struct trial {
   std::uint64_t seed, number;
@@ -249,8 +249,7 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
   tell("profilers merged", false, merged.profile());
 }
 
-// --- The verdict
-// ---------------------------------------------------------------------------------------------
+// --- The verdict -----------------------------------------------------------------------------------------
 
 /// The exact scores of a pair, taken when they are first asked for.
 class reference {
@@ -405,21 +404,26 @@ judgement judge(const trial& t, reference& references, const asked& what, const 
     return out;
   }
   // Of as many columns as the rank says: of all such sets, there are at most some hundred.
+  double nearest = HUGE_VAL;
   for (std::uint64_t set = 0; set < std::uint64_t{1} << x.cols(); ++set) {
     if (std::popcount(set) != r.rank) continue;
     std::vector<Index> kept;
     for (Index j = 0; j < x.cols(); ++j)
       if (set >> j & 1) kept.push_back(j);
     const double error = error_of(r.score, exact.unexplained(what.update, kept));
-    if (error > allowed || !spans(exact, x, kept)) continue;
+    if (error >= nearest || !spans(exact, x, kept)) continue;
+    nearest = error;
+    if (error > allowed) continue;
     out.is = verdict::reduced, out.error = error, out.ratio = error / allowed;
     return out;
   }
+  std::ostringstream why;
+  why << "outside its bound, and " << nearest << " from the nearest of that rank";
+  out.why = why.str();
   return out;
 }
 
-// --- The table
-// -----------------------------------------------------------------------------------------------
+// --- The table -------------------------------------------------------------------------------------------
 
 struct tally {
   long scores = 0, reduced = 0, refused = 0, loose = 0, violations = 0;
@@ -529,8 +533,7 @@ void judge_all(const trial& t, const judged& to) {
     score_all<matrix>(t, t.pair.x, t.pair.y, judge_it);
 }
 
-// --- Smaller
-// -------------------------------------------------------------------------------------------------
+// --- Smaller ---------------------------------------------------------------------------------------------
 
 /// The same trial without some rows.
 trial without_rows(const trial& t, Index first, Index count) {
@@ -563,7 +566,8 @@ trial shrink(trial t, const asked& what, const judgement& wrong) {
   const auto is_still_wrong = [&](const trial& smaller) {
     bool found = false;
     judge_all(smaller, [&](const asked& other, const outcome&, const judgement& verdict_of) {
-      found |= verdict_of.is == verdict::violation && verdict_of.why == wrong.why && other.way == what.way &&
+      found |= verdict_of.is == verdict::violation &&
+               verdict_of.why.substr(0, 12) == wrong.why.substr(0, 12) && other.way == what.way &&
                verdict_of.ratio >= enough && other.update == what.update && other.swapped == what.swapped;
     });
     return found;
@@ -573,11 +577,14 @@ trial shrink(trial t, const asked& what, const judgement& wrong) {
     t = smaller;
     return true;
   };
-  for (Index chunk = t.pair.x.rows() / 2; chunk > 0; chunk /= 2)
-    for (Index first = 0; first + chunk <= t.pair.x.rows() && t.pair.x.rows() > chunk;)
-      if (!replace_by(without_rows(t, first, chunk))) first += chunk;
-  for (Index j = 0; j < t.pair.x.cols() && t.pair.x.cols() > 1;)
-    if (!replace_by(without_column(t, j))) ++j;
+  for (Index size = -1; size != t.pair.x.size();) {
+    size = t.pair.x.size();
+    for (Index chunk = t.pair.x.rows() / 2; chunk > 0; chunk /= 2)
+      for (Index first = 0; first + chunk <= t.pair.x.rows() && t.pair.x.rows() > chunk;)
+        if (!replace_by(without_rows(t, first, chunk))) first += chunk;
+    for (Index j = 0; j < t.pair.x.cols() && t.pair.x.cols() > 1;)
+      if (!replace_by(without_column(t, j))) ++j;
+  }
   if (t.pair.x.rows() > 40) return t;
   for (matrix fuzz_pair::*which : {&fuzz_pair::x, &fuzz_pair::y})
     for (Index at = 0; at < (t.pair.*which).size(); ++at)
