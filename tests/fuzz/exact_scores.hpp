@@ -81,6 +81,17 @@ struct exact_target {
 struct exact_fit {
   std::vector<Eigen::Index> independent;  ///< of the columns, those that were not dependent on earlier ones
   std::vector<mpf_class> left;            ///< energy of each target that is not explained
+  std::vector<std::vector<mpz_class>> triangle;  ///< what elimination made of [X^T X, X^T T]
+};
+
+/// Real matrices by rows, for what is no ratio of integers.
+using real_matrix = std::vector<std::vector<mpf_class>>;
+
+inline mpf_class real(double value = 0.0) { return {value, reference_bits}; }
+
+/// ds/dX and ds/dY, where X has independent columns.
+struct exact_gradients {
+  real_matrix of_x, of_y;
 };
 
 /// X, Y, and if d_x = d_y, Y - X. Energies are n times what they are where columns are centred: only ratios
@@ -142,6 +153,35 @@ class exact_pair {
     return fit(columns, {{gram_[at], gram_[at][at], x_unit_[at]}}).left.front();
   }
 
+  /// By the formulas of linearity_gradient.hpp.
+  exact_gradients gradients(const Eigen::MatrixXd& x, const Eigen::MatrixXd& y, bool of_update) const {
+    const auto n = static_cast<std::size_t>(x.rows()), d_x = x_unit_.size(), d_y = output_.size();
+    const real_matrix xs = about_mean(x), ys = about_mean(y);
+    real_matrix a(d_x, std::vector<mpf_class>(d_y, real()));  // by back substitution
+    for (std::size_t c = 0; c < d_y; ++c)
+      for (std::size_t i = d_x; i-- > 0;) {
+        const auto& row = full_.triangle[i];
+        mpf_class sum = scaled(row[d_x + c], output_[c].unit);
+        for (std::size_t j = i + 1; j < d_x; ++j) sum -= scaled(row[j], x_unit_[j]) * a[j][c];
+        a[i][c] = sum / scaled(row[i], x_unit_[i]);
+      }
+    mpf_class energy = this->energy(of_update) / real(multiple());
+    const mpf_class left = unexplained(of_update), unit = 2 / energy;
+    exact_gradients out{real_matrix(n, std::vector<mpf_class>(d_x, real())),
+                        real_matrix(n, std::vector<mpf_class>(d_y, real()))};
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t c = 0; c < d_y; ++c) {
+        mpf_class residual = ys[i][c];
+        for (std::size_t j = 0; j < d_x; ++j) residual -= xs[i][j] * a[j][c];
+        const mpf_class share = left * (of_update ? mpf_class(ys[i][c] - xs[i][c]) : ys[i][c]);
+        out.of_y[i][c] = unit * (share - residual);
+        for (std::size_t j = 0; j < d_x; ++j) out.of_x[i][j] += unit * residual * a[j][c];
+        if (of_update) out.of_x[i][c] -= unit * share;
+      }
+    }
+    return out;
+  }
+
   /// Energies are of sums over this times the tokens.
   double multiple() const { return centered_ ? static_cast<double>(n_) : 1.0; }
 
@@ -156,6 +196,18 @@ class exact_pair {
     mpf_class sum(0, reference_bits);
     for (const mpf_class& left : fit.left) sum += left;
     return sum;
+  }
+
+  real_matrix about_mean(const Eigen::MatrixXd& m) const {
+    real_matrix out(static_cast<std::size_t>(m.rows()));
+    for (Eigen::Index j = 0; j < m.cols(); ++j) {
+      mpf_class mean = real();
+      for (Eigen::Index i = 0; i < m.rows(); ++i) mean += real(m(i, j));
+      mean = centered_ ? mpf_class(mean / real(static_cast<double>(n_))) : real();
+      for (Eigen::Index i = 0; i < m.rows(); ++i)
+        out[static_cast<std::size_t>(i)].push_back(real(m(i, j)) - mean);
+    }
+    return out;
   }
 
   /// Centring forgets it, and the integers get shorter.
@@ -215,6 +267,7 @@ class exact_pair {
     }
     for (std::size_t c = 0; c < targets.size(); ++c)
       out.left.push_back(scaled(left[c], 2 * targets[c].unit) / mpf_class(previous, reference_bits));
+    out.triangle = std::move(a);
     return out;
   }
 
