@@ -29,16 +29,23 @@
 // In scaled coordinates: columns of X divided by their norms, G = X^T X (unit diagonal), b = X^T t and a for
 // one column t of T. The residual energy is
 //     f = min_a (t^T t - 2 a^T b + a^T G a) = t^T t - b^T G^-1 b,
-// and u = 2^-53. sqrt n and sqrt d stand below where worst cases would have n and d: the many roundings are
-// taken as independent. Blocked sums stay far below even that.
+// and u = 2^-53.
+//
+// What is proof and what is statistics. Of a sum of k terms each is rounded k times at most, and 512 equal squares do
+// drift by a quarter of 512 u: sums over tokens are bounded by the number of additions that a term passes through,
+// which is 512 in a block and one for each further block, whatever the data. Three things rest on statistics:
+// roundings of more than 64 different steps of an elimination are taken as independent (8 sqrt d for d), so are those
+// of a Householder factorization; and the smallest eigenvalue is Lanczos' (see there: wrong by half with a
+// probability of 1e-8). tests/fuzz looks for what breaks them.
 //
 // 1. Certificate from moments
-//    Computed are G~ = G + E, b~ = b + e, and t^T t + eps. Sums of n products round to
+//    Computed are G~ = G + E, b~ = b + e, and t^T t + eps. Sums of products round to
 //        |E_ij| <= gamma p_i p_j,  |e_i| <= gamma p_i q,  |eps| <= gamma q^2,
-//        gamma = u (2 sqrt n + 2 sqrt d + 8)
-//    with p_i the norm of column i as it was summed (about the provisional shift) over its norm about the
-//    mean, and q the norm of t as summed. The errors of the factorization, about sqrt(d) u per element,
-//    are part of gamma, as no p_i is below 1. For any a at all the two energies differ by
+//        gamma = u (sums of pair_moments::sum_rounding + 3 min(d + 1, 8 sqrt d) + 16)
+//    with p_i the norm of column i as it was summed (about the provisional shift, and what merges moved) over its
+//    norm about the mean, and q the norm of t as summed. The factorization rounds an element of G~, whose rows have
+//    norm 1, by min(d + 1, ...) u, each of two substitutions as much, which are part of gamma, as no p_i is below 1.
+//    For any a at all the two energies differ by
 //        |f(a) - f~(a)| = |eps - 2 a^T e + a^T E a| <= gamma (|a|_p + q)^2,  |a|_p = sum_i p_i |a_i|.
 //    A minimum is below the value at any point, so with a*, a~ the exact and the computed solution
 //        f  <= f(a~)  <= f~ + gamma (|a~|_p + q)^2,
@@ -48,7 +55,9 @@
 //        ||a* - a~|| <= (theta ||a~|| + gamma ||p|| q / lambda) / (1 - theta) =: drift,
 //        |f - f~| <= gamma (|a~|_p + ||p|| drift + q)^2.
 //    It needs theta < 1/2: beyond, moments cannot tell, and another method is used. lambda comes from
-//    Lanczos, from above: within 4 % of the truth wherever that was compared, and it is halved to be safe.
+//    Lanczos, from above, and is halved.
+//    a~ = L^-T z costs d^3 flops, z = L^-1 b is there: first ||a~|| <= ||z|| / sqrt(lambda) and |a~|_p <= ||p|| ||a~||
+//    are tried, which is enough for 1e-8 up to conditions of some 30.
 //
 // 2. Certificate from a pass over the data, Cholesky's solution corrected
 //    With theta < 1/2 but 1. not enough: the residual r = t - X a of any a, taken from the data, and
@@ -64,26 +73,28 @@
 //
 // 3. Certificate from a factorization of the data
 //    A Householder factorization solves the problem of X + dX, T + dT exactly, where
-//        ||dx_j|| <= gamma' ||x_j||,  ||dt|| <= gamma' ||t||,  gamma' = u (2 sqrt n + 8 sqrt d + 8).
-//    ||t - X a|| changes by at most gamma' (|a|_1 + ||t||) at any a, so by the two comparisons of 1., |a|_1
-//    the larger of a~'s and a*'s,
-//        |f - f~| <= 2 gamma' (|a|_1 + ||t||) sqrt f + gamma'^2 (|a|_1 + ||t||)^2,
-//    whatever theta is.
+//        ||dx_j|| <= gamma' p_j ||x_j||,  ||dt|| <= gamma' q,  gamma' = u (512 + n / 512 + 8 sqrt d + 8),
+//    with n for 512 + n / 512 up to 512 tokens. ||t - X a|| changes by at most gamma' (|a|_p + q) at any a, so by the
+//    two comparisons of 1., |a|_p the larger of a~'s and a*'s,
+//        |f - f~| <= 2 gamma' (|a|_p + q) sqrt f + gamma'^2 (|a|_p + q)^2
+//    with theta = ||dX R^-1|| <= gamma' ||p|| / sigma_min < 1/2. Directions are left out until that holds.
 //
 // 4. Certificate by refinement, where 3. is not enough (detail/refinement.hpp)
 //    As in 2., but r and g are taken in double-double from the data as it came, so that dr and dg vanish.
-//    h is ||R^-T g|| for R^T R = X^T X. R is that of X + dX,
-//        ||dX R^-1|| <= theta = 2 gamma' ||p|| / sigma_min,
-//    so h is right to a factor between 1 - theta and 1 + theta, and
+//    h is ||R^-T g|| for R^T R = X^T X. R is that of X + dX, so h is right to a factor between 1 - theta and
+//    1 + theta, and
 //        |f - f~| <= h^2 (1 / (1 - theta)^2 - 1) + rounding of a sum of squares.
 //    a + R^-1 R^-T g has an error theta times that of a: each step shrinks the bound by theta^2.
 //
-// 3. and 4. hold for the numerical rank: directions of X below the cutoff are the data's own rounding, and
-// count as 0.
+// Columns left out. Where the rank is not full, f is that of the columns kept, K, and so is the score: directions of
+// X below the cutoff are the rounding of the data or of the factorization. y and y - x then leave residuals that
+// differ by what K leaves of X; its norm l, bounded from the factorization, adds 2 l sqrt f + l^2 to the error of the
+// other score, and where that is too much the data is asked once more, for that score alone. Moments cannot see what
+// lies below their cutoff: all that is left may be explained by it, unless the rank is as high as the number of
+// different rows allows (detail/distinct_rows.hpp).
 //
-// In 1. to 3., where T is the update, its elements y - x are themselves rounded, by u |y - x| at most. With
-// Y - X neither shifted nor centred ||dT||_F <= u ||Y - X||_F, which adds 2 ||dT|| sqrt f + ||dT||^2.
-// In 4. y - x is exact.
+// y - x is never rounded: it enters the moments, and every pass over the data, as its two parts. The energies that f
+// is divided by come from moments, with their own error; where that is too much, from the data in double-double.
 namespace layerwise::inline LAYERWISE_ABI {
 
 /// How a regression is solved.

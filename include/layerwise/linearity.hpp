@@ -30,7 +30,8 @@ struct linearity_options {
   /// How the regression is solved; linearity_result::method tells what was used.
   solver method = solver::automatic;
   /// The largest error_bound, in units of the score, that solver::automatic takes from the moments before it
-  /// turns to the data. Finite, >= 0.
+  /// turns to the data. It stops at the first bound that will do: a smaller tolerance gives a sharper one. Finite,
+  /// >= 0.
   double tolerance = 1e-8;
   /// The tokens that take part; all by default. For moments it belongs to cross_moments::add.
   token_mask mask = {};
@@ -45,9 +46,9 @@ struct linearity_result {
   double adjusted_score = 0.0;
   /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
   double chance_floor = 0.0;
-  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation. Where
-  /// columns are dependent up to rounding and the data was at hand, exact is meant for the numerical rank
-  /// that is reported.
+  /// |score - exact score of the given data| is at most this; see least_squares.hpp for the derivation, and for what
+  /// of it is proof and what is statistics. Where columns are dependent up to rounding and the data was at hand,
+  /// exact is meant for the columns that were kept, as many as the rank that is reported.
   double error_bound = 0.0;
   /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm,
   /// restricted to the directions that were kept.
@@ -226,10 +227,11 @@ inline constexpr operand_names residual_names{"before", "after"};
 /// order of the rows.
 ///
 /// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a
-/// matrix is empty or X or Y has no variance. Columns of X that are more than 1e140 times smaller than its
-/// largest count as constant. Rank deficiency is no error: see linearity_result::rank, and
+/// matrix is empty or X or Y has no variance. Columns of X, or a Y, that vary by 1e140 times less than the largest
+/// element of the matrix count as constant. Rank deficiency is no error: see linearity_result::rank, and
 /// linearity_result::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky
-/// factorization; where that is not accurate to options.tolerance (conditions from about 1e3 on), a second
+/// factorization, 1.3 d^3 flops, or 2.3 d^3 where the first bound is not within options.tolerance; where that is not
+/// enough (conditions from about 1e3 on), a second
 /// pass over the data for the residual, 4 n d^2 flops; where that is not either (from about 1e6 on), a
 /// Householder factorization, about 6 n d^2 flops at a third of the rate; and at last one or two passes in
 /// double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition of 1e12.
@@ -241,7 +243,8 @@ linearity_result linearity(const X& x, const Y& y, const linearity_options& opti
 
 /// linearity() of accumulated moments. With the data gone, an ill-conditioned problem is solved by a
 /// rank-revealing factorization, whose error_bound then says how far the score can be trusted. Throws
-/// degenerate_input_error for no tokens or no variance, shape_error for solver::orthogonal or a mask.
+/// degenerate_input_error for no tokens, and for no variance or none above the rounding of the sums; shape_error for
+/// solver::orthogonal or a mask.
 inline linearity_result linearity(const cross_moments& moments, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
   return detail::make_result(fit, m, detail::explained::output);
