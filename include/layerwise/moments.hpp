@@ -226,7 +226,8 @@ struct pair_moments {
 // Called once a row or a block: type erasure costs nothing there, and all below compiles once, not per matrix
 // type.
 
-/// Reads rows of a layer as double, one or some at once: those of a matrix stored by columns share cache lines.
+/// Reads rows of a layer as double, one or some at once: those of a matrix stored by columns share cache
+/// lines.
 class read_layer_row {
  public:
   /// read(layer, row, out), or read(layer, rows, count, out, stride): row rows[k] to out + k * stride.
@@ -413,8 +414,8 @@ class moment_chain {
   static constexpr index rows_at_once = 64;
 
   /// The given rows of a layer to `to` and the rows of `block` after it.
-  static void read_block(const read_layer_row& read, index layer, std::span<const index> rows, row_block& block,
-                         index to = 0) {
+  static void read_block(const read_layer_row& read, index layer, std::span<const index> rows,
+                         row_block& block, index to = 0) {
     parallel_chunks(static_cast<index>(rows.size()), rows_at_once, [&](index first, index count) {
       read(layer, rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
            &block(to + first, 0), block.cols());
@@ -455,8 +456,8 @@ class moment_chain {
   };
 
   void flush(const observe_pair& observe, workspace& space) {
-    add_block(read_pending(), std::span(row_numbers()).first(static_cast<std::size_t>(pending_rows_)), observe,
-              space);
+    add_block(read_pending(), std::span(row_numbers()).first(static_cast<std::size_t>(pending_rows_)),
+              observe, space);
     pending_rows_ = 0;
   }
 
