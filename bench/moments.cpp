@@ -1,12 +1,16 @@
-// The moments of a layer pair: reading, centring and the two products.
+// The moments of a layer pair: reading, centring and the two products. Beside the counters of all benchmarks
+//   of_peak       flops as a share of what multiply-adds on registers reach, measured right before and after
 #include <layerwise/linearity.hpp>
 #include <layerwise/moments.hpp>
 
+#include "peak.hpp"
 #include "regression_data.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <Eigen/Core>
+
+#include <algorithm>
 
 namespace {
 
@@ -23,7 +27,12 @@ void moments(benchmark::State& state) {
   if (!close(layerwise::linearity_score(call()),
              expected_scores<Scalar, order>(data.tokens(), data.dims()).linearity))
     return state.SkipWithError("wrong score");
-  measure(state, data, static_cast<int>(state.range(2)), 1, call);
+  const int threads = static_cast<int>(state.range(2));
+  const thread_scope scope(threads);
+  double peak = peak_rate();
+  measure(state, data, threads, 1, call);
+  peak = std::max(peak, peak_rate());
+  state.counters["of_peak"] = state.counters["flops"] / peak;
 }
 
 void sizes(benchmark::internal::Benchmark* b) {

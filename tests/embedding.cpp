@@ -423,4 +423,34 @@ TEST_CASE("parts of a matrix by sequences of indices, with or without memory of 
   check((2.0 * x).topRows(2), 2.0 * x.topRows(2));
 }
 
+TEST_CASE("rows read some at once are the rows read one by one, in any storage order and with any stride") {
+  std::mt19937_64 random(22);
+  const std::vector<index> some{5, 3, 3, 0, 20, 19, 18, 6, 7, 8, 9};
+  const auto check = [&](const auto& matrix) {
+    const layerwise::detail::row_reader reader(matrix);
+    const index d = reader.cols(), stride = d + 3;
+    for (const index count : {index{0}, index{1}, static_cast<index>(some.size())}) {
+      std::vector<double> out(some.size() * static_cast<std::size_t>(stride), -1.0), expected = out;
+      for (index k = 0; k < count; ++k)
+        reader.read(some[static_cast<std::size_t>(k)], expected.data() + k * stride);
+      reader.read_rows(some.data(), count, out.data(), stride);
+      CHECK(out == expected);  // nothing between the rows is written
+    }
+  };
+  for (const index d : {1, 7, 8, 9, 16, 31}) {
+    CAPTURE(d);
+    const row_major rows = random_matrix(random, 21, d);
+    const Eigen::MatrixXd columns = rows;
+    const Eigen::Matrix<Eigen::bfloat16, Eigen::Dynamic, Eigen::Dynamic> halves =
+        rows.cast<float>().cast<Eigen::bfloat16>();
+    check(rows);
+    check(columns);
+    check(halves);
+    check(2.0 * columns);
+    check(strided_view<const double>(columns.data() + 20, 21, d, -1, 21));  // upside down
+    check(strided_view<const double>(rows.data(), 21, (d + 1) / 2, d, 2));  // every other column
+    check(layerwise::any_view(strided_view<const double>(columns.data(), 21, d, 1, 21)));
+  }
+}
+
 }  // namespace

@@ -208,8 +208,8 @@ class layer_profiler {
         first ? detail::moment_chain(std::vector<index>(layers.size(), d)) : detail::moment_chain();
     detail::moment_chain& chain = first ? fresh : chain_;
     std::vector<detail::token_sums> fresh_sums(layers.size() - 1);
-    const auto read = [&](index layer, index row, double* out) {
-      layers[static_cast<std::size_t>(layer)].read(row, out);
+    const auto read = [&](index layer, const index* some, index n, double* out, index stride) {
+      layers[static_cast<std::size_t>(layer)].read_rows(some, n, out, stride);
     };
     const auto where = [](index layer) { return place{.operand = "hidden_states", .layer = layer}; };
     chain.add(read, rows, false, where, detail::count_into(first ? fresh_sums : sums_));
