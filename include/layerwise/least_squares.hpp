@@ -619,8 +619,10 @@ inline std::optional<std::pair<pair_moments, regression>> solve_for(explained wh
                                                                     regression_request wanted,
                                                                     const pair_data* data) {
   wanted.output = what == explained::output, wanted.update = what == explained::update;
+  const bool may_ask_data =
+      data != nullptr && (wanted.method == solver::automatic || wanted.method == solver::orthogonal);
   const double error = moments.in_units_of(what, shared.error_for(what));
-  if (data == nullptr || what == shared.target || error <= allowed_error(moments, what, wanted.tolerance))
+  if (!may_ask_data || what == shared.target || error <= allowed_error(moments, what, wanted.tolerance))
     return std::nullopt;
   pair_moments own = moments;
   own.target = what;
