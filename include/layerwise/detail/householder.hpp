@@ -25,9 +25,15 @@ class reflection {
  public:
   /// Replaces the column by what H makes of it, with the rest of v in place of the zeros.
   reflection(double* column, index n) : v_(column + 1), below_(n - 1) {
-    const double first = column[0], norm = std::sqrt(first * first + squared_norm(v_, below_));
+    const double first = column[0], energy = first * first + squared_norm(v_, below_);
+    if (!(energy > negligible)) {
+      // Any reflection will do. One of a norm that has lost digits to underflow is none: of equal columns each
+      // leaves 1e-16 of what the one before it left, so ten are enough for that.
+      std::fill_n(column, n, 0.0);
+      return;
+    }
+    const double norm = std::sqrt(energy);
     column[0] = -std::copysign(norm, first);
-    if (norm == 0.0) return;  // any reflection will do: v is 0
     tau_ = (column[0] - first) / column[0];
     for (index i = 0; i < below_; ++i) column[i + 1] /= first - column[0];
   }
@@ -40,6 +46,8 @@ class reflection {
   }
 
  private:
+  static constexpr double negligible = 0x1p-900;
+
   const double* v_;
   index below_;
   double tau_ = 2.0;
