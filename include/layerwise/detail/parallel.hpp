@@ -16,15 +16,29 @@
 
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-#if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
+#ifdef _OPENMP
+
+#if defined(__unix__) || defined(__APPLE__)
 /// The process that the program, or the library it is part of, was loaded in.
 inline const pid_t loaded_in = getpid();
-
-/// Whether this is another process: a child that was forked since. GCC's OpenMP would wait there without end
-/// for threads that the child has not inherited.
 inline bool is_forked_child() { return getpid() != loaded_in; }
 #else
 inline bool is_forked_child() { return false; }
+#endif
+
+/// While it lives this thread opens no parallel regions, Eigen's products neither. For a child that was
+/// forked: it has not inherited the threads that GCC's OpenMP would wait for, without end.
+class one_thread {
+ public:
+  one_thread() { omp_set_num_threads(1); }
+  ~one_thread() { omp_set_num_threads(before_); }
+  one_thread(const one_thread&) = delete;
+  one_thread& operator=(const one_thread&) = delete;
+
+ private:
+  const int before_ = omp_get_max_threads();
+};
+
 #endif
 
 /// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order
@@ -33,7 +47,11 @@ inline bool is_forked_child() { return false; }
 template <class Body>
 void parallel_for(index count, const Body& body) {
 #ifdef _OPENMP
-  if (count > 1 && omp_get_max_threads() > 1 && !omp_in_parallel() && !is_forked_child()) {
+  if (omp_get_max_threads() > 1 && is_forked_child()) {
+    const one_thread scope;
+    return parallel_for(count, body);
+  }
+  if (count > 1 && omp_get_max_threads() > 1 && !omp_in_parallel()) {
 #ifdef LAYERWISE_NO_EXCEPTIONS
 #pragma omp parallel for schedule(dynamic)
     for (index i = 0; i < count; ++i) body(i);

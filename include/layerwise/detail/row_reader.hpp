@@ -146,8 +146,8 @@ inline void require_equal_shape(const shape& expected, const shape& got, const p
 /// degenerate_input_error for empty matrices.
 template <hidden_states H>
 auto open_layers(const H& states) {
-  using matrix = std::remove_cvref_t<std::ranges::range_reference_t<const H>>;
-  std::vector<row_reader<matrix>> layers;
+  using element = std::remove_cvref_t<std::ranges::range_reference_t<const H>>;
+  std::vector<row_reader<element>> layers;
   for (auto&& m : states) {
     layers.emplace_back(m);
     require_equal_shape(shape_of(layers.front()), shape_of(layers.back()),
