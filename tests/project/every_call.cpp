@@ -1,8 +1,9 @@
 // Every public call on fixed data: prints what each gives, or compares it with what another build of this
 // file printed.
 //
-//   every_call                     prints "name value tolerance" lines
-//   every_call <file> [exactly]    compares with the file: within the tolerances, or to the bit
+//   every_call write <file>      writes "value tolerance name" lines
+//   every_call exactly <file>    compares with the file, to the bit
+//   every_call roughly <file>    the same, within the tolerances
 //
 // Data and tolerances are such that a build is right if its values are within them, whatever its instruction
 // set. The first lines are exact by construction: 0.4, 0.25, and the map of issue 12's first case.
@@ -60,8 +61,8 @@ void put(const std::string& name, const layerwise::linearity_result& r) {
 }
 
 /// The same numbers everywhere: Eigen's Random() is the C library's.
+std::uint64_t state = 1;
 double next_random() {
-  static std::uint64_t state = 1;
   state = state * 6364136223846793005u + 1442695040888963407u;
   return static_cast<double>(state >> 11) * 0x1p-52 - 1;
 }
@@ -207,6 +208,7 @@ void bad_input() {
 
 void all() {
   lines.clear();
+  state = 1;
   orthogonal_columns();
   every_call(600, 40);
   every_call(150, 70);
@@ -219,7 +221,7 @@ int compare(const std::vector<line>& expected, bool exactly) {
     const double difference = std::abs(lines[k].value - expected[k].value);
     const double allowed = exactly ? 0 : lines[k].tolerance + expected[k].tolerance;
     if (lines[k].name == expected[k].name && difference <= allowed) continue;
-    ++differ;
+    if (++differ > 10) continue;
     std::printf("%s: %.17g, expected %.17g, off by %.2g, allowed %.2g\n", lines[k].name.c_str(),
                 lines[k].value, expected[k].value, difference, allowed);
   }
@@ -230,6 +232,8 @@ int compare(const std::vector<line>& expected, bool exactly) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc != 3) return 1;
+  const std::string how = argv[1];
   all();
   if (faults > 0) return 1;
 
@@ -252,13 +256,15 @@ int main(int argc, char** argv) {
   }
 #endif
 
-  if (argc < 2) {
-    for (const line& l : lines) std::printf("%a %a %s\n", l.value, l.tolerance, l.name.c_str());
-    return 0;
+  if (how == "write") {
+    std::FILE* out = std::fopen(argv[2], "w");
+    if (out == nullptr) return 1;
+    for (const line& l : lines) std::fprintf(out, "%a %a %s\n", l.value, l.tolerance, l.name.c_str());
+    return std::fclose(out);
   }
   std::vector<line> expected;
-  std::ifstream file(argv[1]);
+  std::ifstream file(argv[2]);
   for (std::string value, tolerance, name; file >> value >> tolerance && std::getline(file >> std::ws, name);)
     expected.push_back({name, std::strtod(value.c_str(), nullptr), std::strtod(tolerance.c_str(), nullptr)});
-  return compare(expected, argc > 2) == 0 ? 0 : 1;
+  return compare(expected, how == "exactly") == 0 ? 0 : 1;
 }
