@@ -15,10 +15,11 @@ shift
 case "$platform" in
   windows)
     install_missing g++-mingw-w64-x86-64-posix wine wine64
-    # Static: the compiler's libraries are not where wine looks for them.
+    # Static, but for OpenMP's library, which CMake names by its path: wine is told where the compiler has it.
     settings=(-DCMAKE_SYSTEM_NAME=Windows -DCMAKE_CXX_COMPILER=x86_64-w64-mingw32-g++-posix
       -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=wine)
-    export WINEDEBUG=${WINEDEBUG:--all}
+    libraries="$(dirname "$(x86_64-w64-mingw32-g++-posix -print-file-name=libgomp-1.dll)");/usr/x86_64-w64-mingw32/lib"
+    export WINEPATH="Z:${libraries//;/;Z:}" WINEDEBUG=${WINEDEBUG:--all}
     ;;
   aarch64 | s390x)
     install_missing "g++-$platform-linux-gnu" qemu-user
