@@ -16,6 +16,7 @@
 #include <memory>
 #include <new>
 #include <numbers>
+#include <numeric>
 #include <optional>
 #include <ranges>
 #include <span>
