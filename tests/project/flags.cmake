@@ -12,7 +12,7 @@ set(arguments -std=c++20 "-I${INCLUDE}" ${eigen} "${source}")
 
 # refused_by_compiler(<message> <flag>...): does not compile, and says why.
 function(refused_by_compiler message)
-  execute_process(COMMAND "${compiler}" -fsyntax-only ${arguments} ${ARGN}
+  execute_process(COMMAND "${compiler}" -Wfatal-errors -fsyntax-only ${arguments} ${ARGN}
                   RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
   if(result EQUAL 0 OR NOT output MATCHES "layerwise: [^\n]*${message}")
     message(FATAL_ERROR "${compiler} ${ARGN}: not refused for ${message}:\n${output}")
