@@ -50,7 +50,7 @@ TEST_CASE("sums and products keep twice the digits") {
   std::mt19937_64 random(1);
   std::normal_distribution<double> normal;
   double_double sum, products;
-  quad exact_sum, exact_products;
+  quad exact_sum = 0, exact_products = 0;
   for (int k = 0; k < 1000; ++k) {
     const double x = normal(random) * std::pow(10.0, k % 9), y = normal(random);
     sum.add(x), exact_sum += quad(x);
