@@ -62,10 +62,11 @@ function(layerwise_dependency package)
 
   message(STATUS "layerwise: ${package} is not installed, fetching ${tag} of ${repository}")
   if(DEFINED include)
-    set(source_subdirectory SOURCE_SUBDIR no-build-files-wanted)
+    set(how SOURCE_SUBDIR no-build-files-wanted)
+  else()
+    set(how SYSTEM)  # of CMake 3.25, as all that is for development
   endif()
-  FetchContent_Declare(
-    ${package} GIT_REPOSITORY ${repository} GIT_TAG ${tag} GIT_SHALLOW ON SYSTEM ${source_subdirectory})
+  FetchContent_Declare(${package} GIT_REPOSITORY ${repository} GIT_TAG ${tag} GIT_SHALLOW ON ${how})
   foreach(switch IN LISTS switches)
     set(${switch} OFF)
   endforeach()

@@ -6,7 +6,8 @@ include(CMakePackageConfigHelpers)
 # Nothing in it depends on the processor, so it lives in share/ and serves every architecture.
 set(package_directory ${CMAKE_INSTALL_DATADIR}/cmake/layerwise)
 
-install(TARGETS layerwise EXPORT layerwiseTargets FILE_SET HEADERS)
+install(DIRECTORY include/layerwise DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp")
+install(TARGETS layerwise EXPORT layerwiseTargets)
 install(EXPORT layerwiseTargets NAMESPACE layerwise:: DESTINATION ${package_directory})
 
 configure_package_config_file(
@@ -18,9 +19,11 @@ install(FILES ${PROJECT_BINARY_DIR}/layerwiseConfig.cmake ${PROJECT_BINARY_DIR}/
         DESTINATION ${package_directory})
 
 # In layerwise.pc paths are relative to where it lies. An absolute folder, which some distributions ask for, stays.
-cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig"
-           OUTPUT_VARIABLE prefix_from_pc)
-set(includedir "\${prefix}")
-cmake_path(APPEND includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+file(RELATIVE_PATH prefix_from_pc "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+else()
+  set(includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
 configure_file(cmake/layerwise.pc.in ${PROJECT_BINARY_DIR}/layerwise.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/layerwise.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig)

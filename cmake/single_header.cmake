@@ -4,7 +4,7 @@
 # those that it includes. Other includes stay where they are, since some stand under an #if. layerwise/interop is no
 # part of it.
 
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.18)
 
 set(include "${SOURCE}/include")
 

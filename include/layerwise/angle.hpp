@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/double_double.hpp>
 #include <layerwise/detail/rows.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/error.hpp>
@@ -45,14 +46,15 @@ struct row_angle {
   return exponent;
 }
 
-/// ||u - factor * v||^2, each difference rounded once: exact where lane_sum, which rounds the product first,
-/// is left with rounding errors.
-[[gnu::cold, gnu::noinline]] inline double fused_squared_distance(const double* u, double factor,
-                                                                  const double* v, index d) {
+/// ||u - factor * v||^2, of differences taken with twice the digits: exact where lane_sum, which rounds the
+/// product first, is left with rounding errors.
+[[gnu::cold, gnu::noinline]] inline double accurate_squared_distance(const double* u, double factor,
+                                                                     const double* v, index d) {
   double sum = 0;
   for (index j = 0; j < d; ++j) {
-    const double difference = std::fma(-factor, v[j], u[j]);
-    sum += difference * difference;
+    double_double difference{u[j]};
+    difference.add_product(-factor, v[j]);
+    sum += difference.value() * difference.value();
   }
   return sum;
 }
@@ -65,7 +67,7 @@ struct row_angle {
   const double factor = acute ? length : -length;
   double square = lane_sum(
       d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
-  if (square < 1e-6 * uu && square > 0) square = fused_squared_distance(u, factor, v, d);
+  if (square < 1e-6 * uu && square > 0) square = accurate_squared_distance(u, factor, v, d);
   return {(std::min)(square / uu, 2.), acute};
 }
 

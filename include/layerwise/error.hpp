@@ -6,13 +6,16 @@
 
 #include <Eigen/Core>
 
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 /// @file
-/// What is thrown for bad input.
+/// What is thrown for bad input. With LAYERWISE_NO_EXCEPTIONS defined, for units compiled with
+/// -fno-exceptions, nothing is: the message goes to stderr, and std::abort() is called.
 namespace layerwise::inline LAYERWISE_ABI {
 
 /// The index type of rows, columns and layers, signed as in Eigen.
@@ -91,7 +94,13 @@ std::string text(const Parts&... parts) {
 template <class Error>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(const std::string& expected, const std::string& got,
                                                  const place& at) {
-  throw Error(text("layerwise: expected ", expected, ", got ", got, " (", at, ")"));
+  const std::string message = text("layerwise: expected ", expected, ", got ", got, " (", at, ")");
+#ifdef LAYERWISE_NO_EXCEPTIONS
+  std::fprintf(stderr, "%s\n", message.c_str());
+  std::abort();
+#else
+  throw Error(message);
+#endif
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/arithmetic.hpp>
 #include <layerwise/error.hpp>
 
 #include <algorithm>
@@ -28,6 +29,7 @@ double > ;
 /// displacements: Psi_1 ... Psi_L, the layers' mean displacements. Throws as jump_rate(). Costs one pass.
 template <displacement_range R = std::initializer_list<double>>
 std::vector<double> jump_rates(const R& displacements) {
+  detail::require_ieee_arithmetic();
   constexpr double rounding = 1e-6;  // a mean taken in float32 may stick out of [0, 1] by that
   std::vector<double> psi;
   for (const auto& value : displacements) {

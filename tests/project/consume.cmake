@@ -1,10 +1,13 @@
-# cmake -D WAY=<way to consume> -D SETTINGS=<settings.cmake> -P consume.cmake
+# cmake -D WAY=<way to consume> -D SETTINGS=<settings.cmake> [-D CONSUMER_CMAKE=<another cmake>] -P consume.cmake
 #
 # Between them, the ways also cover C++20 and C++23, with and without OpenMP, with and without NDEBUG.
 
 cmake_minimum_required(VERSION 3.25)
 include("${SETTINGS}")
 
+if(NOT CONSUMER_CMAKE)
+  set(CONSUMER_CMAKE "${CMAKE_COMMAND}")
+endif()
 set(consumer "${CMAKE_CURRENT_LIST_DIR}/consumer")
 set(folder "${work}/${WAY}")
 set(prefix "${work}/moved prefix")  # layerwise, installed
@@ -17,8 +20,8 @@ endfunction()
 
 # The consumer project: configured with the given arguments, built and run.
 function(consume)
-  run(${CMAKE_COMMAND} -S "${consumer}" -B "${folder}/build" ${arguments} ${ARGN})
-  run(${CMAKE_COMMAND} --build "${folder}/build" --config Debug)
+  run(${CONSUMER_CMAKE} -S "${consumer}" -B "${folder}/build" ${arguments} ${ARGN})
+  run(${CONSUMER_CMAKE} --build "${folder}/build" --config Debug)
   find_program(program consumer PATHS "${folder}/build" "${folder}/build/Debug" NO_DEFAULT_PATH NO_CACHE REQUIRED)
   run("${program}")
 endfunction()
@@ -57,7 +60,7 @@ elseif(WAY STREQUAL "find_package")
 
 elseif(WAY STREQUAL "version_refused")
   execute_process(
-    COMMAND ${CMAKE_COMMAND} -S "${consumer}" -B "${folder}/build" ${arguments} -DWAY=find_package -DREQUEST=0.2
+    COMMAND ${CONSUMER_CMAKE} -S "${consumer}" -B "${folder}/build" ${arguments} -DWAY=find_package -DREQUEST=0.2
             "-DCMAKE_PREFIX_PATH=${prefix}" "-DOWN_EIGEN=${own_eigen}"
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(result EQUAL 0)
@@ -84,6 +87,9 @@ elseif(WAY STREQUAL "pkg_config")
 elseif(WAY STREQUAL "add_subdirectory")
   set(way -DWAY=add_subdirectory "-DLAYERWISE=${source}" "-DOWN_EIGEN=${own_eigen}" -DOWN_TESTS=ON)
   consume(${way})
+  if(NOT CONSUMER_CMAKE STREQUAL CMAKE_COMMAND)
+    return()
+  endif()
   # Configured only: layerwise's own tests are asked for, and there is no doctest and benchmark but the consumer's.
   run(${CMAKE_COMMAND} -S "${consumer}" -B "${folder}/build with tests" ${arguments} ${way}
       -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON
@@ -96,9 +102,12 @@ elseif(WAY STREQUAL "fetch_content")
   # No Eigen is there. A folder stands in for the repository that it is fetched from.
   make_repository("${folder}/repository")
   list(GET eigen_include 0 eigen)
+  if(CONSUMER_CMAKE STREQUAL CMAKE_COMMAND)
+    set(newest_standard -DCMAKE_CXX_STANDARD=23)
+  endif()
   consume(-DWAY=fetch_content "-DLAYERWISE=file://${folder}/repository" -DTAG=snapshot
           -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON "-DFETCHCONTENT_SOURCE_DIR_EIGEN3=${eigen}"
-          -DCMAKE_CXX_STANDARD=23)
+          ${newest_standard})
 
 elseif(WAY STREQUAL "fetch_content_own_eigen")
   # No other Eigen can be found or fetched.

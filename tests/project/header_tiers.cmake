@@ -5,8 +5,9 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version detail/config detail/matrix error view embedding token_mask detail/parallel detail/row_reader detail/rows detail/row_writer
-    detail/indices detail/distinct_rows detail/vectors detail/product detail/cholesky detail/householder detail/lanczos detail/double_double)
+set(tier_0 version detail/config detail/matrix error detail/arithmetic view embedding token_mask detail/parallel
+    detail/row_reader detail/rows detail/row_writer detail/indices detail/distinct_rows detail/vectors detail/product
+    detail/cholesky detail/householder detail/lanczos detail/double_double)
 set(tier_1 procrustes residual angle moments detail/refinement least_squares)
 set(tier_2 linearity jump regularizer)
 set(tier_3 linearity_gradient profile)
@@ -24,8 +25,10 @@ set(within_a_tier
     "detail/config may include version"
     "detail/matrix may include detail/config"
     "error may include detail/config"
+    "detail/arithmetic may include error"
     "detail/vectors may include detail/matrix"
     "detail/product may include detail/matrix"
+    "detail/row_reader may include detail/arithmetic"
     "detail/row_reader may include detail/matrix"
     "view may include error"
     "embedding may include view"
@@ -107,7 +110,7 @@ foreach(header IN LISTS headers)
       endif()
     elseif(line MATCHES "<Eigen/[A-Za-z]+>")
     elseif(line MATCHES "<([a-z_]+)>" AND CMAKE_MATCH_1 IN_LIST standard)
-    elseif(line MATCHES "<omp\\.h>" AND name STREQUAL "detail/parallel")
+    elseif(line MATCHES "<(omp|unistd)\\.h>" AND name STREQUAL "detail/parallel")
     elseif(name MATCHES "^interop/" AND line MATCHES "(<.+>)" AND CMAKE_MATCH_1 IN_LIST libraries)
     else()
       fault(${header} "includes what the core may not: ${line}")

@@ -8,6 +8,7 @@
 
 #include <cfloat>
 #include <cstddef>
+#include <type_traits>
 
 // What the library asks of a build: the flags under which its arithmetic cannot be trusted are refused here, by
 // name, and the namespace says which of the others a unit was compiled with.
@@ -21,6 +22,11 @@
 #if FLT_EVAL_METHOD == 2 || FLT_EVAL_METHOD < 0
 #error \
     "layerwise: double is computed in another precision here (FLT_EVAL_METHOD: x87), and its error bounds do not hold. Compile with -msse2 -mfpmath=sse."
+#endif
+
+#if !defined(__cpp_exceptions) && !defined(_CPPUNWIND) && !defined(LAYERWISE_NO_EXCEPTIONS)
+#error \
+    "layerwise: bad input throws, and -fno-exceptions forbids it. Define LAYERWISE_NO_EXCEPTIONS to have the message printed to stderr and the program aborted instead."
 #endif
 
 /// The namespace inside layerwise that everything is in. Units of one program that were compiled with different
@@ -101,5 +107,10 @@ namespace layerwise::inline LAYERWISE_ABI {
 static_assert(sizeof(Eigen::Index) >= sizeof(std::ptrdiff_t),
               "layerwise: EIGEN_DEFAULT_DENSE_INDEX_TYPE is too small for the offsets of a stack of layers, which "
               "pass 2^31. Leave it at std::ptrdiff_t.");
+
+static_assert(
+    std::is_same_v<decltype(0.1), double>,
+    "layerwise: -fsingle-precision-constant rounds its constants to float. Compile units that include "
+    "layerwise without it.");
 
 }  // namespace layerwise

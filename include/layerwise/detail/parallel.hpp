@@ -9,17 +9,53 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 #endif
 
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
+#ifdef _OPENMP
+
+#if defined(__unix__) || defined(__APPLE__)
+/// The process that the program, or the library it is part of, was loaded in.
+inline const pid_t loaded_in = getpid();
+inline bool is_forked_child() { return getpid() != loaded_in; }
+#else
+inline bool is_forked_child() { return false; }
+#endif
+
+/// While it lives this thread opens no parallel regions, Eigen's products neither. For a child that was
+/// forked: it has not inherited the threads that GCC's OpenMP would wait for, without end.
+class one_thread {
+ public:
+  one_thread() { omp_set_num_threads(1); }
+  ~one_thread() { omp_set_num_threads(before_); }
+  one_thread(const one_thread&) = delete;
+  one_thread& operator=(const one_thread&) = delete;
+
+ private:
+  const int before_ = omp_get_max_threads();
+};
+
+#endif
+
 /// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order
-/// where not. Bodies must write to disjoint places: results then do not depend on the number of threads. An
-/// exception in a body is rethrown here, after the loop.
+/// where not, and in a forked child. Bodies must write to disjoint places: results then do not depend on the
+/// number of threads. An exception in a body is rethrown here, after the loop.
 template <class Body>
 void parallel_for(index count, const Body& body) {
 #ifdef _OPENMP
+  if (omp_get_max_threads() > 1 && is_forked_child()) {
+    const one_thread scope;
+    return parallel_for(count, body);
+  }
   if (count > 1 && omp_get_max_threads() > 1 && !omp_in_parallel()) {
+#ifdef LAYERWISE_NO_EXCEPTIONS
+#pragma omp parallel for schedule(dynamic)
+    for (index i = 0; i < count; ++i) body(i);
+#else
     std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic)
     for (index i = 0; i < count; ++i) {
@@ -31,6 +67,7 @@ void parallel_for(index count, const Body& body) {
       }
     }
     if (failure) std::rethrow_exception(failure);
+#endif
     return;
   }
 #endif

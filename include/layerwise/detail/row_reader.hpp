@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/arithmetic.hpp>
 #include <layerwise/detail/matrix.hpp>
 #include <layerwise/embedding.hpp>
 
@@ -37,7 +38,7 @@ class row_reader;
 template <class T>
 class row_reader<strided_view<T>> {
  public:
-  explicit row_reader(const strided_view<T>& view) : view_(view) {}
+  explicit row_reader(const strided_view<T>& view) : view_(view) { require_ieee_arithmetic(); }
 
   index rows() const { return view_.rows(); }
   index cols() const { return view_.cols(); }
@@ -131,7 +132,9 @@ class row_reader<M> {
  public:
   explicit row_reader(const M& m)
       : expression_(std::make_unique<M>(m)),
-        evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(*expression_)) {}
+        evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(*expression_)) {
+    require_ieee_arithmetic();
+  }
 
   index rows() const { return expression_->rows(); }
   index cols() const { return expression_->cols(); }
