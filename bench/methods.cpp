@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <exception>
 #include <limits>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -238,14 +239,15 @@ const data_set data_sets[] = {
 };
 
 void measure_method(benchmark::State& state, const data_set& set, const method& m) {
-  static const data_set* last = nullptr;
-  static pair_of_floats data;
-  static scores expected;
-  if (last != &set) {
-    data = set.make(set.n, set.d);
-    expected = set.reference(data);
-    last = &set;
+  // All are kept: Google Benchmark may run the methods in any order.
+  static std::map<const data_set*, std::pair<pair_of_floats, scores>> known;
+  const auto [it, is_new] = known.try_emplace(&set);
+  if (is_new) {
+    it->second.first = set.make(set.n, set.d);
+    it->second.second = set.reference(it->second.first);
   }
+  const pair_of_floats& data = it->second.first;
+  const scores& expected = it->second.second;
   const thread_scope threads(max_threads());
   try {
     const scores got = m.run(data);

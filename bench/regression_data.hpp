@@ -27,7 +27,16 @@
 #endif
 #ifdef __GNUC__
 /// Null where the program has no OpenBLAS.
-extern "C" void openblas_set_num_threads(int) __attribute__((weak));
+extern "C" {
+void openblas_set_num_threads(int) __attribute__((weak));
+char* openblas_get_config() __attribute__((weak));
+char* openblas_get_corename() __attribute__((weak));
+}
+#endif
+#ifdef LAYERWISE_HAS_BLAS
+extern "C" void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k,
+                       const double* alpha, const double* a, const int* lda, const double* b, const int* ldb,
+                       const double* beta, double* c, const int* ldc);
 #endif
 
 namespace layerwise_bench {
@@ -201,20 +210,46 @@ double seconds_of(const Call& call) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Flops a second of the float64 product X^T Y of these shapes by Eigen, or the BLAS it was told to use, with
-/// the threads that are set: the best of two, or of as many as a fifth of a second holds.
+/// Flops a second of the float64 product X^T Y by Eigen, or the BLAS it was told to use, and by OpenBLAS
+/// beside Eigen where the program has it (LAYERWISE_HAS_BLAS); 0 where it has not, or where OpenBLAS is
+/// wrong.
+struct product_rates {
+  double eigen = 0, openblas = 0;
+};
+
+/// With the threads that are set: the best of two products each, or of as many as a fifth of a second holds.
 template <class Matrix>
-double product_rate(const layer_pair<Matrix>& data) {
+product_rates measure_products(const layer_pair<Matrix>& data) {
   const Eigen::MatrixXd x = data.before.template cast<double>(), y = data.after.template cast<double>();
-  Eigen::MatrixXd out(x.cols(), y.cols());
-  double best = HUGE_VAL, total = 0;
-  for (int run = 0; run < 2 || total < 0.2; ++run) {
-    const double seconds = seconds_of([&] { out.noalias() = x.transpose() * y; });
-    benchmark::DoNotOptimize(out.data());
-    best = std::min(best, seconds);
-    total += seconds;
-  }
-  return 2. * static_cast<double>(x.rows() * x.cols() * y.cols()) / best;
+  const auto rate = [&](const auto& multiply) {
+    double best = HUGE_VAL, total = 0;
+    for (int run = 0; run < 2 || total < 0.2; ++run) {
+      const double seconds = seconds_of(multiply);
+      best = std::min(best, seconds);
+      total += seconds;
+    }
+    return 2. * static_cast<double>(x.rows() * x.cols() * y.cols()) / best;
+  };
+  product_rates out;
+#ifdef LAYERWISE_HAS_BLAS
+  // First: its threads go on spinning for a while.
+  Eigen::MatrixXd by_openblas(x.cols(), y.cols());
+  out.openblas = rate([&] {
+    const int m = static_cast<int>(x.cols()), n = static_cast<int>(y.cols()), k = static_cast<int>(x.rows());
+    const double one = 1, zero = 0;
+    dgemm_("T", "N", &m, &n, &k, &one, x.data(), &k, y.data(), &k, &zero, by_openblas.data(), &m);
+  });
+#endif
+  Eigen::MatrixXd product(x.cols(), y.cols());
+  out.eigen = rate([&] {
+    product.noalias() = x.transpose() * y;
+    benchmark::DoNotOptimize(product.data());
+  });
+#ifdef LAYERWISE_HAS_BLAS
+  // Some builds of OpenBLAS are on some processors.
+  if (!((by_openblas - product).norm() <= 1e-12 * product.norm())) out.openblas = 0;
+#endif
+  return out;
 }
 
 /// Runs the benchmark and returns the seconds of its best iteration, of three at least unless they take long:
@@ -238,18 +273,22 @@ double best_seconds(benchmark::State& state, const Call& call) {
 /// best_seconds(), and the counters
 ///   flops         3 n d^2 flops a pair, against everything that was done, a second
 ///   of_product    as a share of the float64 product rate, measured right before and after (the better of the
-///   two) bytes         of input, a second
+///                 two)
+///   of_openblas   and of OpenBLAS's, where the program has it
+///   bytes         of input, a second
 template <class Matrix, class Call>
 void measure(benchmark::State& state, const layer_pair<Matrix>& data, int threads, double pairs,
              const Call& call) {
   const thread_scope scope(threads);
-  double rate = product_rate(data);
+  const product_rates before = measure_products(data);
   const double best = best_seconds(state, call);
-  rate = std::max(rate, product_rate(data));
+  const product_rates after = measure_products(data);
   const double n = static_cast<double>(data.tokens()), d = static_cast<double>(data.dims());
   const double flops = pairs * 3 * n * d * d / best;
   state.counters["flops"] = flops;
-  state.counters["of_product"] = flops / rate;
+  state.counters["of_product"] = flops / std::max(before.eigen, after.eigen);
+  if (before.openblas > 0 && after.openblas > 0)
+    state.counters["of_openblas"] = flops / std::max(before.openblas, after.openblas);
   state.counters["bytes"] = (pairs + 1) / 2 * data.bytes() / best;
 }
 
@@ -281,6 +320,12 @@ inline const bool context_is_known = [] {
   benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." +
                                            std::to_string(EIGEN_MAJOR_VERSION) + "." +
                                            std::to_string(EIGEN_MINOR_VERSION));
+#ifdef __GNUC__
+  if (openblas_get_config != nullptr && openblas_get_corename != nullptr) {
+    benchmark::AddCustomContext("openblas", openblas_get_config());
+    benchmark::AddCustomContext("openblas_kernel", openblas_get_corename());
+  }
+#endif
   return true;
 }();
 

@@ -97,16 +97,29 @@ def in_ms(seconds):
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
-def machine(folder, context):
-    """What the figures were measured on."""
-    cpu = "unknown"
+def cpuinfo(field):
+    """Of the first processor in /proc/cpuinfo."""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
-    caches = ", ".join(
+            for line in file:
+                name, _, text = line.partition(":")
+                if name.strip() == field:
+                    return text.strip()
+    return "unknown"
+
+
+def caches_of(context):
+    """Each with the number of cores that share one."""
+    return ", ".join(
         f"L{c['level']} {c['type'].lower()} {c['size'] // 1024} KiB for {max(1, c['num_sharing'])}"
         for c in context.get("caches", [])
     )
+
+
+def machine(folder, context):
+    """What the figures were measured on."""
+    cpu = cpuinfo("model name")
+    caches = caches_of(context)
     path = os.path.join(folder, "build.json")
     build = read_json(path) if os.path.exists(path) else {}
     flags = build.get("flags", "unknown").split()

@@ -29,6 +29,10 @@ class Failure(Exception):
     """What ends a comparison; printed in one line."""
 
 
+# What a peer may throw, or be found wrong by.
+FAILURES = (Failure, RuntimeError, ValueError, numpy.linalg.LinAlgError)
+
+
 # ------------------------------------------------------------------------- both scores of a pair, by peer
 
 
@@ -162,7 +166,14 @@ class Comparison:
         self.record = {
             "threads": options.threads,
             "packages": {name: importlib.metadata.version(name) for name in packages},
+            # Which kernel the OpenBLAS inside numpy, and scipy, has taken for this processor.
+            "blas": [
+                f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
+                for library in threadpoolctl.threadpool_info()
+                if library["user_api"] == "blas"
+            ],
             "rows": [],
+            "failures": {},
         }
 
     def path(self, name):
@@ -221,6 +232,11 @@ class Comparison:
         print(", ".join(f"{row['ratio']:.1f} times ours" for row in rows), file=sys.stderr, flush=True)
         return rows, next(iter(mine.values())), theirs
 
+    def fail(self, what, failure):
+        print(f"\npeers.py: {what}: {failure}", file=sys.stderr)
+        self.record["failures"][what] = str(failure)
+        self.keep([])
+
     def keep(self, rows):
         self.record["rows"] += rows
         with open(self.options.output + ".part", "w", encoding="utf-8") as file:
@@ -236,22 +252,22 @@ class Comparison:
             with open(self.path("hard.json"), encoding="utf-8") as file:
                 exact = json.load(file)["residual_linearity"]
         for peer, function in SCORES.items():
-            rows, mine, theirs = self.compare(
-                case.format(*before.shape),
-                peer,
-                functools.partial(function, before, after),
-                rounds,
-                "scores",
-                *files,
-            )
-            # On well-conditioned data ours is the reference; bench_methods has checked it.
-            reference = mine["residual_linearity"] if exact is None else exact
-            for row in rows:
-                row["peer_error"] = abs(theirs[1] - reference)
-                if exact is not None:
-                    row["our_error"] = abs(mine["residual_linearity"] - exact)
-            if exact is None:
-                same(mine["residual_linearity"], theirs[1], peer)
+            case_name = case.format(*before.shape)
+            try:
+                rows, mine, theirs = self.compare(
+                    case_name, peer, functools.partial(function, before, after), rounds, "scores", *files
+                )
+                # On well-conditioned data ours is the reference; bench_methods has checked it.
+                reference = mine["residual_linearity"] if exact is None else exact
+                for row in rows:
+                    row["peer_error"] = abs(theirs[1] - reference)
+                    if exact is not None:
+                        row["our_error"] = abs(mine["residual_linearity"] - exact)
+                if exact is None:
+                    same(mine["residual_linearity"], theirs[1], peer)
+            except FAILURES as failure:
+                self.fail(f"{case_name}: {peer}", failure)
+                continue
             self.keep(rows)
 
     def profile(self):
@@ -272,17 +288,17 @@ class Comparison:
         h.requires_grad_()
         shape = " x ".join(map(str, h.shape))
         for job, function in STATES.items():
-            rows, mine, theirs = self.compare(
-                f"{job.replace('_', ', value and ')}, {shape}",
-                "PyTorch eager",
-                functools.partial(function, h),
-                2 * rounds,
-                job,
-                "states.npy",
-            )
-            same(mine["value"], theirs["value"], job)
-            if "gradient" in theirs:
-                same(mine["gradient"], theirs["gradient"].double().norm().item(), job)
+            case = f"{job.replace('_', ', value and ')}, {shape}"
+            try:
+                rows, mine, theirs = self.compare(
+                    case, "PyTorch eager", functools.partial(function, h), 2 * rounds, job, "states.npy"
+                )
+                same(mine["value"], theirs["value"], job)
+                if "gradient" in theirs:
+                    same(mine["gradient"], theirs["gradient"].double().norm().item(), job)
+            except FAILURES as failure:
+                self.fail(case, failure)
+                continue
             self.keep(rows)
 
 
@@ -322,16 +338,14 @@ def run(options):
         "states": lambda: comparison.states(rounds),
         "profile": comparison.profile,
     }
-    failed = False
     for name, case in cases.items():
         if options.only and name not in options.only:
             continue
         try:
             case()
-        except (Failure, RuntimeError, numpy.linalg.LinAlgError) as failure:
-            print(f"\npeers.py: {name}: {failure}", file=sys.stderr)
-            failed = True
-    return failed
+        except FAILURES as failure:
+            comparison.fail(name, failure)
+    return bool(comparison.record["failures"])
 
 
 def main():

@@ -20,10 +20,12 @@ if [ -z "${LAYERWISE_PEERS_PYTHON:-}" ] && ! cmp -s "$requirements" "$build/peer
   cp "$requirements" "$build/peers-venv/installed.txt"
 fi
 
-# The twin with OpenBLAS only exists with LAYERWISE_BENCH_BLAS.
-cmake --build "$build" --target bench_peers
+# The twin with OpenBLAS only exists with LAYERWISE_BENCH_BLAS. Whoever names other programs of ours has built them.
 ours=("$build/bench/bench_peers_ours")
-[ ! -x "$build/bench/bench_peers_ours_blas" ] || ours+=("$build/bench/bench_peers_ours_blas")
+if [[ " $* " != *" --ours "* ]]; then
+  cmake --build "$build" --target bench_peers
+  [ ! -x "$build/bench/bench_peers_ours_blas" ] || ours+=("$build/bench/bench_peers_ours_blas")
+fi
 
 threads=2
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MKL_NUM_THREADS=$threads
