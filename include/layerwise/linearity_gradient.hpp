@@ -66,8 +66,8 @@ add_gradient_row open_gradient(const shape& expected, G& gradient, std::string_v
   };
 }
 
-/// The error of a gradient that is taken for none, relative to its norm.
-inline constexpr double gradient_tolerance = 1e-10;
+/// The error of a gradient, relative to its norm, that is promised.
+inline double gradient_tolerance(double condition) { return (std::max)(1e-10, 1e-15 * condition); }
 
 /// The places of the columns that were kept among the live ones.
 inline indices places_of(const scaled_problem& problem, const indices& kept) {
@@ -78,73 +78,77 @@ inline indices places_of(const scaled_problem& problem, const indices& kept) {
   return places;
 }
 
+/// The triangle R of some columns of n rows, transposed; fill(first, rows) writes rows first..
+template <class Fill>
+matrix factor_of_rows(index n, index columns, const Fill& fill) {
+  const index rows_at_once = (std::max)(block_rows, columns);
+  block_qr qr(columns, 0);
+  for (index done = 0; done < n; done += rows_at_once)
+    qr.add((std::min)(rows_at_once, n - done), [&](Eigen::Ref<matrix> rows, auto) { fill(done, rows); });
+  return qr.triangle().leftCols(columns).transpose();
+}
+
 /// Makes a solution that is good for the score good for the gradient: the score's error is quadratic in that
-/// of A, the gradient's linear. Solutions of Cholesky are corrected until X explains no more of the residual
-/// than rounding, and the residual energy is taken from the data where the moments' is not good enough. False
-/// where the solution may still be off by more than gradient_tolerance.
-inline bool polish(const scaled_problem& problem, const pair_data& data, double energy, regression& fit) {
-  constexpr double negligible = gradient_tolerance * gradient_tolerance;
-  const matrix& a = fit.solution.a;
-  const indices places = places_of(problem, fit.solution.kept);
-  const Eigen::VectorXd p = problem.inflation(places);
-  const double length = std::sqrt(column_energies(a).sum());
-  if (fit.method == solver::orthogonal) {
-    // By certificate 3 of least_squares.hpp X (a~ - a*) is at most this.
-    double reach = 0.0;
-    for (index c = 0; c < a.cols(); ++c) {
-      const double sum =
-          2.0 * absolute_sum(column(a, c), a.rows()) + std::sqrt(problem.moments().target_energy[c]);
-      reach += sum * sum;
-    }
-    reach = problem.gamma_orthogonal() * std::sqrt(reach);
-    return reach <= gradient_tolerance * std::sqrt(fit.residual_energy) &&
-           reach * fit.condition <= gradient_tolerance * length;
+/// of A, the gradient's linear. It is corrected until X explains no more of the residual than rounding, and
+/// the residual energy is taken from the data where the moments' is not good enough. False where the solution
+/// may still be off by more than the tolerance.
+inline bool polish(const scaled_problem& problem, const pair_data& data, double energy, double tolerance,
+                   regression& fit) {
+  if (fit.rank < problem.size() || fit.method == solver::rank_revealing) return false;
+  const indices all = first_indices(problem.size()), places = places_of(problem, fit.solution.kept);
+  matrix a(problem.size(), fit.solution.a.cols()), factor;
+  for (index k = 0; k < a.rows(); ++k) a.row(places[k]) = fit.solution.a.row(k);
+  fit.solution = problem.solution(std::move(a), all);
+  if (fit.method == solver::cholesky) {
+    // By certificate 1 of least_squares.hpp the energy of X (a~ - a*) is about theta times its bound.
+    const double theta =
+        2.0 * problem.inflation(all).squaredNorm() * problem.gamma() * fit.condition * fit.condition;
+    if (theta * fit.residual_error <= tolerance * tolerance * fit.residual_energy &&
+        fit.residual_error <= tolerance * std::sqrt(fit.residual_energy * energy))
+      return true;
+    matrix nothing(problem.size(), 0);
+    factor = problem.gram();
+    if (!eliminate(factor, nothing)) return false;
+  } else {
+    matrix target;
+    factor = factor_of_rows(static_cast<index>(data.rows.size()), problem.size(),
+                            [&](index first, Eigen::Ref<matrix> rows) {
+                              target.resize(rows.rows(), problem.moments().y_dimensions());
+                              read_scaled(problem, data, first, rows, target);
+                            });
   }
-  if (fit.method != solver::cholesky) return false;
-  // By certificate 1 the energy of X (a~ - a*) is about theta times its bound.
-  const double theta = 2.0 * p.squaredNorm() * problem.gamma() * fit.condition * fit.condition;
-  if (theta * fit.residual_error <= negligible * fit.residual_energy &&
-      fit.residual_error <= gradient_tolerance * std::sqrt(fit.residual_energy * energy))
-    return true;
-  matrix factor = problem.gram(), nothing(problem.size(), 0);
-  if (!eliminate(factor, nothing)) return false;
   for (int step = 0; step < 4; ++step) {
-    const residual_projection found = project_residual(problem, factor, data, a);
+    const residual_projection found = project_residual(problem, factor, data, fit.solution.a);
     fit.solution.a += found.step;
     fit.residual_energy = energy_left(found.energy, found.projected);
-    // Measured, rounding included, after all steps but the last.
-    if (found.projected.sum() <= negligible * found.energy.sum() &&
-        std::sqrt(column_energies(found.step).sum()) <= gradient_tolerance * length)
+    // A measurement, with its own rounding, of what the step before has left.
+    if (found.projected.sum() <= tolerance * tolerance * found.energy.sum() &&
+        found.step.norm() <= tolerance * fit.solution.a.norm())
       return true;
   }
   return false;
 }
 
 /// Whether double is good enough for the rows of the residual, of energy fit.residual_energy, and for the
-/// energy that the score is relative to. The rounding of sums over d is taken as independent, as in
-/// least_squares.hpp.
-inline bool is_plain(const scaled_problem& problem, const regression& fit, explained what, double energy) {
+/// energy that the score is relative to. Roundings are taken as independent, as in least_squares.hpp, and the
+/// terms of a sum over d as either of one sign, and then below the sum, or of independent signs.
+inline bool is_plain(const scaled_problem& problem, const regression& fit, explained what, double energy,
+                     double tolerance) {
   const pair_moments& m = problem.moments();
   const matrix& a = fit.solution.a;
   const Eigen::VectorXd p = problem.inflation(places_of(problem, fit.solution.kept));
-  double reach = 0.0;
-  for (index c = 0; c < a.cols(); ++c) {
-    double sum = std::sqrt(m.target_noise[c]);
-    for (index k = 0; k < a.rows(); ++k) sum += p[k] * std::abs(a(k, c));
-    reach += sum * sum;
-  }
-  double rounding = rounding_of(1, problem.size(), 2.0) * std::sqrt(reach);
-  const double of_update = unit_roundoff * m.update_raw_ratio;  // y - x is rounded
+  const double f = fit.residual_energy, of_update = unit_roundoff * m.update_raw_ratio;  // y - x is rounded
+  const double terms = std::sqrt(column_energies(p.asDiagonal() * a).sum()) + std::sqrt(m.target_noise.sum());
+  double rounding = rounding_of(1, problem.size(), 2.0) * terms;
   if (m.target_is_update) rounding += of_update * std::sqrt(m.update_energy);
   const double of_energy =
       rounding_of(m.tokens, 1, 0.0) * (what == explained::output ? m.output_inflation : m.update_inflation) +
       (what == explained::update ? 2.0 * of_update : 0.0);
-  const double f = fit.residual_energy;
-  if (!(rounding <= gradient_tolerance * std::sqrt(f) && of_energy <= gradient_tolerance)) return false;
+  if (!(rounding <= tolerance * std::sqrt(f) && of_energy <= tolerance)) return false;
   if (m.target_is_update != (what == explained::output)) return true;
   // Y - X + X, or Y - X, is rounded; the gradient sees f / energy of it.
   const double x = std::ldexp(problem.norm().norm(), std::ilogb(m.target_scale) - std::ilogb(m.x_scale));
-  return unit_roundoff * x * std::sqrt(f) <= gradient_tolerance * energy;
+  return unit_roundoff * x * std::sqrt(f) <= tolerance * energy;
 }
 
 /// The regression once more where double is not enough: its solution, residual and energies in double-double,
@@ -186,24 +190,26 @@ class accurate_regression {
   /// Rows first.. of what is explained, Y or the update about its mean, and of the residual.
   void read(index first, matrix& goal, matrix& residual) const {
     parallel_chunks(residual.rows(), 16, [&](index chunk, index count) {
-      Eigen::VectorXd in(m_.x_dimensions()), out(m_.y_dimensions()), minus_x(kept_.size());
-      Eigen::VectorXd r(targets_), r_low(targets_);
-      for (index i = chunk; i < chunk + count; ++i) {
-        read_raw(first + i, in, out);
-        for (index k = 0; k < kept_.size(); ++k) minus_x[k] = -in[kept_[k]] * m_.x_scale;
-        r.setZero(), r_low.setZero();
+      Eigen::VectorXd in(m_.x_dimensions()), out(m_.y_dimensions());
+      row_block minus_x(count, kept_.size()), r(count, targets_), r_low = row_block::Zero(count, targets_);
+      for (index i = 0; i < count; ++i) {
+        read_raw(first + chunk + i, in, out);
+        for (index k = 0; k < kept_.size(); ++k) minus_x(i, k) = -in[kept_[k]] * m_.x_scale;
         for (index c = 0; c < out.size(); ++c) {
+          goal(chunk + i, c) = about(explained_of(in, out, c), mean_of_explained(c)).value();
           double_double t = target_of(in, out, c);
-          goal(i, c) = about(explained_of(in, out, c), mean_of_explained(c)).value();
           t.add(bias_[static_cast<std::size_t>(c)]);
           t = t.normalized();
-          r[c] = t.high, r_low[c] = t.low;
+          r(i, c) = t.high, r_low(i, c) = t.low;
         }
-        for (index c = 0; c < targets_; c += accurate_lanes)
-          add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c),
-                                  targets_, &r[c], &r_low[c]);
-        for (index c = 0; c < out.size(); ++c) residual(i, c) = r[c] + r_low[c];
+        for (index c = out.size(); c < targets_; ++c) r(i, c) = 0.0;
       }
+      for (index c = 0; c < targets_;
+           c += accurate_lanes)  // these columns of A serve all rows from the cache
+        for (index i = 0; i < count; ++i)
+          add_products_accurately(kept_.size(), &minus_x(i, 0), 1, &weight_(0, c), &weight_low_(0, c),
+                                  targets_, &r(i, c), &r_low(i, c));
+      residual.middleRows(chunk, count) = (r + r_low).leftCols(out.size());
     });
   }
 
@@ -277,30 +283,21 @@ class accurate_regression {
     return energy;
   }
 
-  /// The triangle R of the columns that were kept, transposed.
-  matrix factorize() const {
-    const index n = static_cast<index>(data_.rows.size()), d = kept_.size();
-    const index rows_at_once = (std::max)(block_rows, d);
-    block_qr qr(d, 0);
-    for (index done = 0; done < n; done += rows_at_once)
-      qr.add((std::min)(rows_at_once, n - done), [&](auto x, auto) {
-        Eigen::VectorXd in(m_.x_dimensions()), out(m_.y_dimensions());
-        for (index i = 0; i < x.rows(); ++i) {
-          read_raw(done + i, in, out);
-          for (index k = 0; k < d; ++k)
-            x(i, k) = about(in[kept_[k]] * m_.x_scale, mean_of_x(kept_[k])).value() / norm_[k];
-        }
-      });
-    return qr.triangle().leftCols(d).transpose();
-  }
-
   /// Steps by the factor of X and the residual in double-double (detail/refinement.hpp), until what is left,
   /// theta times the last one, is nothing to the gradient.
   void solve(const regression& fit) {
-    const matrix lower = factorize();
+    Eigen::VectorXd in(m_.x_dimensions()), out(m_.y_dimensions());
+    const matrix lower = factor_of_rows(
+        static_cast<index>(data_.rows.size()), kept_.size(), [&](index first, Eigen::Ref<matrix> rows) {
+          for (index i = 0; i < rows.rows(); ++i) {
+            read_raw(first + i, in, out);
+            for (index k = 0; k < kept_.size(); ++k)
+              rows(i, k) = about(in[kept_[k]] * m_.x_scale, mean_of_x(kept_[k])).value() / norm_[k];
+          }
+        });
     const Eigen::VectorXd p = problem_.inflation(places_of(problem_, kept_));
     const double theta = 2.0 * problem_.gamma_orthogonal() * p.norm() * fit.condition;
-    constexpr double small = 1e-2 * gradient_tolerance;
+    constexpr double small = 1e-12;
     refinement refined(m_, data_, fit.solution);
     for (int step = 0; step < 6; ++step) {
       auto [gradient, energy, rounding] = refined.measure();
@@ -429,7 +426,8 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const pai
   double energy = energy_of(m, fit, what);               // in units of the target
   if (!std::isfinite(energy)) return;  // an update so far above Y that what Y adds to it is lost
   std::optional<accurate_regression> accurate;
-  if (!polish(problem, data, energy, fit) || !is_plain(problem, fit, what, energy)) {
+  const double tolerance = gradient_tolerance(fit.condition);
+  if (!polish(problem, data, energy, tolerance, fit) || !is_plain(problem, fit, what, energy, tolerance)) {
     accurate.emplace(problem, data, fit, what);
     fit.solution.a = accurate->solution();
     fit.residual_energy = accurate->residual_energy(), energy = accurate->energy();
