@@ -348,6 +348,100 @@ TEST_CASE("huge, tiny and far-off data") {
   check_near(result.y, expected.y, 1e-8);
 }
 
+TEST_CASE(
+    "any finite factor: what is within the range of double comes, the rest is refused and nothing added") {
+  std::mt19937_64 random(12);
+  const data at = related(random, 30, 3, 3, 0.5);
+  for (const score which : {score::output, score::update}) {
+    const gradients once = found(at.x, at.y, which);
+    const auto call = [&](const row_major& x, const row_major& y, gradients& out, double factor) {
+      if (which == score::output)
+        linearity_and_gradient(x, y, out.x, out.y, factor);
+      else
+        residual_linearity_and_gradient(x, y, out.x, out.y, factor);
+    };
+    const gradients none{row_major::Zero(30, 3), row_major::Zero(30, 3)};
+    for (const int power : {-1050, -1000, 0, 700, 1020})
+      for (const int size : {-1000, -700, -1, 0, 300, 1000}) {
+        CAPTURE(power);
+        CAPTURE(size);
+        const double scale = std::ldexp(1.0, size);
+        gradients result = none;
+        const int expected = power - size;  // of two
+        if (expected > 1050) {
+          CHECK_THROWS_AS(call(scale * at.x, scale * at.y, result, -std::ldexp(1.0, power)),
+                          layerwise::non_finite_error);
+          CHECK(result.x.isZero(0.0));
+          CHECK(result.y.isZero(0.0));
+          continue;
+        }
+        call(scale * at.x, scale * at.y, result, -std::ldexp(1.0, power));
+        CHECK(result.x.allFinite());
+        CHECK(result.y.allFinite());
+        if (expected < -1000) continue;  // numbers of few bits
+        check_near(std::ldexp(1.0, -expected) * result.x, -once.x, 1e-12);
+        check_near(std::ldexp(1.0, -expected) * result.y, -once.y, 1e-12);
+      }
+  }
+  // Nothing is left to explain: both are 0, whatever the factor.
+  for (const double factor : {1e308, -1e308, 5e-324, 0.0}) {
+    row_major x = row_major::Zero(30, 3), y = x;
+    linearity_and_gradient(at.x, at.x, x, y, factor);
+    CHECK(x.isZero(0.0));
+    CHECK(y.isZero(0.0));
+  }
+  // One of the two beyond the range, the other within.
+  row_major x = row_major::Zero(30, 3), y = x;
+  const double scale = 0x1p-600;
+  check_throws<layerwise::non_finite_error>(
+      [&] { linearity_and_gradient(row_major(scale * at.x), at.y, x, y, 0x1p600); },
+      "a gradient of X within the range of double",
+      found(at.x, at.y, score::output).x(0, 0) > 0 ? "inf" : "-inf", "X, row 0, column 0");
+  CHECK(y.isZero(0.0));
+  linearity_and_gradient(row_major(scale * at.x), at.y, nullptr, y, 0x1p600);
+  check_near(scale * y, found(at.x, at.y, score::output).y, 1e-12);
+}
+
+TEST_CASE("finite data of any size, shape and rank gives finite gradients or a typed error") {
+  std::mt19937_64 random(13);
+  int given = 0;
+  for (int i = 0; i < 600; ++i) {
+    const index n = random_index(random, 1, 9), d = random_index(random, 1, 4);
+    const auto any = [&] {
+      row_major m = random_matrix(random, n, d);
+      const int power = static_cast<int>(random_index(random, -1074, 1020));
+      for (index j = 0; j < d; ++j)
+        if (i % 3 == 0)
+          m.col(j) *= std::ldexp(1.0, static_cast<int>(random_index(random, -1074, 1020)));
+        else
+          m.col(j) *= std::ldexp(1.0, power);
+      if (i % 4 == 1) m.col(0).setConstant(m(0, 0));
+      if (i % 5 == 1) m.col(d - 1) = m.col(0);
+      return m;
+    };
+    const row_major x = any(), y = i % 7 == 0 ? x : any();
+    const double factor = std::ldexp(1.0, static_cast<int>(random_index(random, -1074, 1023)));
+    for (const score which : {score::output, score::update})
+      for (const centering center : {centering::columns, centering::none}) {
+        CAPTURE(i);
+        row_major gx = row_major::Zero(n, d), gy = gx;
+        try {
+          if (which == score::output)
+            linearity_and_gradient(x, y, gx, gy, factor, {.centering = center});
+          else
+            residual_linearity_and_gradient(x, y, gx, gy, factor, {.centering = center});
+          ++given;
+        } catch (const layerwise::error&) {
+          CHECK(gx.isZero(0.0));
+          CHECK(gy.isZero(0.0));
+        }
+        CHECK(gx.allFinite());
+        CHECK(gy.allFinite());
+      }
+  }
+  CHECK(given > 300);
+}
+
 TEST_CASE("a wrong call says what was expected, and adds nothing") {
   std::mt19937_64 random(9);
   const data at = related(random, 20, 3, 4, 1.0);

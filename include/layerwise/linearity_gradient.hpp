@@ -519,15 +519,20 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
 /// gradient_x: n_tokens x d_x, gradient_y: n_tokens x d_y, of any scalar type, computed in double and rounded
 /// once; or nullptr. They must not overlap x and y. Rows that the mask leaves out are not touched.
 ///
-/// They are right to about 1e-10, or to 1e-15 times X's condition where that is more. They are orthogonal to
-/// the ones and (each to its own matrix) to X and Y, as the score does not change under translation and
-/// scaling. A constant column of X gets 0. Where columns are dependent A is not unique, and the score has no
-/// gradient with respect to X: this is the formula for one of the solutions. Where there are not more tokens
-/// than dimensions any Y scores 1, and both gradients are 0.
+/// The error of each is at most 1e-10 of its norm, or 1e-15 times X's condition (linearity_result::condition)
+/// where that is more, however small the residual is and however large the offsets of X and Y are: where
+/// double is not enough for that, the residual and the energies are taken from the data in double-double. (It
+/// counts from ||R|| ||A|| where sums over Y's columns cancel in R A^T.) They are orthogonal to the ones and
+/// (each to its own matrix) to X and Y, as the score does not change under translation and scaling. A
+/// constant column of X gets 0. Where columns are dependent A is not unique, and the score has no gradient
+/// with respect to X: this is the formula for one of the solutions. Where there are not more tokens than
+/// dimensions any Y scores 1, and both gradients are 0.
 ///
 /// Errors as linearity(); shape_error for a gradient of another shape, non_finite_error for a factor that is
-/// not finite. Nothing has been added then. Costs linearity() and another pass over the data, 4 n d^2 flops;
-/// from conditions of about 1e2 on one or two more.
+/// not finite and for a gradient beyond the range of double. Nothing has been added then. Costs linearity()
+/// and another pass over the data, 4 n d^2 flops; from conditions of about 1e2 on one or two more, and from
+/// 1e6 on a factorization; in double-double, for residuals below about 1e-4 of Y (at d = 1000) or offsets
+/// beyond 1e5 of the spread, two or three passes of 40 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y, gradient_or_none GradientX, gradient_or_none GradientY>
 linearity_result linearity_and_gradient(const X& x, const Y& y, GradientX&& gradient_x,
                                         GradientY&& gradient_y, double factor = 1.0,
