@@ -111,6 +111,28 @@ static_assert(!embedding_matrix<Eigen::MatrixXcd>);
 static_assert(!embedding_matrix<std::vector<double>>);
 static_assert(!embedding_matrix<double>);
 
+// Expressions that draw their elements would be others at each reading, wherever the drawing is in them.
+using drawn = decltype(Eigen::MatrixXd::Random(3, 3));
+using drawn_by_lambda = decltype(Eigen::MatrixXd::NullaryExpr(3, 3, [] { return 1.0; }));
+using computed =
+    decltype(Eigen::MatrixXd::NullaryExpr(3, 3, [](index i, index j) { return 1.0 * double(i + j); }));
+static_assert(!embedding_matrix<drawn> && !embedding_matrix<const drawn> &&
+              !embedding_matrix<drawn_by_lambda>);
+static_assert(embedding_matrix<computed> && embedding_matrix<decltype(Eigen::MatrixXd::Ones(3, 3))>);
+static_assert(embedding_matrix<decltype(Eigen::MatrixXd::Identity(3, 3))>);
+#define LASTS(...) embedding_matrix<std::remove_cvref_t<decltype(__VA_ARGS__)>>
+static_assert(!LASTS(2 * std::declval<drawn>()) && !LASTS(std::declval<drawn>() + std::declval<computed>()));
+static_assert(!LASTS(std::declval<drawn>() * std::declval<Eigen::MatrixXd>()));
+static_assert(!LASTS(std::declval<Eigen::MatrixXd>() * std::declval<drawn>()));
+static_assert(!LASTS(std::declval<drawn>().transpose()) && !LASTS(std::declval<drawn>().topRows(2)));
+static_assert(!LASTS(std::declval<drawn>().cast<float>()) && !LASTS(std::declval<drawn>().array() + 1.0));
+static_assert(!LASTS(std::declval<drawn>().reverse()) && !LASTS(std::declval<drawn>().replicate(2, 2)));
+static_assert(!LASTS(std::declval<drawn>().reshaped(1, 9)) && !LASTS(std::declval<drawn>().diagonal()));
+static_assert(!LASTS(std::declval<drawn>().rowwise() - std::declval<Eigen::RowVectorXd>()));
+static_assert(!LASTS(std::declval<drawn>()(Eigen::all, Eigen::seq(0, 1))));
+static_assert(LASTS(std::declval<computed>().reverse()) && LASTS(2.0 * std::declval<computed>().topRows(2)));
+#undef LASTS
+
 static_assert(layerwise::detail::is_view<foreign_view>);
 static_assert(!layerwise::detail::is_view<foreign_matrix>);
 static_assert(!layerwise::detail::is_view<Eigen::MatrixXf>);

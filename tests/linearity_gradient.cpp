@@ -1,6 +1,7 @@
 #include <layerwise/linearity_gradient.hpp>
 
 #include "exact_regression.hpp"
+#include "hard_data.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>
@@ -146,6 +147,89 @@ void check_formula(const data& at, double tolerance, const linearity_options& op
   check_near(without.y, rounded(2 / exact.update_energy * (v * update - residual)), tolerance);
 }
 
+using quad_matrix = Eigen::Matrix<quad, Eigen::Dynamic, Eigen::Dynamic>;
+
+/// By the formula, in quad precision.
+template <class Matrix>
+gradients exact_gradients(const Matrix& of_x, const Matrix& of_y, score which, bool centered) {
+  const auto quads = [](const Matrix& m) -> quad_matrix {
+    return m.template cast<double>().unaryExpr([](double v) { return quad(v); });
+  };
+  quad_matrix x = quads(of_x), y = quads(of_y);
+  if (centered) center_exactly(x), center_exactly(y);
+  const quad_matrix weight = Eigen::HouseholderQR<quad_matrix>(x).solve(y);
+  quad_matrix residual = y - x * weight;
+  const quad_matrix explained = which == score::output ? y : quad_matrix(y - x);
+  const quad energy = explained.squaredNorm(), left = residual.squaredNorm() / energy;
+  quad_matrix through = residual * weight.transpose(), of_target = left * explained - residual;
+  if (which == score::update) through -= left * explained;
+  const auto rounded = [&](const quad_matrix& m) -> row_major {
+    return m.unaryExpr([&](const quad& v) { return static_cast<double>(quad(2) * v / energy); });
+  };
+  return {rounded(through), rounded(of_target)};
+}
+
+/// In units of what is promised.
+template <class Matrix>
+double error_of(const Matrix& x, const Matrix& y, score which, const linearity_options& options = {}) {
+  const gradients expected = exact_gradients(x, y, which, options.centering == centering::columns);
+  gradients result{row_major::Zero(x.rows(), x.cols()), row_major::Zero(y.rows(), y.cols())};
+  const double condition =
+      (which == score::output ? linearity_and_gradient(x, y, result.x, result.y, 1.0, options)
+                              : residual_linearity_and_gradient(x, y, result.x, result.y, 1.0, options))
+          .condition;
+  return std::min(1e10, 1e15 / condition) * std::max((result.x - expected.x).norm() / expected.x.norm(),
+                                                     (result.y - expected.y).norm() / expected.y.norm());
+}
+
+TEST_CASE(
+    "they are what is promised, in quad precision, whatever the condition, the residual and the offsets") {
+  std::mt19937_64 random(11);
+  const auto check = [&](const row_major& x, const row_major& y) {
+    for (const centering center : {centering::columns, centering::none})
+      for (const solver method : {solver::automatic, solver::orthogonal})
+        for (const score which : {score::output, score::update}) {
+          CAPTURE(which == score::update);
+          CAPTURE(center == centering::columns);
+          CHECK(error_of(x, y, which, {.centering = center, .method = method}) < 1.0);
+        }
+  };
+  const index n = 60, d = 5;
+  for (const double condition : {1.0, 1e2, 1e4, 6e5, 1e7, 1e8})
+    for (const double noise : {1.0, 1e-4, 1e-7, 1e-10, 1e-12, 1e-14}) {
+      CAPTURE(condition);
+      CAPTURE(noise);
+      const Eigen::VectorXd values = Eigen::VectorXd::NullaryExpr(d, [&](index k) {
+        return std::pow(condition, -static_cast<double>(k) / (static_cast<double>(d) - 1.0));
+      });
+      const row_major x = random_matrix(random, n, d) * values.asDiagonal() * random_orthogonal(random, d);
+      const row_major map = random_matrix(random, d, d);
+      check(x, x * map + noise * random_matrix(random, n, d));
+      check(x, x + 1e-3 * (x * map + noise * random_matrix(random, n, d)));
+    }
+  for (const double offset : {1e2, 1e5, 1e8})
+    for (const double of_y : {0.0, 1.0, -0.3})
+      for (const double of_x : {1.0, 0.0})
+        for (const double noise : {1.0, 1e-2}) {
+          if (of_x == 0.0 && of_y == 0.0) continue;
+          CAPTURE(offset);
+          CAPTURE(of_x);
+          CAPTURE(of_y);
+          data at = related(random, n, d, d, noise);
+          at.x.array() += of_x * offset, at.y.array() += of_y * offset;
+          check(at.x, at.y);
+          at.y = at.x + 1e-2 * random_matrix(random, n, d);
+          check(at.x, at.y);
+          if (offset > 1e7) continue;  // a float holds no more than the offset
+          const Eigen::MatrixXf x = at.x.cast<float>(), y = at.y.cast<float>();
+          for (const score which : {score::output, score::update}) CHECK(error_of(x, y, which) < 1.0);
+        }
+  // A first block unlike the rest, and more than one block.
+  data at = related(random, 1100, d, d, 0.1);
+  at.x.topRows(512).array() += 1e8;
+  check(at.x, at.y);
+}
+
 TEST_CASE("over several blocks they are the formula's") {
   std::mt19937_64 random(3);
   check_formula(related(random, 1300, 40, 40, 2.0), 1e-12);
@@ -262,6 +346,100 @@ TEST_CASE("huge, tiny and far-off data") {
   const gradients result = found(far.x, far.y, score::output);
   check_near(result.x, expected.x, 1e-8);
   check_near(result.y, expected.y, 1e-8);
+}
+
+TEST_CASE(
+    "any finite factor: what is within the range of double comes, the rest is refused and nothing added") {
+  std::mt19937_64 random(12);
+  const data at = related(random, 30, 3, 3, 0.5);
+  for (const score which : {score::output, score::update}) {
+    const gradients once = found(at.x, at.y, which);
+    const auto call = [&](const row_major& x, const row_major& y, gradients& out, double factor) {
+      if (which == score::output)
+        linearity_and_gradient(x, y, out.x, out.y, factor);
+      else
+        residual_linearity_and_gradient(x, y, out.x, out.y, factor);
+    };
+    const gradients none{row_major::Zero(30, 3), row_major::Zero(30, 3)};
+    for (const int power : {-1050, -1000, 0, 700, 1020})
+      for (const int size : {-1000, -700, -1, 0, 300, 1000}) {
+        CAPTURE(power);
+        CAPTURE(size);
+        const double scale = std::ldexp(1.0, size);
+        gradients result = none;
+        const int expected = power - size;  // of two
+        if (expected > 1050) {
+          CHECK_THROWS_AS(call(scale * at.x, scale * at.y, result, -std::ldexp(1.0, power)),
+                          layerwise::non_finite_error);
+          CHECK(result.x.isZero(0.0));
+          CHECK(result.y.isZero(0.0));
+          continue;
+        }
+        call(scale * at.x, scale * at.y, result, -std::ldexp(1.0, power));
+        CHECK(result.x.allFinite());
+        CHECK(result.y.allFinite());
+        if (expected < -1000) continue;  // numbers of few bits
+        check_near(std::ldexp(1.0, -expected) * result.x, -once.x, 1e-12);
+        check_near(std::ldexp(1.0, -expected) * result.y, -once.y, 1e-12);
+      }
+  }
+  // Nothing is left to explain: both are 0, whatever the factor.
+  for (const double factor : {1e308, -1e308, 5e-324, 0.0}) {
+    row_major x = row_major::Zero(30, 3), y = x;
+    linearity_and_gradient(at.x, at.x, x, y, factor);
+    CHECK(x.isZero(0.0));
+    CHECK(y.isZero(0.0));
+  }
+  // One of the two beyond the range, the other within.
+  row_major x = row_major::Zero(30, 3), y = x;
+  const double scale = 0x1p-600;
+  check_throws<layerwise::non_finite_error>(
+      [&] { linearity_and_gradient(row_major(scale * at.x), at.y, x, y, 0x1p600); },
+      "a gradient of X within the range of double",
+      found(at.x, at.y, score::output).x(0, 0) > 0 ? "inf" : "-inf", "X, row 0, column 0");
+  CHECK(y.isZero(0.0));
+  linearity_and_gradient(row_major(scale * at.x), at.y, nullptr, y, 0x1p600);
+  check_near(scale * y, found(at.x, at.y, score::output).y, 1e-12);
+}
+
+TEST_CASE("finite data of any size, shape and rank gives finite gradients or a typed error") {
+  std::mt19937_64 random(13);
+  int given = 0;
+  for (int i = 0; i < 600; ++i) {
+    const index n = random_index(random, 1, 9), d = random_index(random, 1, 4);
+    const auto any = [&] {
+      row_major m = random_matrix(random, n, d);
+      const int power = static_cast<int>(random_index(random, -1074, 1020));
+      for (index j = 0; j < d; ++j)
+        if (i % 3 == 0)
+          m.col(j) *= std::ldexp(1.0, static_cast<int>(random_index(random, -1074, 1020)));
+        else
+          m.col(j) *= std::ldexp(1.0, power);
+      if (i % 4 == 1) m.col(0).setConstant(m(0, 0));
+      if (i % 5 == 1) m.col(d - 1) = m.col(0);
+      return m;
+    };
+    const row_major x = any(), y = i % 7 == 0 ? x : any();
+    const double factor = std::ldexp(1.0, static_cast<int>(random_index(random, -1074, 1023)));
+    for (const score which : {score::output, score::update})
+      for (const centering center : {centering::columns, centering::none}) {
+        CAPTURE(i);
+        row_major gx = row_major::Zero(n, d), gy = gx;
+        try {
+          if (which == score::output)
+            linearity_and_gradient(x, y, gx, gy, factor, {.centering = center});
+          else
+            residual_linearity_and_gradient(x, y, gx, gy, factor, {.centering = center});
+          ++given;
+        } catch (const layerwise::error&) {
+          CHECK(gx.isZero(0.0));
+          CHECK(gy.isZero(0.0));
+        }
+        CHECK(gx.allFinite());
+        CHECK(gy.allFinite());
+      }
+  }
+  CHECK(given > 300);
 }
 
 TEST_CASE("a wrong call says what was expected, and adds nothing") {

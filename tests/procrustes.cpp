@@ -57,6 +57,18 @@ TEST_CASE("the definition, over random shapes, offsets and magnitudes") {
       }
 }
 
+TEST_CASE("columns of any two sizes, and differences that overflow") {
+  row_major x(3, 2);
+  x << 1e308, 1e-300, 1e308, 3e-300, 1e308, 2e-300;  // all that varies is 1e608 times smaller
+  const row_major small = procrustes_normalize(x);
+  CHECK(small.col(0).isZero(0.0));
+  CHECK((small.col(1) - Eigen::Vector3d(-1.0, 1.0, 0.0) / std::sqrt(2.0)).norm() < 1e-15);
+  x << -1.7e308, 0.0, 1.7e308, 1.0, 0.0, 2.0;
+  const row_major large = procrustes_normalize(x);
+  CHECK((large.col(0) - Eigen::Vector3d(-1.0, 1.0, 0.0) / std::sqrt(2.0)).norm() < 1e-15);
+  CHECK(large.col(1).cwiseAbs().maxCoeff() < 1e-300);
+}
+
 TEST_CASE("the result has Frobenius norm 1 and, centred, column means 0") {
   std::mt19937_64 random(2);
   const Eigen::MatrixXf x = (random_matrix(random, 700, 30).array() + 5.0).matrix().cast<float>();

@@ -1,5 +1,6 @@
 #include <layerwise/regularizer.hpp>
 
+#include "quad.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>
@@ -89,6 +90,29 @@ long double turns(const long_states& h, const std::vector<long double>& weights)
       sum += weights[l - 1] * (1 - u.dot(v) / (u.norm() * v.norm()));
     }
   return sum;
+}
+
+/// The gradients of turns, by the formula, with v - c (||v|| / ||h||) h as a projection.
+long_states turn_gradients(const long_states& h, const std::vector<long double>& weights) {
+  long_states g;
+  for (std::size_t l = 0; l < h.size(); ++l) {
+    g.push_back(long_matrix::Zero(h[l].rows(), h[l].cols()));
+    for (const std::size_t other : {l - 1, l + 1}) {  // l - 1 is none for l = 0
+      if (other >= h.size()) continue;
+      for (index t = 0; t < h[l].rows(); ++t) {
+        const auto u = h[l].row(t), v = h[other].row(t);
+        const long double size = u.norm(), product = (u / size).dot(v);
+        g[l].row(t) -= weights[std::max(l, other) - 1] / size * (v - product * (u / size)) / v.norm();
+      }
+    }
+  }
+  return g;
+}
+
+long double largest_of(const long_states& h) {
+  long double largest = 0;
+  for (const long_matrix& m : h) largest = std::max(largest, m.cwiseAbs().maxCoeff());
+  return largest;
 }
 
 /// d f / d h, by central differences of two step widths, extrapolated to none: errors of 1e-14 or so in a
@@ -476,6 +500,16 @@ TEST_CASE("a schedule of lambda") {
   CHECK(at_once(5) == 3);
   CHECK(layerwise::linear_schedule{}(0) == 1);
   CHECK(layerwise::linear_schedule{.end = 4}(std::int64_t{1}) == 0.25);
+  // Of any finite size: differences of the largest overflow, halves of the smallest lose their last bit.
+  const double most = std::numeric_limits<double>::max(), least = std::numeric_limits<double>::denorm_min();
+  for (const double end : {1e308, most}) {
+    const layerwise::linear_schedule wide{.from = 0, .to = 1, .begin = -end, .end = end};
+    CHECK(wide(0) == 0.5);
+    CHECK(wide(-end / 2) == 0.25);
+    CHECK(layerwise::linear_schedule{-end, end, -end, end}(end / 2) == near(end / 2));
+  }
+  CHECK(layerwise::linear_schedule{.from = 0, .to = 1, .begin = -least, .end = least}(0) == 0.5);
+  CHECK(layerwise::linear_schedule{.from = -most, .to = most, .begin = 0, .end = 4}(2) == 0);
 }
 
 TEST_CASE("gradients are added") {
@@ -626,24 +660,19 @@ TEST_CASE("rows of any finite size") {
     for (const double b : {1e-305, 1e-71, 1e69, 1e300}) {
       CAPTURE(a);
       CAPTURE(b);
-      const states extreme{a * h[0], b * h[1], a * h[2]};
-      states g = zeros_like(h);
-      const double value = cosine_regularizer{1, reduction::sum}.value_and_gradient(extreme, g);
-      CHECK(value == near(static_cast<double>(turns(converted(extreme), {1, 1})), 1e-13));
       for (index t = 0; t < n; ++t) {
-        const Eigen::Matrix<long double, 1, Eigen::Dynamic> u = extreme[0].row(t).cast<long double>(),
-                                                            v = extreme[1].row(t).cast<long double>();
-        const auto expected =
-            (-(v / v.norm() - u.dot(v) / (u.norm() * v.norm()) * (u / u.norm())) / u.norm()).eval();
-        for (index j = 0; j < d; ++j) {
-          // Where the gradient itself is out of range it is infinite, or rounded to a number of few bits or
-          // none.
-          if (std::abs(expected[j]) > static_cast<long double>(std::numeric_limits<double>::max()))
-            CHECK(std::isinf(g[0](t, j)));
-          else
-            CHECK(static_cast<double>(std::abs(static_cast<long double>(g[0](t, j)) - expected[j])) <=
-                  std::max(static_cast<double>(1e-14L / u.norm()), 5e-324));
+        const states extreme{a * h[0].row(t), b * h[1].row(t), a * h[2].row(t)};
+        states g = zeros_like(extreme);
+        const auto both = [&] { return cosine_regularizer{1}.value_and_gradient(extreme, g); };
+        const long_states expected = turn_gradients(converted(extreme), {1, 1});
+        if (largest_of(expected) > static_cast<long double>(std::numeric_limits<double>::max())) {
+          CHECK_THROWS_AS((void)both(), non_finite_error);
+          continue;
         }
+        CHECK(both() == near(static_cast<double>(turns(converted(extreme), {1, 1})), 1e-13));
+        for (std::size_t l = 0; l < 3; ++l)
+          CHECK(largest_difference(states{g[l]}, long_states{expected[l]}) <=
+                std::max(static_cast<double>(1e-14L / extreme[l].cast<long double>().norm()), 5e-324));
       }
     }
 
@@ -664,8 +693,130 @@ TEST_CASE("rows of any finite size") {
     CHECK(g[1](1, 2) == times_a(-4));
     CHECK(g[2](0, 0) == times_a(2));
   }
-  CHECK(mse_regularizer{1}.value(
-            states{row_major::Constant(1, 1, -1e200), row_major::Constant(1, 1, 1e200)}) == infinity);
+}
+
+TEST_CASE("for any finite lambda and rows what is within the range of double comes, the rest is refused") {
+  std::mt19937 random(16);
+  std::normal_distribution<double> normal;
+  const auto any_size = [&] {
+    std::uniform_int_distribution<int> power(-1074, 1022);
+    return std::ldexp(normal(random), std::bernoulli_distribution(0.3)(random) ? 0 : power(random));
+  };
+  const auto largest = static_cast<long double>(std::numeric_limits<double>::max());
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const index layers = 2 + i % 3, d = 1 + i % 19;
+    states h;
+    for (index l = 0; l < layers; ++l) {
+      h.push_back(any_size() * random_matrix(random, 1, d));
+      if (i % 5 == 0) h.back() = h.front();
+      if (i % 5 == 1) h.back() *= h.front().norm() / h.back().norm();
+      if (i % 7 == 0) h.back()(0, i % d) = any_size();
+      if (!h.back().allFinite() || h.back().isZero(0)) h.back().setConstant(1e-320);
+    }
+    const double lambda = i % 11 == 0 ? std::numeric_limits<double>::max() : i % 11 == 1 ? 0 : any_size();
+    const long_states exact = converted(h);
+    // Turns are known to 1e-18 only: 1 - c cancels in the reference.
+    const auto check = [&](const auto& regularizer, long double value, const long_states& slopes,
+                           long double unsure) {
+      CAPTURE(i);
+      CAPTURE(lambda);
+      const long double factor = lambda;
+      states g = zeros_like(h);
+      const auto call = [&] { return regularizer.value_and_gradient(h, g); };
+      const auto size_of = [&](std::size_t l) {
+        return unsure > 0 ? 1 / exact[l].norm() : slopes[l].cwiseAbs().maxCoeff();
+      };
+      const auto beyond = [&](long double limit, long double more) {
+        bool found = std::abs(factor) * (value + more) > limit;
+        for (std::size_t l = 0; l < h.size(); ++l)
+          found = found || std::abs(factor) * (slopes[l].cwiseAbs().maxCoeff() + more * size_of(l)) > limit;
+        return found;
+      };
+      if (beyond(1.000001L * largest, -unsure)) {
+        ++refused;
+        CHECK_THROWS_AS((void)call(), non_finite_error);
+        return;
+      }
+      if (beyond(0.999999L * largest, unsure)) return;  // rounding decides
+      const double found = call();
+      CHECK(found == regularizer.value(h));
+      CHECK(static_cast<double>(std::abs(static_cast<long double>(found) - factor * value)) <=
+            std::max(5e-324, static_cast<double>(std::abs(factor) * (1e-13L * value + unsure))));
+      for (std::size_t l = 0; l < h.size(); ++l)
+        CHECK(static_cast<double>((g[l].cast<long double>() - factor * slopes[l]).cwiseAbs().maxCoeff()) <=
+              std::max(5e-324, static_cast<double>(std::abs(factor) * 1e-14L * size_of(l))));
+    };
+    long_states bends = exact;
+    for (std::size_t l = 0; l < h.size(); ++l) {
+      bends[l].setZero();
+      if (l > 0) bends[l] += 2 * (exact[l] - exact[l - 1]);
+      if (l + 1 < h.size()) bends[l] -= 2 * (exact[l + 1] - exact[l]);
+    }
+    check(mse_regularizer{lambda}, steps(exact), bends, 0);
+    const std::vector<long double> even(h.size() - 1, 1),
+        shares(h.size() - 1, 0.5L / static_cast<long double>(layers - 1));
+    check(cosine_regularizer{lambda}, turns(exact, even), turn_gradients(exact, even), 1e-18L);
+    check(jreg_regularizer{lambda, 0}, turns(exact, shares), turn_gradients(exact, shares), 1e-18L);
+  }
+  CHECK(refused > 300);
+}
+
+TEST_CASE("what is beyond the range of double is refused with its place") {
+  const states far{row_major::Constant(2, 1, -1e200), row_major::Constant(2, 1, 1e200)};
+  check_throws<non_finite_error>([&] { (void)mse_regularizer{1}.value(far); },
+                                 "a value within the range of double", "inf", "regularizer");
+  check_throws<non_finite_error>([&] { (void)mse_regularizer{-1}.value(far); },
+                                 "a value within the range of double", "-inf", "regularizer");
+  states turn(3, row_major(2, 2)), g = zeros_like(turn);
+  for (row_major& m : turn) m << 1, 1, 0x1p-1030, 0;
+  turn[2].row(1) << 0, 1;
+  check_throws<non_finite_error>([&] { (void)cosine_regularizer{1}.value_and_gradient(turn, g); },
+                                 "a gradient within the range of double", "-inf",
+                                 "gradients, layer 1, row 1, column 1");
+  CHECK(cosine_regularizer{1}.value(turn) == 0.5);
+}
+
+TEST_CASE("a gradient is as good in relative terms at any angle, for rows of any two lengths") {
+  using layerwise_test::quad;
+  std::mt19937 random(17);
+  const index d = 40;
+  for (const double theta : {1e-1, 1.2e-2, 0.8e-2, 1e-3, 1e-5, 1e-8, 1e-10, 1e-12})
+    for (const double length : {1., -1., 1 + 1e-9, 2.5, -2.5, 1e-5, -1e3, 1e100})
+      for (int repeat = 0; repeat < 5; ++repeat) {
+        CAPTURE(theta);
+        CAPTURE(length);
+        const row_major u = random_matrix(random, 1, d);
+        const states h{u, length * (u + theta * random_matrix(random, 1, d)), u};
+        const auto check = [&](const auto& regularizer, double weight) {
+          states g(2, row_major::Zero(1, d));
+          regularizer.value_and_gradient(states{h[0], h[1]}, g);
+          states both = zeros_like(h);
+          regularizer.value_and_gradient(h, both);
+          for (std::size_t l = 0; l < 2; ++l) {
+            const row_major &own = h[l], &other = h[1 - l];
+            quad squares = 0, other_squares = 0, product = 0, error = 0, size = 0;
+            for (index j = 0; j < d; ++j) {
+              const quad a(own(0, j)), b(other(0, j));
+              squares += a * a, other_squares += b * b, product += a * b;
+            }
+            for (index j = 0; j < d; ++j) {
+              const quad expected = -quad(weight) *
+                                    (quad(other(0, j)) - product / squares * quad(own(0, j))) /
+                                    sqrt(squares * other_squares);
+              const quad difference = quad(g[l](0, j)) - expected;
+              error += difference * difference, size += expected * expected;
+            }
+            // 1e-16 / theta where rows are not yet nearly parallel, and no more than at 1e-2 below.
+            const double tolerance = std::min(1e-15 / theta, 1e-13);
+            CHECK(static_cast<double>(sqrt(error / size)) < (theta < 0.5e-2 ? 1e-15 : tolerance));
+          }
+          // Between two neighbours alike: twice the gradient, at half the weight in JREG's mean.
+          CHECK((both[1] - (weight < 1 ? 1 : 2) * g[1]).norm() <= 1e-15 * both[1].norm());
+        };
+        check(cosine_regularizer{1}, 1);
+        check(jreg_regularizer{1, 0}, 0.5);
+      }
 }
 
 /// Calls check(call) for value and for value_and_gradient of all three regularizers, with gradients that must

@@ -124,6 +124,13 @@ TEST_CASE("rows of any finite size") {
       CHECK(contribution_ratio_frobenius(before, after) == near(reference_ratio(before, after)));
     }
 
+  // The ratio itself is beyond the range of double.
+  const row_major large = row_major::Constant(2, 3, 1e300), least = row_major::Constant(2, 3, 1e-300);
+  check_throws<non_finite_error>([&] { (void)contribution_ratio(large, least); },
+                                 "a ratio of norms within the range of double", "inf", "after, row 0");
+  check_throws<non_finite_error>([&] { (void)contribution_ratio_frobenius(large, least); },
+                                 "a ratio of norms within the range of double", "inf", "after");
+
   // The difference alone overflows.
   row_major largest(1, 2);
   largest << 1.5e308, -1.7e308;

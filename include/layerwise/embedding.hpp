@@ -77,6 +77,65 @@ concept eigen_direct = eigen_dense<M> && bool(M::Flags& Eigen::DirectAccessBit) 
 template <class M>
 concept eigen_lazy = eigen_dense<M> && !eigen_direct<M>;
 
+/// True for Eigen expressions with an element anywhere in them that is computed from no position, and so may
+/// be another one each time it is read: M::Random(), M::NullaryExpr(rows, cols, [&] { return draw(); }).
+template <class M>
+constexpr bool draws_elements();
+
+/// For one of the arguments of an expression's template. An overload for each kind of parameters that they
+/// have; where a compiler finds that two of them fit, the later one is taken.
+template <class... M>
+constexpr bool draws_one() {
+  return (draws_elements<M>() || ...);
+}
+template <int n>
+struct preferred : preferred<n - 1> {};
+template <>
+struct preferred<0> {};
+
+template <class M>
+constexpr bool draws_in(std::type_identity<M>, preferred<0>) {
+  return false;
+}
+template <template <class...> class Of, class... M>
+constexpr bool draws_in(std::type_identity<Of<M...>>, preferred<1>) {
+  return draws_one<M...>();
+}
+template <template <class, int> class Of, class M, int i>
+constexpr bool draws_in(std::type_identity<Of<M, i>>, preferred<2>) {
+  return draws_one<M>();
+}
+template <template <class, int, int> class Of, class M, int i, int j>
+constexpr bool draws_in(std::type_identity<Of<M, i, j>>, preferred<3>) {
+  return draws_one<M>();
+}
+template <template <class, int, int, int> class Of, class M, int i, int j, int k>
+constexpr bool draws_in(std::type_identity<Of<M, i, j, k>>, preferred<4>) {
+  return draws_one<M>();
+}
+template <template <class, int, int, bool> class Of, class M, int i, int j, bool k>
+constexpr bool draws_in(std::type_identity<Of<M, i, j, k>>, preferred<5>) {
+  return draws_one<M>();
+}
+template <template <class, class, int> class Of, class M, class N, int i>
+constexpr bool draws_in(std::type_identity<Of<M, N, i>>, preferred<6>) {
+  return draws_one<M, N>();
+}
+template <class Op, class M>
+constexpr bool draws_in(std::type_identity<Eigen::CwiseNullaryOp<Op, M>>, preferred<7>) {
+  return std::invocable<const Op&>;
+}
+template <class Scalar, class M>
+constexpr bool draws_in(
+    std::type_identity<Eigen::CwiseNullaryOp<Eigen::internal::scalar_constant_op<Scalar>, M>>, preferred<8>) {
+  return false;
+}
+
+template <class M>
+constexpr bool draws_elements() {
+  return draws_in(std::type_identity<std::remove_cvref_t<M>>(), preferred<8>());
+}
+
 /// True for Eigen objects that own their elements, or may: a Ref to const keeps a copy of what does not fit
 /// it.
 template <class M>
@@ -158,10 +217,15 @@ template <class M>
 concept has_embedding_scalars = detail::viewable<M> ||
     (detail::eigen_lazy<M>&& embedding_scalar<typename M::Scalar>);
 
+/// Its elements are the same whenever they are read, and most metrics read them more than once: no lazy
+/// Random() is in it. Evaluate such an expression first: Eigen::MatrixXd x = ..., not auto x = ...
+template <class M>
+concept has_lasting_elements = !detail::draws_elements<M>();
+
 /// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or
 /// expression, or any type for which embedding_traits is specialized.
 template <class M>
-concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M>;
+concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M> && has_lasting_elements<M>;
 
 /// An embedding matrix whose elements can be written: what gradients are added to.
 template <class M>
@@ -199,4 +263,4 @@ concept hidden_state_gradients = std::ranges::forward_range<R> &&
     writable_embedding_matrix<std::remove_reference_t<std::ranges::range_reference_t<R>>> &&
     detail::outlives_iteration<R>;
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -4,6 +4,8 @@
 
 #include <layerwise/detail/parallel.hpp>
 #include <layerwise/detail/row_reader.hpp>
+#include <layerwise/detail/rows.hpp>
+#include <layerwise/detail/vectors.hpp>
 #include <layerwise/embedding.hpp>
 #include <layerwise/least_squares.hpp>
 #include <layerwise/moments.hpp>
@@ -73,7 +75,7 @@ struct linear_map {
   Eigen::RowVectorXd bias;  ///< 1 x d_y; zero without centring
 
   /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double. Throws shape_error for another
-  /// d_x.
+  /// d_x, non_finite_error for NaN or infinity in x and for a result beyond the range of double.
   template <embedding_matrix X>
   detail::row_block operator()(const X& x) const {
     const detail::row_reader reader(x);
@@ -85,8 +87,23 @@ struct linear_map {
       detail::row_block rows(count, reader.cols());
       for (index i = 0; i < count; ++i) reader.read(first + i, rows.data() + i * rows.cols());
       out.middleRows(first, count) = (rows * weight).rowwise() + bias;
+      for (index i = 0; i < count; ++i)
+        if (!out.row(first + i).allFinite()) apply_scaled(&rows(i, 0), first + i, &out(first + i, 0));
     });
     return out;
+  }
+
+ private:
+  /// One row of the result where a sum has overflowed: with row and bias divided by a power of two.
+  [[gnu::cold]] void apply_scaled(double* row, index token, double* out) const {
+    // Sums of up to 2^60 terms, each below 2^-60 of the largest number.
+    const int power = detail::rescale_row(row, weight.rows(), {.operand = "X", .row = token}) + 61;
+    for (index k = 0; k < weight.rows(); ++k) row[k] *= 0x1p-61;
+    for (index c = 0; c < weight.cols(); ++c) {
+      const double sum = detail::dot(row, weight.data() + c * weight.rows(), weight.rows());
+      out[c] = std::scalbn(sum + std::scalbn(bias[c], -power), power);
+    }
+    detail::fail_non_finite(out, weight.cols(), {.operand = "X * weight + bias", .row = token});
   }
 };
 
@@ -195,16 +212,38 @@ inline std::pair<pair_moments, regression> regress(const cross_moments& moments,
   return {std::move(m), std::move(fit)};
 }
 
+/// mean y - mean x * weight * 2^power for column c of Y; nothing overflows or vanishes but the result.
+inline double bias_of(const pair_moments& m, const double* weight, int power, index c) {
+  Eigen::VectorXd x = m.x_mean, w = Eigen::VectorXd::Map(weight, x.size());
+  power += rescale_row(x.data(), x.size(), {.operand = "X"});
+  power += rescale_row(w.data(), w.size(), {.operand = "weight"});
+  const double sum = dot(x.data(), w.data(), x.size()), mean = m.y_mean[c];
+  if (sum == 0.0) return mean;
+  const int unit = mean == 0.0 ? power : (std::max)(power, std::ilogb(mean));
+  return std::scalbn(std::scalbn(mean, -unit) - std::scalbn(sum, power - unit), unit);
+}
+
 inline linear_map make_map(const pair_moments& m, const regression& fit) {
   linear_map map;
-  matrix weight = fit.solution.coefficients() * (m.x.scale / m.target_stats().scale);
-  if (m.target == explained::update) weight.diagonal().array() += 1.0;
-  if (m.centering == centering::columns) {
-    map.bias = m.y_mean;
-    for (index c = 0; c < map.bias.size(); ++c)
-      map.bias[c] -= dot(m.x_mean.data(), column(weight, c), weight.rows());
-  } else
-    map.bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
+  matrix weight = fit.solution.coefficients();
+  map.bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
+  // Powers of two, whose ratio may be beyond the range of double.
+  const int power = std::ilogb(m.x.scale) - std::ilogb(m.target_stats().scale);
+  const bool has_bias = m.centering == centering::columns;
+  for (index c = 0; c < weight.cols(); ++c) {
+    if (has_bias && !(m.target == explained::update)) map.bias[c] = bias_of(m, column(weight, c), power, c);
+    if (power != 0)
+      for (index k = 0; k < weight.rows(); ++k) weight(k, c) = std::scalbn(weight(k, c), power);
+    if (m.target == explained::update) weight(c, c) += 1.0;
+    for (index k = 0; k < weight.rows(); ++k)
+      if (!std::isfinite(weight(k, c)))
+        fail<non_finite_error>("a weight within the range of double", text(weight(k, c)),
+                               {.operand = "weight", .row = k, .column = c});
+    if (has_bias && (m.target == explained::update)) map.bias[c] = bias_of(m, column(weight, c), 0, c);
+    if (!std::isfinite(map.bias[c]))
+      fail<non_finite_error>("a bias within the range of double", text(map.bias[c]),
+                             {.operand = "bias", .column = c});
+  }
   map.weight = std::move(weight);
   return map;
 }
@@ -299,7 +338,7 @@ inline double residual_linearity_score(const cross_moments& moments, const linea
 ///
 /// x: n_tokens x d_x, y: n_tokens x d_y; weight is d_x x d_y, bias 1 x d_y. Where columns of X are dependent
 /// the map is not unique: dependent columns get weight 0 (the update's weight, where the update was fitted).
-/// Errors and cost as linearity().
+/// Errors and cost as linearity(); non_finite_error, too, for a weight or a bias beyond the range of double.
 template <embedding_matrix X, embedding_matrix Y>
 linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}) {
   const auto [m, fit] = detail::regress(x, y, options, detail::explained::output, detail::pair_names, true);
@@ -312,4 +351,4 @@ inline linear_map fit_linear_map(const cross_moments& moments, const linearity_o
   return detail::make_map(m, fit);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

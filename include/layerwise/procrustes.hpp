@@ -58,12 +58,14 @@ detail::row_block procrustes_normalize(const X& x, centering center = centering:
       detail::fail_non_finite(&rows(i, 0), rows.cols(), {.operand = "X", .row = i});
     peak = (std::max)(peak, row_peak);
   }
-  rows *= detail::safe_scale(peak);
 
   if (center == centering::columns) {
-    // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits.
+    // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits. Divided
+    // first only where differences overflow: beside those no small number counts.
+    if (peak > 0x1p1022 && !(rows.rowwise() - rows.row(0)).allFinite()) rows *= 0x1p-2;
     const Eigen::RowVectorXd first = rows.row(0);
     rows.rowwise() -= first;
+    rows *= detail::safe_scale(rows.cwiseAbs().maxCoeff());
     const Eigen::RowVectorXd mean = rows.colwise().mean();
     rows.rowwise() -= mean;
   }
@@ -76,4 +78,4 @@ detail::row_block procrustes_normalize(const X& x, centering center = centering:
   return rows /= norm;
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -52,7 +52,7 @@ struct layer_range {
 ///     const layerwise::linear_schedule warm_up{.from = 0, .to = 0.5, .begin = 0, .end = 200};
 ///     const layerwise::cosine_regularizer regularizer{.lambda = warm_up(step)};
 ///
-/// All four are finite. For end <= begin it jumps to `to` at step `end`.
+/// All four are finite, of any size. For end <= begin it jumps to `to` at step `end`.
 struct linear_schedule {
   double from = 0;   ///< up to step begin
   double to = 1;     ///< from step end on
@@ -65,7 +65,11 @@ struct linear_schedule {
   double operator()(Step step) const {
     const auto at = static_cast<double>(step);
     if (at >= end) return to;
-    return at <= begin ? from : std::lerp(from, to, (at - begin) / (end - begin));
+    if (at <= begin) return from;
+    // Halved only where the difference overflows: halving would lose the last bit of the smallest numbers.
+    const double steps = end - begin;
+    return std::lerp(
+        from, to, std::isfinite(steps) ? (at - begin) / steps : (at / 2 - begin / 2) / (end / 2 - begin / 2));
   }
 };
 
@@ -75,12 +79,39 @@ inline place hidden_state_place(index layer, index token) {
   return {.operand = "hidden_states", .layer = layer, .row = token};
 }
 
+/// What a sum of terms is multiplied by, mantissa * 2^exponent: lambda, or lambda over the number of tokens,
+/// without the rounding of the smallest numbers.
+struct term_scale {
+  double mantissa = 0;
+  int exponent = 0;
+
+  double value() const { return std::scalbn(mantissa, exponent); }
+  /// Whether products with numbers between 1e-150 and 1e150 stay within the range of double.
+  bool is_ordinary() const {
+    const double size = std::abs(value());
+    return size == 0 ? mantissa == 0 : size > 1e-150 && size < 1e150;
+  }
+};
+
+/// a * b * 2^power, an element of a gradient. Throws non_finite_error with the column, at the place given,
+/// where that is beyond the range of double.
+inline double gradient_element(double a, double b, int power, place at, index column) {
+  int power_of_a = 0, power_of_b = 0;
+  const double product = std::frexp(a, &power_of_a) * std::frexp(b, &power_of_b);
+  const double element = std::scalbn(product, power + power_of_a + power_of_b);
+  if (!std::isfinite(element)) {
+    at.column = column;
+    fail<non_finite_error>("a gradient within the range of double", text(element), at);
+  }
+  return element;
+}
+
 /// The term ||h_l - h_{l-1}||^2 and its gradients, for one token at a time. Holds the workspace of one
 /// thread.
 class squared_step_term {
  public:
   /// The terms come as they are; the gradients are multiplied by `scale`.
-  explicit squared_step_term(double scale) : scale_(scale) {}
+  explicit squared_step_term(const term_scale& scale) : scale_(scale), is_ordinary_(scale.is_ordinary()) {}
 
   /// The term of layer l, for the token's rows in layers l - 1 and l; 0 where `before` is null.
   scaled_sum enter(index l, const double* before, const double* here, const row_sums& sums, index d,
@@ -89,30 +120,44 @@ class squared_step_term {
     if (before != nullptr)
       step = squared_distance(before, here, sums, d, hidden_state_place(l - 1, token),
                               hidden_state_place(l, token));
-    previous_is_huge_ = std::exchange(is_huge_, step.exponent > 2000);
+    previous_is_huge_ = std::exchange(is_huge_, step.exponent > 900);
     return step;
   }
 
   /// Calls add(g) with g(at) the gradient with respect to h_l, see add_to_row: 2 ((h_l - h_{l-1}) - (h_{l+1}
-  /// - h_l)), at both ends, where a pointer is null, only what exists. To be called when layer l + 1 has been
-  /// entered.
+  /// - h_l)), at both ends, where a pointer is null, only what exists. False, and nothing is called, where
+  /// careful_gradient() must be used. To be called when layer l + 1 has been entered.
   template <class Add>
-  void gradient(index, const double* before, const double* here, const double* after, const Add& add) const {
+  bool gradient(index, const double* before, const double* here, const double* after, const Add& add) const {
+    if (is_huge_ || previous_is_huge_ || !is_ordinary_) return false;
     if (before == nullptr) before = here;
     if (after == nullptr) after = here;
-    if (is_huge_ || previous_is_huge_)
-      // Differences of the largest numbers overflow, a quarter of them does not.
-      add([=, scale = 8 * scale_](const auto& at) {
-        return scale * ((at(here) / 4 - at(before) / 4) - (at(after) / 4 - at(here) / 4));
-      });
-    else
-      add([=, scale = 2 * scale_](const auto& at) {
-        return scale * ((at(here) - at(before)) - (at(after) - at(here)));
-      });
+    add([=, scale = 2 * scale_.value()](const auto& at) {
+      return scale * ((at(here) - at(before)) - (at(after) - at(here)));
+    });
+    return true;
+  }
+
+  /// The same in out, for every finite row and scale. Throws non_finite_error, at the place given.
+  [[gnu::cold, gnu::noinline]] void careful_gradient(index, const double* before, const double* here,
+                                                     const double* after, index d, double* out,
+                                                     const place& at) const {
+    if (before == nullptr) before = here;
+    if (after == nullptr) after = here;
+    for (index j = 0; j < d; ++j) {
+      int power = scale_.exponent + 1;
+      double bend = (here[j] - before[j]) - (after[j] - here[j]);
+      if (!std::isfinite(bend)) {  // differences of the largest numbers overflow, a quarter of them does not
+        bend = (here[j] / 4 - before[j] / 4) - (after[j] / 4 - here[j] / 4);
+        power += 2;
+      }
+      out[j] = gradient_element(scale_.mantissa, bend, power, at, j);
+    }
   }
 
  private:
-  double scale_;
+  term_scale scale_;
+  bool is_ordinary_;
   bool is_huge_ = false, previous_is_huge_ = false;
 };
 
@@ -121,7 +166,8 @@ class squared_step_term {
 class turn_term {
  public:
   /// weights[l - 1] is the weight of layer l. The gradients are multiplied by `scale`.
-  turn_term(std::vector<double> weights, double scale) : weights_(std::move(weights)), scale_(scale) {}
+  turn_term(std::vector<double> weights, const term_scale& scale)
+      : weights_(std::move(weights)), scale_(scale), is_ordinary_(scale.is_ordinary()) {}
 
   /// The term of layer l, for the token's rows in layers l - 1 and l; 0 where `before` is null. A row whose
   /// squares leave the range of double is divided by a power of two in place: its direction is all that
@@ -148,26 +194,40 @@ class turn_term {
   ///
   ///     d(1 - c)/dh = -(v^ - c h^) / ||h|| = -((v^ - s h^) + s E h^) / ||h||
   ///
-  /// for each neighbour v, where nothing cancels but in v^ - s h^, which is small only if the result is. At
-  /// both ends a pointer is null. To be called when layer l + 1 has been entered.
+  /// for each neighbour v, where nothing cancels but in v^ - s h^. At both ends a pointer is null. False, and
+  /// nothing is called, where careful_gradient() must be used. To be called when layer l + 1 has been
+  /// entered.
   template <class Add>
-  void gradient(index l, const double* before, const double* here, const double* after,
+  bool gradient(index l, const double* before, const double* here, const double* after,
                 const Add& add) const {
     const row& own = at(l);
-    const double factor = -scale_ / own.squares;
+    if (!is_ordinary_ || own.exponent != 0 || (before != nullptr && own.is_narrow()) ||
+        (after != nullptr && at(l + 1).is_narrow()))
+      return false;
+    const double factor = -scale_.value() / own.squares;
     const neighbour in = before == nullptr ? neighbour{here} : neighbour{before, own, own, at(l - 1), factor};
     const neighbour next =
         after == nullptr ? neighbour{here} : neighbour{after, at(l + 1), own, at(l + 1), factor};
-    const auto slope = [=, along = in.along + next.along](const auto& at) {
+    add([=, along = in.along + next.along](const auto& at) {
       return in.factor * (in.stretch * at(in.values) - at(here)) +
              next.factor * (next.stretch * at(next.values) - at(here)) + along * at(here);
-    };
-    if (own.exponent == 0) return add(slope);
-    // In two steps, because the power of two itself may be out of range.
-    const int half = own.exponent / 2;
-    add([slope, first = std::exp2(-half), second = std::exp2(half - own.exponent)](const auto& at) {
-      return slope(at) * first * second;
     });
+    return true;
+  }
+
+  /// The same in out, for every finite row and scale, and for the smallest angles. Throws non_finite_error,
+  /// at the place given.
+  [[gnu::cold, gnu::noinline]] void careful_gradient(index l, const double* before, const double* here,
+                                                     const double* after, index d, double* out,
+                                                     const place& at_row) const {
+    const row& own = at(l);
+    const double factor = -(is_ordinary_ ? scale_.value() : scale_.mantissa) / own.squares;
+    std::fill_n(out, d, 0.);
+    if (before != nullptr) add_pull(neighbour(before, own, own, at(l - 1), factor), here, d, out);
+    if (after != nullptr) add_pull(neighbour(after, at(l + 1), own, at(l + 1), factor), here, d, out);
+    const int power = (is_ordinary_ ? 0 : scale_.exponent) - own.exponent;
+    if (power == 0 && is_ordinary_) return;
+    for (index j = 0; j < d; ++j) out[j] = gradient_element(1, out[j], power, at_row, j);
   }
 
  private:
@@ -175,27 +235,50 @@ class turn_term {
     double squares = 0;  ///< of the row divided by 2^exponent
     int exponent = 0;
     double weight = 0, sign = 1, shortfall = 0;  ///< of the turn into this layer: w, s and E
+
+    /// Below 1e-2 from 0 or pi the rounding of v^ - s h^, 1e-16, is more than 1e-14 of it.
+    bool is_narrow() const { return shortfall < 0.5e-4; }
   };
 
   /// What the gradient takes from one neighbour v, factor (stretch v - h) + along h; nothing, by default.
   struct neighbour {
     const double* values;
     double factor = 0, stretch = 1 /* s ||h|| / ||v|| */, along = 0;
+    bool is_narrow = false;
 
     explicit neighbour(const double* anything) : values(anything) {}
     neighbour(const double* v, const row& turn, const row& own, const row& other, double scale)
         : values(v),
           factor(scale * turn.weight * turn.sign),
           stretch(turn.sign * std::sqrt(own.squares / other.squares)),
-          along(factor * turn.shortfall) {}
+          along(factor * turn.shortfall),
+          is_narrow(turn.is_narrow()) {}
   };
+
+  /// out += what the gradient takes from a neighbour v. Where h and v are nearly parallel: with every element
+  /// of w = v - s (||v|| / ||h||) h rounded once, v - c (||v|| / ||h||) h is w without its part along h. So
+  /// the rounding is 1e-16 of the result, not of the rows.
+  static void add_pull(const neighbour& from, const double* h, index d, double* out) {
+    const double* const v = from.values;
+    if (!from.is_narrow) {
+      for (index j = 0; j < d; ++j) out[j] += from.factor * (from.stretch * v[j] - h[j]) + from.along * h[j];
+      return;
+    }
+    const double ratio = -1 / from.stretch;
+    Eigen::VectorXd w(d);
+    for (index j = 0; j < d; ++j) w[j] = std::fma(ratio, h[j], v[j]);
+    const double rest = dot_product(w.data(), h, d) / sum_of_squares(h, d),
+                 factor = from.factor * from.stretch;
+    for (index j = 0; j < d; ++j) out[j] += factor * (w[j] - rest * h[j]);
+  }
 
   // Three layers are enough: what a gradient needs.
   row& at(index l) { return rows_[static_cast<std::size_t>(l % 3)]; }
   const row& at(index l) const { return rows_[static_cast<std::size_t>(l % 3)]; }
 
   std::vector<double> weights_;
-  double scale_;
+  term_scale scale_;
+  bool is_ordinary_;
   std::array<row, 3> rows_;
 };
 
@@ -248,14 +331,15 @@ double regularize(const Regularizer& options, const MakeTerm& make_term, const t
                                  {.operand = "token_mask"});
 
   const index kept = static_cast<index>(tokens.size()), chunk = 16;
-  const double scale =
-      options.reduction == reduction::mean ? options.lambda / static_cast<double>(kept) : options.lambda;
+  term_scale scale;
+  scale.mantissa = std::frexp(options.lambda, &scale.exponent);
+  if (options.reduction == reduction::mean) scale.mantissa /= static_cast<double>(kept);
   const auto term_of_all = make_term(final_layer, scale);
   std::vector<scaled_sum> partial(static_cast<std::size_t>((kept + chunk - 1) / chunk));
   parallel_chunks(kept, chunk, [&, origin = first_layer - 1, last = last_layer](index first, index count) {
     auto term = term_of_all;
     scaled_sum sum;
-    row_block rows = row_block::Zero(3, size.cols + lanes);  // whole blocks
+    row_block rows = row_block::Zero(4, size.cols + lanes);  // whole blocks; of three layers, and a gradient
     for (index i = first; i < first + count; ++i) {
       const index token = tokens[static_cast<std::size_t>(i)];
       const index next = tokens[static_cast<std::size_t>((std::min)(i + 2, kept - 1))];
@@ -264,9 +348,14 @@ double regularize(const Regularizer& options, const MakeTerm& make_term, const t
       const auto add_gradient = [&](index l) {
         const double* const before = options.stop_gradient == stop_gradient::after ? nullptr : row(l - 1);
         const double* const after = options.stop_gradient == stop_gradient::before ? nullptr : row(l + 1);
-        term.gradient(l, before, row(l), after, [&](const auto& values) {
+        const auto add = [&](const auto& values) {
           add_to_row(writers[static_cast<std::size_t>(l)], token, next, values);
-        });
+        };
+        if (term.gradient(l, before, row(l), after, add)) return;
+        double* const values = &rows(3, 0);
+        term.careful_gradient(l, before, row(l), after, size.cols, values,
+                              {.operand = "gradients", .layer = l, .row = token});
+        add([values](const auto& at) { return at(values); });
       };
       for (index l = origin; l <= last; ++l) {
         const auto& layer = layers[static_cast<std::size_t>(l)];
@@ -280,23 +369,24 @@ double regularize(const Regularizer& options, const MakeTerm& make_term, const t
   });
   scaled_sum total;
   for (const scaled_sum& sum : partial) total.add(sum);
-  int power = 0;
-  const double mantissa = std::frexp(scale, &power);
-  return std::scalbn(mantissa * total.mantissa, total.exponent + power);
+  const double value = std::scalbn(scale.mantissa * total.mantissa, total.exponent + scale.exponent);
+  if (!std::isfinite(value))
+    fail<non_finite_error>("a value within the range of double", text(value), {.operand = "regularizer"});
+  return value;
 }
 
 /// The steps of the MSE regularizer.
-inline squared_step_term make_step_term(index, double scale) { return squared_step_term(scale); }
+inline squared_step_term make_step_term(index, const term_scale& scale) { return squared_step_term(scale); }
 
 /// The turns of the cosine regularizer: every layer counts alike.
-inline turn_term make_even_turn_term(index layers, double scale) {
+inline turn_term make_even_turn_term(index layers, const term_scale& scale) {
   return {std::vector<double>(static_cast<std::size_t>(layers), 1.), scale};
 }
 
 /// The turns of JREG: Psi is half of 1 - c.
 template <class Jreg>
 auto jump_terms_of(const Jreg& regularizer) {
-  return [&regularizer](index layers, double scale) {
+  return [&regularizer](index layers, const term_scale& scale) {
     std::vector<double> weights = regularizer.weights(layers);
     for (double& weight : weights) weight /= 2;
     return turn_term(std::move(weights), scale);
@@ -312,8 +402,8 @@ auto jump_terms_of(const Jreg& regularizer) {
 /// hidden_states_view is one.
 ///
 /// gradients: L + 1 writable matrices of the same shape and of any scalar type. The gradient of the value
-/// with respect to every h_l is *added* to them, computed in double and rounded once. They must not overlap
-/// the states.
+/// with respect to every h_l is *added* to them, computed in double and rounded once (to infinity where that
+/// is what the type rounds the sum to, as float16 does above 65504). They must not overlap the states.
 ///
 /// mask: the tokens that take part, in the mean as in the sum. The rows of the others are not looked at, and
 /// neither are their gradients.
@@ -329,10 +419,12 @@ auto jump_terms_of(const Jreg& regularizer) {
 ///
 /// Throws shape_error for fewer than two layers, for states, gradients, a mask or a range of layers that do
 /// not fit each other; degenerate_input_error for empty matrices and for a mask that keeps no token;
-/// non_finite_error for NaN or infinity in the states and for a lambda that is not finite. All this is found
-/// before anything is written, but for a row at fault (NaN, infinity, or zeros where an angle is asked for):
-/// it is found when its turn comes, in the one pass, and the gradients of other rows have been added by then.
-/// Throw them away after an exception.
+/// non_finite_error for NaN or infinity in the states, for a lambda that is not finite, and for a value or a
+/// gradient beyond the range of double. Whatever is within the range comes right, whatever the sizes of rows
+/// and lambda. All this is found before anything is written, but for a row at fault (NaN, infinity, zeros
+/// where an angle is asked for, a gradient beyond the range) and a value beyond the range: they are found
+/// when their turn comes, in the one pass, and the gradients of other rows have been added by then. Throw
+/// them away after an exception.
 ///
 /// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three
 /// rows per thread. The same to the bit for any number of threads.
@@ -343,8 +435,7 @@ auto jump_terms_of(const Jreg& regularizer) {
 ///
 /// Gradient with respect to h_l: 2 lambda ((h_l - h_{l-1}) - (h_{l+1} - h_l)), at both ends only the part
 /// that exists, divided by the number of tokens for the mean. The value is >= 0 for lambda >= 0, in squared
-/// units of the states, and infinite where it exceeds the range of double. States that do not change from
-/// layer to layer give 0.
+/// units of the states. States that do not change from layer to layer give 0.
 struct mse_regularizer {
   double lambda;  ///< weight, finite; the paper uses 0.5 and 2.0
   layerwise::reduction reduction = layerwise::reduction::mean;              ///< over tokens
@@ -366,9 +457,10 @@ struct mse_regularizer {
 /// neighbouring layers towards each other. Mean (or sum) over tokens.
 ///
 /// Gradient with respect to h_l: -lambda/||h_l|| * sum over both neighbours v of (v^ - c h^), where ^ is the
-/// unit vector and c the cosine; it is orthogonal to h_l. The value is in [0, 2 lambda L] (L: layers that
-/// take part) for the mean and lambda >= 0; states that do not turn give 0. Also throws
-/// degenerate_input_error for a row of zeros, which has no direction.
+/// unit vector and c the cosine; it is orthogonal to h_l. What one neighbour adds has a relative error of a
+/// few units of 1e-16 over the angle between them, and of 2e-14 at most, however small the angle is. The
+/// value is in [0, 2 lambda L] (L: layers that take part) for the mean and lambda >= 0; states that do not
+/// turn give 0. Also throws degenerate_input_error for a row of zeros, which has no direction.
 struct cosine_regularizer {
   double lambda;                                                ///< weight, finite; the paper uses 0.5
   layerwise::reduction reduction = layerwise::reduction::mean;  ///< over tokens
@@ -432,4 +524,4 @@ struct jreg_regularizer {
   }
 };
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -43,6 +43,14 @@ inline row_contribution measure_contribution(const double* x, const double* y, c
   return {squared_distance(x, y, sums, d, x_at, y_at), squared_norm(y, sums.squares, d, y_at)};
 }
 
+/// The ratio, unless it is beyond the range of double: non_finite_error, at the place given.
+inline double finite_ratio(const row_contribution& of, const place& at) {
+  const double ratio = of.ratio(at);
+  if (!std::isfinite(ratio))
+    fail<non_finite_error>("a ratio of norms within the range of double", text(ratio), at);
+  return ratio;
+}
+
 template <embedding_matrix X, embedding_matrix Y>
 std::vector<row_contribution> contributions(const X& before, const Y& after) {
   const row_reader<X> from(before);
@@ -85,14 +93,15 @@ auto residual_update(const X& before, const Y& after) {
 /// before, after: n_tokens x d, of any two scalar types and layouts. Returns n_tokens values >= 0: 0 for a
 /// layer that changes nothing, 1 for an update orthogonal to what it cancels or a `before` of zeros; there is
 /// no upper bound. Throws shape_error for different shapes, degenerate_input_error for an empty matrix or a
-/// row of zeros in `after`, non_finite_error for NaN or infinity. Reads each element once; rows of any finite
-/// size are safe.
+/// row of zeros in `after`, non_finite_error for NaN or infinity and for a ratio beyond the range of double.
+/// Reads each element once; rows of any finite size are safe.
 template <embedding_matrix X, embedding_matrix Y>
 Eigen::VectorXd contribution_ratio(const X& before, const Y& after) {
   const auto tokens = detail::contributions(before, after);
   Eigen::VectorXd result(static_cast<index>(tokens.size()));
   for (index token = 0; token < result.size(); ++token)
-    result[token] = tokens[static_cast<std::size_t>(token)].ratio({.operand = "after", .row = token});
+    result[token] =
+        detail::finite_ratio(tokens[static_cast<std::size_t>(token)], {.operand = "after", .row = token});
   return result;
 }
 
@@ -104,7 +113,7 @@ template <embedding_matrix X, embedding_matrix Y>
 double contribution_ratio_frobenius(const X& before, const Y& after) {
   detail::row_contribution total;
   for (const auto& token : detail::contributions(before, after)) total.add(token);
-  return total.ratio({.operand = "after"});
+  return detail::finite_ratio(total, {.operand = "after"});
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI
