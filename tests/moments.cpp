@@ -6,6 +6,8 @@
 #include "live_memory.hpp"
 #include "support.hpp"
 
+#include <layerwise/linearity.hpp>
+
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
@@ -431,6 +433,30 @@ TEST_CASE("memory does not grow with the tokens") {
   }
   live_after(3);
   CHECK(*live_after(300) <= *live_after(3) + 4096);
+}
+
+TEST_CASE("merges of magnitudes that have nothing in common, and of different targets") {
+  std::mt19937_64 random(31);
+  // Of `far` the target is the output, 1e-301; of `near` the update, beside 1e18.
+  row_major x_far = random_matrix(random, 600, 1), x_near = random_matrix(random, 600, 1);
+  x_far.array() += 1.9e18, x_near *= 1e18;
+  const row_major y_far = 1e-301 * random_matrix(random, 600, 1), y_near = x_near + random_matrix(random, 600, 1);
+  row_major x(1200, 1), y(1200, 1);
+  x << x_far, x_near;
+  y << y_far, y_near;
+  const exact_regression exact = regress_in_quad(x, y);
+  cross_moments far, near, both;
+  far.add(x_far, y_far);
+  near.add(x_near, y_near);
+  both = near;
+  both.merge(far);
+  far.merge(near);
+  for (const cross_moments* each : {&far, &both}) {
+    const auto with = layerwise::linearity(*each), without = layerwise::residual_linearity(*each);
+    CHECK(std::abs(with.score - static_cast<double>(exact.score())) <= with.error_bound);
+    CHECK(std::abs(without.score - static_cast<double>(exact.residual_score())) <= without.error_bound);
+    CHECK(with.error_bound < 1e-10);
+  }
 }
 
 }  // namespace

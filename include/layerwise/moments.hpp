@@ -585,6 +585,9 @@ class moment_chain {
     const double n = static_cast<double>(other.tokens_);
     for (index l = 1; l < layers(); ++l) {
       moment_chain theirs = other.slice(l);
+      // In scales that fit what both have seen: that of the smaller values may be out of range for the larger.
+      for (index k = 0; k < 2; ++k) theirs.layers_[static_cast<std::size_t>(k)].peak = at(layers_, l - 1 + k).peak;
+      theirs.choose_scales();
       if (other.pair(l).target_is_update != pair(l).target_is_update) theirs.change_target(1);
       const column_frame& x = theirs.layers_[0].frame;
       const column_frame& t = theirs.target_frame(1);
