@@ -3,6 +3,11 @@
 
 #include "support.hpp"
 
+#include <layerwise/angle.hpp>
+#include <layerwise/linearity.hpp>
+#include <layerwise/linearity_gradient.hpp>
+#include <layerwise/moments.hpp>
+
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
@@ -111,16 +116,17 @@ static_assert(!embedding_matrix<Eigen::MatrixXcd>);
 static_assert(!embedding_matrix<std::vector<double>>);
 static_assert(!embedding_matrix<double>);
 
-// Expressions that draw their elements would be others at each reading, wherever the drawing is in them.
+// Expressions that draw their elements would be others at each reading, wherever the drawing is in them: they are
+// evaluated once.
+using layerwise::detail::draws_elements;
 using drawn = decltype(Eigen::MatrixXd::Random(3, 3));
 using drawn_by_lambda = decltype(Eigen::MatrixXd::NullaryExpr(3, 3, [] { return 1.0; }));
 using computed =
     decltype(Eigen::MatrixXd::NullaryExpr(3, 3, [](index i, index j) { return 1.0 * double(i + j); }));
-static_assert(!embedding_matrix<drawn> && !embedding_matrix<const drawn> &&
-              !embedding_matrix<drawn_by_lambda>);
-static_assert(embedding_matrix<computed> && embedding_matrix<decltype(Eigen::MatrixXd::Ones(3, 3))>);
-static_assert(embedding_matrix<decltype(Eigen::MatrixXd::Identity(3, 3))>);
-#define LASTS(...) embedding_matrix<std::remove_cvref_t<decltype(__VA_ARGS__)>>
+static_assert(embedding_matrix<drawn> && draws_elements<drawn>() && draws_elements<drawn_by_lambda>());
+static_assert(!draws_elements<computed>() && !draws_elements<decltype(Eigen::MatrixXd::Ones(3, 3))>());
+static_assert(!draws_elements<decltype(Eigen::MatrixXd::Identity(3, 3))>());
+#define LASTS(...) (!draws_elements<std::remove_cvref_t<decltype(__VA_ARGS__)>>())
 static_assert(!LASTS(2 * std::declval<drawn>()) && !LASTS(std::declval<drawn>() + std::declval<computed>()));
 static_assert(!LASTS(std::declval<drawn>() * std::declval<Eigen::MatrixXd>()));
 static_assert(!LASTS(std::declval<Eigen::MatrixXd>() * std::declval<drawn>()));
@@ -473,6 +479,26 @@ TEST_CASE("rows read some at once are the rows read one by one, in any storage o
     check(strided_view<const double>(rows.data(), 21, (d + 1) / 2, d, 2));  // every other column
     check(layerwise::any_view(strided_view<const double>(columns.data(), 21, d, 1, 21)));
   }
+}
+
+TEST_CASE("an expression that draws its elements is read as one matrix, drawn once") {
+  std::mt19937_64 random(5);
+  int drawn_so_far = 0;
+  const auto draw = [&] { return ++drawn_so_far, std::normal_distribution<double>()(random); };
+  const auto drawing = Eigen::MatrixXd::NullaryExpr(600, 3, draw);
+  const Eigen::MatrixXd y = Eigen::MatrixXd::Random(600, 3);
+  layerwise::linearity(drawing, y);
+  CHECK(drawn_so_far == 1800);
+  layerwise::residual_linearity(y, drawing);
+  CHECK(drawn_so_far == 3600);
+  layerwise::displacement(drawing, y);
+  CHECK(drawn_so_far == 5400);
+  Eigen::MatrixXd of_y = Eigen::MatrixXd::Zero(600, 3);
+  layerwise::linearity_and_gradient(drawing, y, nullptr, of_y);
+  CHECK(drawn_so_far == 7200);
+  layerwise::cross_moments moments;
+  moments.add(drawing, 2.0 * drawing);
+  CHECK(drawn_so_far == 10800);
 }
 
 }  // namespace

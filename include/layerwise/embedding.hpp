@@ -217,15 +217,10 @@ template <class M>
 concept has_embedding_scalars = detail::viewable<M> ||
     (detail::eigen_lazy<M>&& embedding_scalar<typename M::Scalar>);
 
-/// Its elements are the same whenever they are read, and most metrics read them more than once: no lazy
-/// Random() is in it. Evaluate such an expression first: Eigen::MatrixXd x = ..., not auto x = ...
-template <class M>
-concept has_lasting_elements = !detail::draws_elements<M>();
-
 /// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or
 /// expression, or any type for which embedding_traits is specialized.
 template <class M>
-concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M> && has_lasting_elements<M>;
+concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M>;
 
 /// An embedding matrix whose elements can be written: what gradients are added to.
 template <class M>

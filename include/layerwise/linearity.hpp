@@ -182,15 +182,14 @@ inline regression_request request_for(const linearity_options& options, explaine
 }
 
 /// Moments, regression: what linearity, residual_linearity and fit_linear_map share when the data is at hand.
-template <embedding_matrix X, embedding_matrix Y>
-std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
-                                            explained what, const operand_names& names, bool solution = false) {
-  const row_reader x_rows(x);
-  const row_reader y_rows(y);
+template <class X, class Y>
+std::pair<pair_moments, regression> regress_rows(const row_reader<X>& x_rows, const row_reader<Y>& y_rows,
+                                                 const linearity_options& options, explained what,
+                                                 const operand_names& names, bool solution) {
   if (what == explained::update)
     require_equal_shape(shape_of(x_rows), shape_of(y_rows), {.operand = names.y});
   cross_moments moments;
-  moments.add(x, y, options.mask, names.x, names.y);
+  moments.add_rows(x_rows, y_rows, options.mask, names.x, names.y);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
   const pair_data data{read_pair(x_rows, y_rows), rows};
   pair_moments m = extract_pair(moments, options, what, names, &data);
@@ -198,6 +197,12 @@ std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linear
   regression fit = solve(m, wanted, &data);
   if (auto own = solve_for(what, m, fit, wanted, &data)) return *std::move(own);
   return {std::move(m), std::move(fit)};
+}
+
+template <embedding_matrix X, embedding_matrix Y>
+std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
+                                            explained what, const operand_names& names, bool solution = false) {
+  return regress_rows(row_reader(x), row_reader(y), options, what, names, solution);
 }
 
 /// The same when it is not.

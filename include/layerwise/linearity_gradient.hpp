@@ -500,7 +500,7 @@ linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_
       open_gradient(shape_of(x_rows), gradient_x, "gradient of " + std::string(names.x));
   const add_gradient_row to_y =
       open_gradient(shape_of(y_rows), gradient_y, "gradient of " + std::string(names.y));
-  const auto [m, fit] = regress(x, y, options, what, names, true);
+  const auto [m, fit] = regress_rows(x_rows, y_rows, options, what, names, true);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
   const pair_data data{read_pair(x_rows, y_rows), rows};
   add_score_gradients(m, fit, data, what, factor, to_x, to_y, names);

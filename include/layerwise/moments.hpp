@@ -762,7 +762,7 @@ class cross_moments {
   /// part. Nothing is added then. Cost: 3 n d^2 flops for d_x = d_y.
   template <embedding_matrix X, embedding_matrix Y>
   void add(const X& x, const Y& y, const token_mask& mask = {}) {
-    add(x, y, mask, "X", "Y");
+    add_rows(detail::row_reader(x), detail::row_reader(y), mask, "X", "Y");
   }
 
   /// Adds everything another accumulator has seen. Throws shape_error if d_x or d_y differ.
@@ -792,11 +792,10 @@ class cross_moments {
   /// For the solver; not part of the stable interface.
   const detail::moment_chain& chain() const { return chain_; }
 
-  /// add() with the operands' names in messages.
-  template <embedding_matrix X, embedding_matrix Y>
-  void add(const X& x, const Y& y, const token_mask& mask, std::string_view x_name, std::string_view y_name) {
-    const detail::row_reader x_rows(x);
-    const detail::row_reader y_rows(y);
+  /// add() of what others have opened, with the operands' names in messages; not part of the stable interface.
+  template <class X, class Y>
+  void add_rows(const detail::row_reader<X>& x_rows, const detail::row_reader<Y>& y_rows, const token_mask& mask,
+                std::string_view x_name, std::string_view y_name) {
     if (y_rows.rows() != x_rows.rows())
       detail::fail<shape_error>(detail::text(x_rows.rows(), " rows, as in ", x_name),
                                 detail::text(detail::shape_of(y_rows)), {.operand = y_name});

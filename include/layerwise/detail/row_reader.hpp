@@ -126,13 +126,16 @@ class row_reader<M> : public row_reader<view_type<const M>> {
 };
 
 /// A lazy expression is read through one evaluator made here, so that a product inside it is computed once,
-/// not once per row, and nothing else of it is ever stored.
+/// not once per row, and nothing else of it is ever stored. Only one that draws its elements, as Random() does, is
+/// stored: it would be another one whenever it is read.
 template <eigen_lazy M>
 class row_reader<M> {
+  using source = std::conditional_t<draws_elements<M>(), typename M::PlainObject, M>;
+
  public:
   explicit row_reader(const M& m)
-      : expression_(std::make_unique<M>(m)),
-        evaluator_(std::make_unique<Eigen::internal::evaluator<M>>(*expression_)) {
+      : expression_(std::make_unique<source>(m)),
+        evaluator_(std::make_unique<Eigen::internal::evaluator<source>>(*expression_)) {
     require_ieee_arithmetic();
   }
 
@@ -147,8 +150,8 @@ class row_reader<M> {
   }
 
  private:
-  std::unique_ptr<M> expression_;  // a copy, for good: evaluators may refer to what they evaluate
-  std::unique_ptr<Eigen::internal::evaluator<M>> evaluator_;
+  std::unique_ptr<source> expression_;  // a copy, for good: evaluators may refer to what they evaluate
+  std::unique_ptr<Eigen::internal::evaluator<source>> evaluator_;
 };
 
 template <class M>
