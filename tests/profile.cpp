@@ -524,4 +524,14 @@ TEST_CASE("memory does not grow with the tokens") {
   CHECK(*live_after(100) <= *live_after(3) + 4096);
 }
 
+TEST_CASE("a contribution beyond the range of double is refused, with the layer") {
+  std::vector<row_major> states{row_major::Random(4, 2), row_major::Random(4, 2), row_major::Random(4, 2)};
+  states[1] *= 1e200;
+  states[2] *= 1e-200;
+  CHECK_THROWS_WITH_AS(layerwise::profile(states),
+                       "layerwise: expected ratios of norms within the range of double, got a mean of inf "
+                       "(hidden_states, layer 2)",
+                       layerwise::non_finite_error);
+}
+
 }  // namespace

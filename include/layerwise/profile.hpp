@@ -15,6 +15,7 @@
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -180,7 +181,8 @@ class layer_profiler {
   index tokens() const { return chain_.tokens(); }
 
   /// The profile of what was added so far. Scores come from moments alone: where these are too
-  /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added.
+  /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added,
+  /// non_finite_error for a contribution ratio beyond the range of double.
   /// Cost: O(d^3) a layer.
   layer_profile profile() const { return finish(nullptr); }
 
@@ -237,8 +239,12 @@ class layer_profiler {
       layer.displacement = sum.displacement / n;
       layer.angular_distance = sum.angular_distance / n;
       layer.cosine_similarity = sum.cosine / n;
+      const place output{.operand = "hidden_states", .layer = pair + 1};
       layer.contribution_ratio = sum.contribution / n;
-      layer.contribution_ratio_frobenius = sum.energies.ratio({});
+      if (!std::isfinite(layer.contribution_ratio))
+        detail::fail<non_finite_error>("ratios of norms within the range of double",
+                                       detail::text("a mean of ", layer.contribution_ratio), output);
+      layer.contribution_ratio_frobenius = detail::finite_ratio(sum.energies, output);
       detail::pair_moments moments = chain_.extract(pair + 1, options_.centering);
       if (stack == nullptr) return measure_linearity(moments, nullptr, layer);
       const detail::pair_data data{
