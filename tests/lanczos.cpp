@@ -86,7 +86,8 @@ TEST_CASE("no eigenvector is orthogonal to a start that comes from the matrix") 
   CHECK(smallest == doctest::Approx(1.0).epsilon(1e-6));
   const Eigen::MatrixXd inverse = g.inverse();
   l = inverse.llt().matrixL();
-  CHECK(layerwise::detail::eigenvalues_of_gram(l).condition() == doctest::Approx(std::sqrt(146.0)).epsilon(1e-6));
+  CHECK(layerwise::detail::eigenvalues_of_gram(l).condition() ==
+        doctest::Approx(std::sqrt(146.0)).epsilon(1e-6));
 }
 
 TEST_CASE("the extreme eigenvalues of L L^T are those of its singular values") {

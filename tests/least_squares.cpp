@@ -396,8 +396,8 @@ TEST_CASE("condition is that of the scaled columns, against a singular value dec
 }
 
 /// Both scores of a pair within their bounds, by every way that there is.
-void check_scores(const row_major& x, const row_major& y, double score, double residual_score, double tolerance,
-                  centering center = centering::columns) {
+void check_scores(const row_major& x, const row_major& y, double score, double residual_score,
+                  double tolerance, centering center = centering::columns) {
   for (const solver method : {solver::automatic, solver::orthogonal, solver::rank_revealing})
     for (const double asked : {1e-8, 0.0}) {
       const linearity_options options{.centering = center, .method = method, .tolerance = asked};
@@ -419,11 +419,13 @@ TEST_CASE("y - x that rounds to a constant is not one") {
   y << 0x1p54, 0x1p54 + 4, 0x1p54 + 4;
   // About the means x is (-8, 1, 7)/3, y (-8, 4, 4)/3: s = 96^2 / (114 * 96). The update is (0, 4 - 3, 4 - 5).
   check_scores(x, y, 16.0 / 19.0, 1.0 - (1.0 - 16.0 / 19.0) * (96.0 / 9.0) / 2.0, 1e-14);
-  const layerwise::layer_profile p = layerwise::profile(std::vector<row_major>{x.array() + 1.0, y.array() + 4.0});
+  const layerwise::layer_profile p =
+      layerwise::profile(std::vector<row_major>{x.array() + 1.0, y.array() + 4.0});
   CHECK(std::abs(p.layers[0].linearity.value().score - 16.0 / 19.0) < 1e-15);
   cross_moments moments;
   moments.add(x, y);
-  CHECK(std::abs(layerwise::linearity(moments).score - 16.0 / 19.0) <= layerwise::linearity(moments).error_bound);
+  CHECK(std::abs(layerwise::linearity(moments).score - 16.0 / 19.0) <=
+        layerwise::linearity(moments).error_bound);
 }
 
 TEST_CASE("columns left out: a score of the rank that is reported, or a bound that says so") {
@@ -448,7 +450,8 @@ TEST_CASE("columns left out: a score of the rank that is reported, or a bound th
     const auto of_column = [&](index j) {  // of y, or y - x, on one column
       return 1 - regress_in_quad(a.col(j), residual ? row_major(b - a) : b).residual_energy / energy;
     };
-    const double error = static_cast<double>(std::min(std::abs(s.score - of_column(0)), std::abs(s.score - of_column(1))));
+    const double error =
+        static_cast<double>(std::min(std::abs(s.score - of_column(0)), std::abs(s.score - of_column(1))));
     CHECK(error <= s.error_bound + 1e-15);
   }
 }
@@ -464,7 +467,8 @@ TEST_CASE("both scores to 1e-8 where y - x has an offset of 1e12") {
 TEST_CASE("merges of blocks with different targets remember what cancels") {
   std::mt19937_64 random(3);
   for (const double offset : {1e4, 1e8, 1e12}) {
-    row_major x_a = random_matrix(random, 512, 1), y_a = random_matrix(random, 512, 1), x_b = random_matrix(random, 512, 1);
+    row_major x_a = random_matrix(random, 512, 1), y_a = random_matrix(random, 512, 1),
+              x_b = random_matrix(random, 512, 1);
     const row_major y_b = x_b + 1e-3 * random_matrix(random, 512, 1);
     x_a.array() += offset, x_b.array() += offset;
     row_major x(1024, 1), y(1024, 1);
@@ -478,10 +482,12 @@ TEST_CASE("merges of blocks with different targets remember what cancels") {
     both.merge(a);
     a.merge(b);
     for (const cross_moments* each : {&a, &both}) {
-      const linearity_result with = layerwise::linearity(*each), without = layerwise::residual_linearity(*each);
+      const linearity_result with = layerwise::linearity(*each),
+                             without = layerwise::residual_linearity(*each);
       CHECK(std::abs(with.score - exact.score()) <= with.error_bound);
       CHECK(std::abs(without.score - exact.residual_score()) <= without.error_bound);
-      CHECK(with.error_bound < 1e-9 * offset);  // of the conversion, a few units in the last place of the offset
+      CHECK(with.error_bound <
+            1e-9 * offset);  // of the conversion, a few units in the last place of the offset
     }
   }
 }
@@ -513,7 +519,9 @@ TEST_CASE("sums of equal squares drift, and stay within the bound") {
     }
   // Rows of a Hadamard matrix: the update c h is orthogonal to x, and its squares all round alike.
   const index n = 4096, d = 16;
-  const auto hadamard = [](index i, index j) { return std::popcount(static_cast<unsigned>(i & j)) % 2 == 1 ? -1.0 : 1.0; };
+  const auto hadamard = [](index i, index j) {
+    return std::popcount(static_cast<unsigned>(i & j)) % 2 == 1 ? -1.0 : 1.0;
+  };
   row_major x(n, d), y(n, d);
   for (index i = 0; i < n; ++i)
     for (index j = 0; j < d; ++j) {

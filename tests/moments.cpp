@@ -440,7 +440,8 @@ TEST_CASE("merges of magnitudes that have nothing in common, and of different ta
   // Of `far` the target is the output, 1e-301; of `near` the update, beside 1e18.
   row_major x_far = random_matrix(random, 600, 1), x_near = random_matrix(random, 600, 1);
   x_far.array() += 1.9e18, x_near *= 1e18;
-  const row_major y_far = 1e-301 * random_matrix(random, 600, 1), y_near = x_near + random_matrix(random, 600, 1);
+  const row_major y_far = 1e-301 * random_matrix(random, 600, 1),
+                  y_near = x_near + random_matrix(random, 600, 1);
   row_major x(1200, 1), y(1200, 1);
   x << x_far, x_near;
   y << y_far, y_near;

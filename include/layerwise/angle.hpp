@@ -157,4 +157,4 @@ Eigen::VectorXd displacement(const X& before, const Y& after) {
   return detail::angles_per_token(before, after, [](const detail::row_angle& a) { return a.displacement(); });
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -104,4 +104,4 @@ template <class Error>
 }
 
 }  // namespace detail
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

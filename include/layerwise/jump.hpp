@@ -75,4 +75,4 @@ double jump_rate(const R& displacements) {
   return jump_rates(displacements).back();
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -201,7 +201,8 @@ class scaled_problem {
   }
   /// Relative size of a direction of the data below which a factorization cannot be expected to find it.
   double rank_cutoff() const {
-    return unit_roundoff * (2.0 * std::sqrt(static_cast<double>(moments_.tokens)) + 8.0 * root_of_size() + 8.0);
+    return unit_roundoff *
+           (2.0 * std::sqrt(static_cast<double>(moments_.tokens)) + 8.0 * root_of_size() + 8.0);
   }
 
   /// What moments of that smallest eigenvalue of G~ say of G: the bounds of 1. and 2. above, summed over the
@@ -327,7 +328,7 @@ inline void read_scaled(const scaled_problem& problem, const pair_data& data, in
 struct residual_projection {
   Eigen::VectorXd energy;     ///< of each column of the residual
   Eigen::VectorXd projected;  ///< what X explains of it
-  matrix step;       ///< to be added to a, for X to explain no more
+  matrix step;                ///< to be added to a, for X to explain no more
 };
 
 /// 2. above: the residual r = t - X a from the data, X^T r, and by the moments' factor L ||L^-1 X^T r||^2 and
@@ -544,8 +545,8 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
     substitute_forward(lower, gradient);
     const Eigen::VectorXd projected = column_energies(gradient);
     const double left = energy_left(energy, projected);
-    double error = projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) +
-                   4.0 * unit_roundoff * energy.sum();
+    double error =
+        projected.sum() * (1.0 / ((1.0 - theta) * (1.0 - theta)) - 1.0) + 4.0 * unit_roundoff * energy.sum();
     for (index c = 0; c < rounding.size(); ++c)
       error += rounding[c] * (2.0 * std::sqrt(energy[c]) + rounding[c]);
     if (error < out.residual_error) out.residual_energy = left, out.residual_error = error;
@@ -614,7 +615,8 @@ inline regression solve(const pair_moments& moments, const regression_request& w
 /// The regression of one of the targets, and its moments, where that of the other one, `shared`, leaves too much
 /// open: for columns that were left out, or where the first tokens, by which the target was chosen, mislead. Only from
 /// the data.
-inline std::optional<std::pair<pair_moments, regression>> solve_for(explained what, const pair_moments& moments,
+inline std::optional<std::pair<pair_moments, regression>> solve_for(explained what,
+                                                                    const pair_moments& moments,
                                                                     const regression& shared,
                                                                     regression_request wanted,
                                                                     const pair_data* data) {
@@ -632,4 +634,4 @@ inline std::optional<std::pair<pair_moments, regression>> solve_for(explained wh
 }
 
 }  // namespace detail
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

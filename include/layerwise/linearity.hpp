@@ -171,7 +171,8 @@ inline pair_moments extract_pair(const cross_moments& moments, const linearity_o
   if (data != nullptr) sharpen(m, what, options.tolerance, *data);
   if (const total_energy& total = m.total(what); total.value == 0.0)
     fail<degenerate_input_error>(
-        std::string(variance), total.relative_error > 0.0 ? "none beyond the rounding of sums" : "no variance",
+        std::string(variance),
+        total.relative_error > 0.0 ? "none beyond the rounding of sums" : "no variance",
         {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
   return m;
 }
@@ -201,7 +202,8 @@ std::pair<pair_moments, regression> regress_rows(const row_reader<X>& x_rows, co
 
 template <embedding_matrix X, embedding_matrix Y>
 std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
-                                            explained what, const operand_names& names, bool solution = false) {
+                                            explained what, const operand_names& names,
+                                            bool solution = false) {
   return regress_rows(row_reader(x), row_reader(y), options, what, names, solution);
 }
 
@@ -352,7 +354,8 @@ linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& optio
 
 /// fit_linear_map() of accumulated moments.
 inline linear_map fit_linear_map(const cross_moments& moments, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names, true);
+  const auto [m, fit] =
+      detail::regress(moments, options, detail::explained::output, detail::pair_names, true);
   return detail::make_map(m, fit);
 }
 

@@ -146,7 +146,8 @@ inline bool is_plain(const scaled_problem& problem, const regression& fit, expla
   if (!(rounding <= tolerance * std::sqrt(f) && of_energy <= tolerance)) return false;
   if ((m.target == explained::update) != (what == explained::output)) return true;
   // Y - X + X, or Y - X, is rounded; the gradient sees f / energy of it.
-  const double x = std::ldexp(problem.norm().norm(), std::ilogb(m.target_stats().scale) - std::ilogb(m.x.scale));
+  const double x =
+      std::ldexp(problem.norm().norm(), std::ilogb(m.target_stats().scale) - std::ilogb(m.x.scale));
   return unit_roundoff * x * std::sqrt(f) <= tolerance * energy;
 }
 
@@ -224,7 +225,9 @@ class accurate_regression {
     update.add(-x[c] * m_.target_stats().scale);
     return update;
   }
-  double_double output_of(const Eigen::VectorXd& y, index c) const { return {y[c] * m_.target_stats().scale, 0.0}; }
+  double_double output_of(const Eigen::VectorXd& y, index c) const {
+    return {y[c] * m_.target_stats().scale, 0.0};
+  }
   double_double target_of(const Eigen::VectorXd& x, const Eigen::VectorXd& y, index c) const {
     return (m_.target == explained::update) ? update_of(x, y, c) : output_of(y, c);
   }

@@ -104,7 +104,8 @@ struct column_frame {
   double rescale(double to) {
     const double ratio = to / scale;
     scale = to, shift *= ratio, sum *= ratio;
-    for (Eigen::VectorXd* squares : {&energy, &moved}) *squares *= ratio, *squares *= ratio;  // ratio^2 may overflow
+    for (Eigen::VectorXd* squares : {&energy, &moved})
+      *squares *= ratio, *squares *= ratio;  // ratio^2 may overflow
     return ratio;
   }
 
@@ -179,8 +180,9 @@ struct column_stats {
 
 /// The energy of a whole matrix.
 struct total_energy {
-  double value = 0.0;           ///< in its own units
-  double relative_error = 0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
+  double value = 0.0;  ///< in its own units
+  double relative_error =
+      0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
 };
 
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
@@ -189,15 +191,15 @@ struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
   explained target = explained::output;
-  matrix second;                ///< x^T x, lower triangle
-  matrix cross;                 ///< x^T t
-  column_stats x, output;       ///< of x and of y
-  column_stats update;          ///< of r; empty if d_x != d_y
-  total_energy output_total;    ///< tr y^T y
-  total_energy update_total;    ///< tr r^T r; 0 if d_x != d_y
-  double sum_rounding = 0.0;    ///< gamma: |error of x_i^T t_j| <= gamma times the roots of both noises
-  index different_rows = 0;     ///< of x; the largest index for more than d_x + 1
-  Eigen::VectorXd y_spread;     ///< per column of y: sum of squares about the mean, in units common to all
+  matrix second;                   ///< x^T x, lower triangle
+  matrix cross;                    ///< x^T t
+  column_stats x, output;          ///< of x and of y
+  column_stats update;             ///< of r; empty if d_x != d_y
+  total_energy output_total;       ///< tr y^T y
+  total_energy update_total;       ///< tr r^T r; 0 if d_x != d_y
+  double sum_rounding = 0.0;       ///< gamma: |error of x_i^T t_j| <= gamma times the roots of both noises
+  index different_rows = 0;        ///< of x; the largest index for more than d_x + 1
+  Eigen::VectorXd y_spread;        ///< per column of y: sum of squares about the mean, in units common to all
   Eigen::VectorXd x_mean, y_mean;  ///< in the data's own units, whatever the centring
 
   index x_dimensions() const { return second.rows(); }
@@ -205,7 +207,9 @@ struct pair_moments {
 
   const column_stats& stats(explained what) const { return what == explained::output ? output : update; }
   const column_stats& target_stats() const { return stats(target); }
-  const total_energy& total(explained what) const { return what == explained::output ? output_total : update_total; }
+  const total_energy& total(explained what) const {
+    return what == explained::output ? output_total : update_total;
+  }
   total_energy& total(explained what) { return what == explained::output ? output_total : update_total; }
 
   /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
@@ -348,14 +352,14 @@ class moment_chain {
   struct layer_state {
     index dimensions = 0;
     column_frame frame;
-    matrix second;  // x^T x about the shift, lower triangle; empty for the last layer
+    matrix second;           // x^T x about the shift, lower triangle; empty for the last layer
     row_block pending;       // block_rows raw rows, of which pending_rows_ wait for the block to fill
     double peak = 0.0;       // no |element| seen so far is larger, and it is at most d times larger than all
     distinct_rows different;
   };
   struct pair_state {
     column_frame update;    // r = y - x; unused if d_x != d_y
-    matrix cross;  // x^T t about the shifts
+    matrix cross;           // x^T t about the shifts
     bool target_is_update = false;
     Eigen::VectorXd converted;  // energy that passed through `cross` when a merge changed its target
   };
@@ -586,7 +590,8 @@ class moment_chain {
     for (index l = 1; l < layers(); ++l) {
       moment_chain theirs = other.slice(l);
       // In scales that fit what both have seen: that of the smaller values may be out of range for the larger.
-      for (index k = 0; k < 2; ++k) theirs.layers_[static_cast<std::size_t>(k)].peak = at(layers_, l - 1 + k).peak;
+      for (index k = 0; k < 2; ++k)
+        theirs.layers_[static_cast<std::size_t>(k)].peak = at(layers_, l - 1 + k).peak;
       theirs.choose_scales();
       if (other.pair(l).target_is_update != pair(l).target_is_update) theirs.change_target(1);
       const column_frame& x = theirs.layers_[0].frame;
@@ -668,7 +673,8 @@ class moment_chain {
   double sum_rounding(const column_frame& x, const column_frame& t, centering center) const {
     const double n = static_cast<double>(tokens_);
     const double chain = (std::min)(n, static_cast<double>(block_rows)) + static_cast<double>(additions_);
-    const double times = (center == centering::columns ? 1.0 : 2.0) + 2.0 * (std::max)(x.drift(n), t.drift(n));
+    const double times =
+        (center == centering::columns ? 1.0 : 2.0) + 2.0 * (std::max)(x.drift(n), t.drift(n));
     return unit_roundoff * (times * chain + 8.0);
   }
 
@@ -695,7 +701,9 @@ class moment_chain {
     const column_frame& y = layers_[1].frame;
     pair_state& state = pairs_[0];
     const column_frame& t = target_frame(1);
-    const auto mean = [n](const column_frame& frame) -> Eigen::VectorXd { return frame.shift + frame.sum / n; };
+    const auto mean = [n](const column_frame& frame) -> Eigen::VectorXd {
+      return frame.shift + frame.sum / n;
+    };
 
     pair_moments out;
     out.tokens = tokens_;
@@ -739,7 +747,7 @@ class moment_chain {
   std::vector<layer_state> layers_;
   std::vector<pair_state> pairs_;
   index tokens_ = 0;        // those in the moments
-  index additions_ = 0;     // of blocks, that an element of the moments has passed through one after the other
+  index additions_ = 0;  // of blocks, that an element of the moments has passed through one after the other
   index pending_rows_ = 0;  // those not yet
 };
 
@@ -794,8 +802,8 @@ class cross_moments {
 
   /// add() of what others have opened, with the operands' names in messages; not part of the stable interface.
   template <class X, class Y>
-  void add_rows(const detail::row_reader<X>& x_rows, const detail::row_reader<Y>& y_rows, const token_mask& mask,
-                std::string_view x_name, std::string_view y_name) {
+  void add_rows(const detail::row_reader<X>& x_rows, const detail::row_reader<Y>& y_rows,
+                const token_mask& mask, std::string_view x_name, std::string_view y_name) {
     if (y_rows.rows() != x_rows.rows())
       detail::fail<shape_error>(detail::text(x_rows.rows(), " rows, as in ", x_name),
                                 detail::text(detail::shape_of(y_rows)), {.operand = y_name});
@@ -822,4 +830,4 @@ class cross_moments {
   detail::moment_chain chain_;
 };
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

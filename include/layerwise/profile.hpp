@@ -302,4 +302,4 @@ layer_profile profile(const H& states, const profile_options& options) {
   return profiler.finish(&stack);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

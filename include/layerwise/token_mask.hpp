@@ -102,4 +102,4 @@ class token_mask {
   bool everything_ = true;
 };
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -265,4 +265,4 @@ std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, cons
   });
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

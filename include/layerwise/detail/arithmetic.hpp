@@ -71,4 +71,4 @@ require_ieee_arithmetic() {
       {.operand = "compiler flags"});
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

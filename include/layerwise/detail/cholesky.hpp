@@ -145,9 +145,7 @@ inline void substitute_forward(const matrix& l, matrix& b, index first, index co
 }
 
 /// Replaces b by L^-1 b; l is read in its lower triangle.
-inline void substitute_forward(const matrix& l, matrix& b) {
-  substitute_forward(l, b, 0, l.rows());
-}
+inline void substitute_forward(const matrix& l, matrix& b) { substitute_forward(l, b, 0, l.rows()); }
 
 /// substitute_back(), of rows first.. of b only; those below them have been.
 inline void substitute_back(const matrix& l, matrix& b, index first, index count) {
@@ -163,9 +161,7 @@ inline void substitute_back(const matrix& l, matrix& b, index first, index count
 }
 
 /// Replaces b by L^-T b; l is read in its lower triangle.
-inline void substitute_back(const matrix& l, matrix& b) {
-  substitute_back(l, b, 0, l.rows());
-}
+inline void substitute_back(const matrix& l, matrix& b) { substitute_back(l, b, 0, l.rows()); }
 
 /// L L^T v, l read in its lower triangle.
 inline Eigen::VectorXd multiply_by_gram(const matrix& l, const Eigen::VectorXd& v) {
@@ -232,4 +228,4 @@ struct pivoted_cholesky {
   index rank() const { return pivots.size(); }
 };
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

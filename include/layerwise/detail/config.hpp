@@ -32,14 +32,16 @@
 /// The namespace inside layerwise that everything is in. Units of one program that were compiled with different
 /// flags have different ones, so that the linker neither gives the code of one to the other nor lets an object
 /// cross from one to the other: that is an undefined reference, whose name tells the two apart.
-#define LAYERWISE_ABI                                                                                         \
-  LAYERWISE_ABI_NAME(LAYERWISE_VERSION_MAJOR, LAYERWISE_VERSION_MINOR, LAYERWISE_VERSION_PATCH,               \
-                     LAYERWISE_ABI_ARCH, LAYERWISE_ABI_FMA, LAYERWISE_ABI_F16, EIGEN_MAX_ALIGN_BYTES,         \
-                     EIGEN_MAX_STATIC_ALIGN_BYTES, LAYERWISE_ABI_ORDER, LAYERWISE_ABI_BLAS, LAYERWISE_ABI_OMP, \
-                     LAYERWISE_ABI_THROW)
-#define LAYERWISE_ABI_NAME(major, minor, patch, arch, fma, f16, align, static_align, order, blas, omp, fails) \
+#define LAYERWISE_ABI                                                                                 \
+  LAYERWISE_ABI_NAME(LAYERWISE_VERSION_MAJOR, LAYERWISE_VERSION_MINOR, LAYERWISE_VERSION_PATCH,       \
+                     LAYERWISE_ABI_ARCH, LAYERWISE_ABI_FMA, LAYERWISE_ABI_F16, EIGEN_MAX_ALIGN_BYTES, \
+                     EIGEN_MAX_STATIC_ALIGN_BYTES, LAYERWISE_ABI_ORDER, LAYERWISE_ABI_BLAS,           \
+                     LAYERWISE_ABI_OMP, LAYERWISE_ABI_THROW)
+#define LAYERWISE_ABI_NAME(major, minor, patch, arch, fma, f16, align, static_align, order, blas, omp, \
+                           fails)                                                                      \
   LAYERWISE_ABI_PASTE(major, minor, patch, arch, fma, f16, align, static_align, order, blas, omp, fails)
-#define LAYERWISE_ABI_PASTE(major, minor, patch, arch, fma, f16, align, static_align, order, blas, omp, fails) \
+#define LAYERWISE_ABI_PASTE(major, minor, patch, arch, fma, f16, align, static_align, order, blas, omp, \
+                            fails)                                                                      \
   v##major##_##minor##_##patch##_##arch##fma##f16##_align##align##_##static_align##order##blas##omp##fails
 
 // The instructions that Eigen, and the compiler, may use.
@@ -104,13 +106,14 @@
 
 namespace layerwise::inline LAYERWISE_ABI {
 
-static_assert(sizeof(Eigen::Index) >= sizeof(std::ptrdiff_t),
-              "layerwise: EIGEN_DEFAULT_DENSE_INDEX_TYPE is too small for the offsets of a stack of layers, which "
-              "pass 2^31. Leave it at std::ptrdiff_t.");
+static_assert(
+    sizeof(Eigen::Index) >= sizeof(std::ptrdiff_t),
+    "layerwise: EIGEN_DEFAULT_DENSE_INDEX_TYPE is too small for the offsets of a stack of layers, which "
+    "pass 2^31. Leave it at std::ptrdiff_t.");
 
 static_assert(
     std::is_same_v<decltype(0.1), double>,
     "layerwise: -fsingle-precision-constant rounds its constants to float. Compile units that include "
     "layerwise without it.");
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -65,4 +65,4 @@ class distinct_rows {
   std::set<print> seen_;
 };
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -111,4 +111,4 @@ inline void add_products_accurately(index count, const double* x, index x_stride
   for (index c = 0; c < accurate_lanes; ++c) high[c] = sum[c], low[c] = rest[c];
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

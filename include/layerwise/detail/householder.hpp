@@ -113,13 +113,11 @@ inline void reduce_to_triangle(matrix& m, index leading) {
 /// QR with column pivoting: the column of which most is left is always the next, until none is left above
 /// `cutoff` times the first, or there are `limit` of them.
 struct pivoted_qr {
-  matrix
-      r;          ///< its first `rank` rows: R, for the columns in order, with anything below the diagonal
+  matrix r;       ///< its first `rank` rows: R, for the columns in order, with anything below the diagonal
   indices order;  ///< of the columns
   index rank = 0;
 
-  pivoted_qr(matrix m, index limit, double cutoff)
-      : r(std::move(m)), order(first_indices(r.cols())) {
+  pivoted_qr(matrix m, index limit, double cutoff) : r(std::move(m)), order(first_indices(r.cols())) {
     const index d = r.cols();
     Eigen::VectorXd left = column_energies(r);
     double smallest = 0.0;
@@ -166,4 +164,4 @@ struct pivoted_qr {
   }
 };
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

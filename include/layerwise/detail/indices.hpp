@@ -28,4 +28,4 @@ Vector select(const Vector& v, const indices& which) {
   return out;
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -24,7 +24,7 @@ inline double largest_of_tridiagonal(const Eigen::VectorXd& diagonal, const Eige
   double below = *std::max_element(diagonal.data(), diagonal.data() + size), above = below;
   for (index i = 0; i < size; ++i)  // Gershgorin's discs
     above = (std::max)(above, diagonal[i] + (i > 0 ? std::abs(offdiagonal[i - 1]) : 0.0) +
-                                (i + 1 < size ? std::abs(offdiagonal[i]) : 0.0));
+                                  (i + 1 < size ? std::abs(offdiagonal[i]) : 0.0));
   for (;;) {
     const double x = below + 0.5 * (above - below);
     if (!(below < x && x < above)) return above;
@@ -98,4 +98,4 @@ inline eigenvalue_range eigenvalues_of_gram(const matrix& l) {
           largest_eigenvalue(start, 5, [&](const Eigen::VectorXd& v) { return multiply_by_gram(l, v); })};
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

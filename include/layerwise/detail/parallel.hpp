@@ -82,4 +82,4 @@ void parallel_chunks(index count, index chunk, const Body& body) {
                [&](index i) { body(i * chunk, (std::min)(chunk, count - i * chunk)); });
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

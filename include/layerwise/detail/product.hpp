@@ -265,4 +265,4 @@ inline void add_products(double alpha, std::vector<product> products) {
 
 #endif
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -21,7 +21,7 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 /// A, as it was solved for: for the columns of X that were kept, divided by their norms.
 struct scaled_solution {
   index x_dimensions = 0;
-  matrix a;     ///< kept columns x d_t
+  matrix a;              ///< kept columns x d_t
   indices kept;          ///< which columns of X
   Eigen::VectorXd norm;  ///< their norms
 
@@ -49,7 +49,8 @@ class accurate_rows {
     if (moments.centering == centering::none || data.rows.empty()) return;
     std::vector<double_double> first(static_cast<std::size_t>(moments.y_dimensions()));
     Eigen::VectorXd x(moments.x_dimensions()), y(moments.y_dimensions());
-    read(data.rows.front(), x, y, [&](index c, const double_double& t) { first[static_cast<std::size_t>(c)] = t; });
+    read(data.rows.front(), x, y,
+         [&](index c, const double_double& t) { first[static_cast<std::size_t>(c)] = t; });
     first_ = std::move(first);
   }
 
@@ -84,7 +85,9 @@ inline double accurate_energy(const pair_moments& m, const pair_data& data, expl
   const auto for_each = [&](const auto& body) {
     Eigen::VectorXd x(m.x_dimensions()), y(m.y_dimensions());
     for (const index row : data.rows)
-      rows.read(row, x, y, [&](index c, const double_double& element) { body(element, mean[static_cast<std::size_t>(c)]); });
+      rows.read(row, x, y, [&](index c, const double_double& element) {
+        body(element, mean[static_cast<std::size_t>(c)]);
+      });
   };
   if (m.centering == centering::columns) {
     for_each([](const double_double& element, double_double& sum) {
@@ -134,7 +137,8 @@ class refinement {
     const index n = static_cast<index>(data_.rows.size());
     const std::vector<double_double> bias = take_bias();
     const std::vector<double_double> zeros(static_cast<std::size_t>(targets_));
-    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_), zeros, zeros};
+    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_), zeros,
+               zeros};
     for (index done = 0; done < n; done += block_rows)
       add(residual_of(done, (std::min)(block_rows, n - done), bias), total);
 
@@ -291,4 +295,4 @@ class refinement {
   std::vector<double_double> x_mean_, t_mean_;
 };
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -39,4 +39,4 @@ void add_to_row(const any_writable_view& m, index token, index next, const Value
   std::visit([&](const auto& typed) { add_to_row(typed, token, next, values); }, m);
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -287,4 +287,4 @@ void for_each_row_pair(const row_reader<X>& before, const row_reader<Y>& after, 
   });
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -54,4 +54,4 @@ inline void add_outer(const Eigen::VectorXd& a, const Eigen::VectorXd& b, matrix
   }
 }
 
-}  // namespace layerwise::detail
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -73,4 +73,4 @@ hidden_states_view<T> layers_of(arma::Cube<T>& cube, std::size_t layer_axis = 2)
           layer_axis};
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -108,4 +108,4 @@ inline std::vector<any_writable_view> layers_of(DLTensor& t, std::size_t layer_a
   return detail::dlpack_layers<void>(t, layer_axis);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

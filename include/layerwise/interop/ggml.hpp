@@ -111,4 +111,4 @@ inline std::vector<any_writable_view> layers_of(ggml_tensor& t, std::size_t laye
   return detail::ggml_layers<void>(t, layer_axis);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -81,4 +81,4 @@ requires(M::rank() == 3) hidden_states_view<typename M::element_type> layers_of(
   return {detail::first_element(m), sizes, strides, layer_axis};
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

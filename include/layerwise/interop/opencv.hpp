@@ -87,4 +87,4 @@ inline std::vector<any_writable_view> layers_of(cv::Mat& m, std::size_t layer_ax
   return make_layers(type, static_cast<void*>(m.data), layout.sizes, layout.strides, layer_axis);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

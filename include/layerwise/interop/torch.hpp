@@ -112,4 +112,4 @@ inline std::vector<any_writable_view> layers_of(at::Tensor& t, std::size_t layer
   return detail::torch_layers<void>(t, layer_axis);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -205,4 +205,4 @@ inline at::Tensor differentiable_residual_linearity(const at::Tensor& before, co
   return detail::torch_score(before, after, detail::explained::update, options);
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI

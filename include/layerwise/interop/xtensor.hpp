@@ -74,4 +74,4 @@ layers_of(M& m, std::size_t layer_axis = 0) {
   return {m.data() + m.data_offset(), layout.sizes, layout.strides, layer_axis};
 }
 
-}  // namespace layerwise
+}  // namespace layerwise::inline LAYERWISE_ABI
