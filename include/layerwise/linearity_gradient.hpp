@@ -299,7 +299,7 @@ class accurate_regression {
         });
     const Eigen::VectorXd p = problem_.inflation(places_of(problem_, kept_));
     const double theta = 2.0 * problem_.gamma_orthogonal() * p.norm() * fit.condition;
-    constexpr double small = 1e-12;
+    constexpr double negligible = 1e-12;
     refinement refined(m_, data_, fit.solution);
     for (int step = 0; step < 6; ++step) {
       auto [gradient, energy, rounding] = refined.measure();
@@ -309,9 +309,9 @@ class accurate_regression {
       refined.improve(gradient);
       improve(gradient);
       residual_energy_ = energy_left(energy, projected);
-      if (theta * projected.sum() <= small * (std::min)(1.0, small / theta) * residual_energy_ &&
+      if (theta * projected.sum() <= negligible * (std::min)(1.0, negligible / theta) * residual_energy_ &&
           theta * std::sqrt(column_energies(gradient).sum()) <=
-              small * std::sqrt(column_energies(solution()).sum()))
+              negligible * std::sqrt(column_energies(solution()).sum()))
         return;
     }
   }
