@@ -19,6 +19,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -530,6 +531,39 @@ TEST_CASE("sums of equal squares drift, and stay within the bound") {
     }
   const linearity_result r = layerwise::residual_linearity(x, y, {.tolerance = 0.0});
   CHECK(r.score <= r.error_bound);
+}
+
+TEST_CASE("a solution that is 0 by accident does not make the bound small") {
+  // Two columns that differ by 1e-12, and y = r + c u with r orthogonal to both and u what their difference adds. For
+  // some c near 0 the rounding of the factorization cancels the weight along u, and what u explains goes unseen.
+  std::mt19937_64 random(5);
+  for (const double apart : {3e-12, 1e-12})
+    for (const index n : {8, 20}) {
+      row_major x(n, 2);
+      x.col(0) = random_matrix(random, n, 1);
+      x.col(1) = x.col(0) + apart * random_matrix(random, n, 1);
+      const auto centered = [](Eigen::VectorXd v) -> Eigen::VectorXd { return v.array() - v.mean(); };
+      const auto without = [](Eigen::VectorXd v, const Eigen::VectorXd& part) -> Eigen::VectorXd {
+        for (int pass = 0; pass < 2; ++pass) v -= part * (part.dot(v) / part.squaredNorm());
+        return v;
+      };
+      const Eigen::VectorXd along = centered(x.col(0));
+      const Eigen::VectorXd u = without(centered(x.col(1) - x.col(0)), along).normalized();
+      const Eigen::VectorXd r =
+          without(without(centered(random_matrix(random, n, 1)), along), u).normalized();
+      const auto weight = [&](double c) {
+        const row_major y = r + c * u;
+        const linearity_result found = layerwise::linearity(x, y);
+        if (found.rank == 2)
+          CHECK(std::abs(found.score - static_cast<double>(regress_in_quad(x, y).score())) <= found.error_bound);
+        return layerwise::fit_linear_map(x, y, {.method = solver::orthogonal}).weight(1, 0);
+      };
+      double c = 0.0, at_c = weight(c), before = 1e-3, at_before = weight(before);
+      for (int step = 0; step < 20 && at_c != at_before; ++step) {  // the secant method
+        const double next = c - at_c * (before - c) / (at_before - at_c);
+        before = std::exchange(c, next), at_before = std::exchange(at_c, weight(next));
+      }
+    }
 }
 
 TEST_CASE("block by block, QR keeps the normal equations and the energy") {

@@ -68,16 +68,21 @@
 //    r + dr is a residual of t + dr, whose distance from the range of X differs by ||dr|| at most; dg moves h
 //    by e = ||dg|| / sqrt(lambda) at most; and G = L (I - L^-1 E L^-T) L^T, so h^2 by G~ is right to
 //    theta / (1 - theta) of itself:
-//        |f - f~| <= 2 ||dr|| sqrt f + ||dr||^2 + theta / (1 - theta) h^2 + 2 e h + e^2.
-//    This grows with |a|, where 1. grows with its square, and a~ + G~^-1 g is off by theta times what a~ was.
+//        |f - f~| <= 2 ||dr|| sqrt f + ||dr||^2 + theta / (1 - theta) h^2 + 2 e h + e^2 + gamma f,
+//    the last for the sum ||r||^2. This grows with |a|, where 1. grows with its square, and a~ + G~^-1 g is off by theta times what a~ was.
 //
 // 3. Certificate from a factorization of the data
 //    A Householder factorization solves the problem of X + dX, T + dT exactly, where
 //        ||dx_j|| <= gamma' p_j ||x_j||,  ||dt|| <= gamma' q,  gamma' = u (512 + n / 512 + 8 sqrt d + 8),
 //    with n for 512 + n / 512 up to 512 tokens. ||t - X a|| changes by at most gamma' (|a|_p + q) at any a, so by the
 //    two comparisons of 1., |a|_p the larger of a~'s and a*'s,
-//        |f - f~| <= 2 gamma' (|a|_p + q) sqrt f + gamma'^2 (|a|_p + q)^2
-//    with theta = ||dX R^-1|| <= gamma' ||p|| / sigma_min < 1/2. Directions are left out until that holds.
+//        |f - f~| <= 2 reach sqrt f + reach^2,  reach = gamma' (|a|_p + q).
+//    a* is near a~: with theta = ||dX R^-1|| <= gamma' ||p|| / sigma_min, r* = t - X a* and the normal equations of both
+//    problems, X~^T X~ (a* - a~) = -dX^T r* + X~^T (dX a* - dT), so
+//        (1 - theta) |a*|_p <= |a~|_p + theta q + ||p|| theta sqrt f / sigma_min,
+//    the last of which does not shrink with a~. Hence
+//        reach <= (gamma' (|a~|_p + q) (1 + theta^2) + theta^2 sqrt f) / (1 - theta)
+//    where theta < 1/2. Directions are left out until that holds.
 //
 // 4. Certificate by refinement, where 3. is not enough (detail/refinement.hpp)
 //    As in 2., but r and g are taken in double-double from the data as it came, so that dr and dg vanish.
@@ -531,9 +536,10 @@ inline regression solve_orthogonal(const scaled_problem& problem, const pair_dat
   const Eigen::VectorXd residual = qr.left() + column_energies(z, rank);
   out.residual_energy = residual.sum();
   for (index c = 0; c < a.cols(); ++c) {
-    const double q = std::sqrt(m.target_stats().noise[c]);
-    const double reach = gamma * (weighted_sum(p, column(a, c)) / (1.0 - (std::min)(0.5, theta)) + q);
-    out.residual_error += 2.0 * reach * std::sqrt(residual[c]) + reach * reach;
+    const double near_a = gamma * (weighted_sum(p, column(a, c)) + std::sqrt(m.target_stats().noise[c]));
+    const double root = std::sqrt(residual[c]);
+    const double reach = (near_a + theta * theta * (root + near_a)) / (1.0 - (std::min)(0.5, theta));
+    out.residual_error += 2.0 * reach * root + reach * reach;
   }
   if (!(theta < 0.5)) out.residual_error = m.target_stats().energy.sum();
   out.solution = problem.solution(std::move(a), kept);

@@ -311,7 +311,7 @@ inline double linearity_score(const cross_moments& moments, const linearity_opti
 ///
 /// before, after: n_tokens x d. Range, invariances (but for scaling one of the two), errors and cost as
 /// linearity(); the two differ only in their denominators: s_res = 1 - (1 - s) tr S_yy / tr S_dd. after =
-/// before up to a constant offset is a degenerate_input_error: there is no update whose linearity could be
+/// before up to a constant offset, exactly, is a degenerate_input_error: there is no update whose linearity could be
 /// asked.
 template <embedding_matrix Before, embedding_matrix After>
 linearity_result residual_linearity(const Before& before, const After& after,
