@@ -555,7 +555,8 @@ TEST_CASE("a solution that is 0 by accident does not make the bound small") {
         const row_major y = r + c * u;
         const linearity_result found = layerwise::linearity(x, y);
         if (found.rank == 2)
-          CHECK(std::abs(found.score - static_cast<double>(regress_in_quad(x, y).score())) <= found.error_bound);
+          CHECK(std::abs(found.score - static_cast<double>(regress_in_quad(x, y).score())) <=
+                found.error_bound);
         return layerwise::fit_linear_map(x, y, {.method = solver::orthogonal}).weight(1, 0);
       };
       double c = 0.0, at_c = weight(c), before = 1e-3, at_before = weight(before);

@@ -733,7 +733,8 @@ class moment_chain {
       const bool is_certain = stats.noise.sum() == 0.0 || energy > 0.0;
       if (!(energy > least_energy)) return total_energy{0.0, is_certain ? 0.0 : HUGE_VAL};
       const double rounding = sum_rounding(frame, frame, center) + unit_roundoff * columns;
-      return total_energy{energy, 2.0 * rounding * stats.noise.sum() / energy};  // 2: what stats_of took for nothing
+      return total_energy{energy,
+                          2.0 * rounding * stats.noise.sum() / energy};  // 2: what stats_of took for nothing
     };
     out.output_total = total_of(out.output, y);
     if (has_update(1)) {
