@@ -222,7 +222,13 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
   if (!square || has_zero_row(t.pair.x) || has_zero_row(t.pair.y)) return;
   const std::vector<M> states{x, y, x};
   const layerwise::profile_options profiled{.centering = t.centering};
-  const auto tell = [&](const std::string& way, bool data, const layerwise::layer_profile& profile) {
+  const auto tell = [&](const std::string& way, bool data, const auto& take) {
+    layerwise::layer_profile profile;
+    try {
+      profile = take();
+    } catch (const layerwise::non_finite_error&) {
+      return;  // the ratio of the layers' norms is beyond the range of double
+    }
     for (const bool swapped : {false, true})
       for (const bool update : {false, true}) {
         const auto& layer = profile.layers[swapped ? 1 : 0];
@@ -231,7 +237,7 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
            {result, "no variance"});
       }
   };
-  tell("profile", true, layerwise::profile(states, profiled));
+  tell("profile", true, [&] { return layerwise::profile(states, profiled); });
 
   layerwise::layer_profiler streamed(profiled), merged(profiled);
   const auto batch = [&](Index first, Index last) {
@@ -245,8 +251,8 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
     part.add(batch(at[k - 1], at[k]));
     merged.merge(part);
   }
-  tell("profiler", false, streamed.profile());
-  tell("profilers merged", false, merged.profile());
+  tell("profiler", false, [&] { return streamed.profile(); });
+  tell("profilers merged", false, [&] { return merged.profile(); });
 }
 
 // --- The verdict -----------------------------------------------------------------------------------------

@@ -37,7 +37,6 @@ foreach(compiler IN LISTS COMPILERS)
   endforeach()
   refused_by_compiler("Define LAYERWISE_NO_EXCEPTIONS" -fno-exceptions)
   refused_by_compiler("Leave it at std::ptrdiff_t" -DEIGEN_DEFAULT_DENSE_INDEX_TYPE=int)
-  refused_by_compiler("Leave it at std::ptrdiff_t" -DEIGEN_DEFAULT_DENSE_INDEX_TYPE=short)
 
   if(macros MATCHES "__clang__")
     # No macro tells of these.

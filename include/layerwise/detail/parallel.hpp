@@ -43,7 +43,8 @@ class one_thread {
 
 /// Calls body(i) for i in 0..count-1, on all OpenMP threads where the consumer compiles with OpenMP, in order
 /// where not, and in a forked child. Bodies must write to disjoint places: results then do not depend on the
-/// number of threads. An exception in a body is rethrown here, after the loop.
+/// number of threads. An exception in a body is rethrown here, after the loop: that of the smallest i, so that
+/// what is said does not depend on the threads either.
 template <class Body>
 void parallel_for(index count, const Body& body) {
 #ifdef _OPENMP
@@ -57,13 +58,14 @@ void parallel_for(index count, const Body& body) {
     for (index i = 0; i < count; ++i) body(i);
 #else
     std::exception_ptr failure;
+    index failed = count;
 #pragma omp parallel for schedule(dynamic)
     for (index i = 0; i < count; ++i) {
       try {
         body(i);
       } catch (...) {
 #pragma omp critical(layerwise_parallel_for)
-        if (!failure) failure = std::current_exception();
+        if (i < failed) failed = i, failure = std::current_exception();
       }
     }
     if (failure) std::rethrow_exception(failure);
