@@ -4,8 +4,8 @@
 #
 #   bash bench/measure.sh [build folder [arguments of peers/peers.py...]]      default: build-bench
 #
-# On a machine that does nothing else, two cores or more; some four minutes for the C++ side and the peers after it, and the first time more to build
-# and to install the Python peers. The tree must be a commit. See bench/README.md.
+# On a machine that does nothing else, two cores or more; some four minutes for the C++ side and the peers after it, and
+# the first time more to build and to install the Python peers. The tree must be a commit. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/prerequisites.sh
