@@ -130,7 +130,7 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       const data_pair data = make_data(random, {.n = n, .d_x = d, .d_y = d_y, .offset = offset});
       CAPTURE(d);
       CAPTURE(offset);
-      const auto moments = in_one_call(data).chain().extract(1, centering::columns);
+      const auto moments = in_one_call(data).extract(centering::columns);
       long_matrix x = exact_values(data.x), y = exact_values(data.y);
       const long_row x_mean = center_exactly(x), y_mean = center_exactly(y);
       const double rounding = 1e-16 * (2.0 * std::sqrt(static_cast<double>(n)) + 8.0);
@@ -256,13 +256,13 @@ TEST_CASE("one thread and two give the same sums, to the last bit") {
       return a;
     };
     for (const centering center : {centering::columns, centering::none}) {
-      const auto one = with_threads(1, accumulate).chain().extract(1, center);
-      const auto two = with_threads(2, accumulate).chain().extract(1, center);
+      const auto one = with_threads(1, accumulate).extract(center);
+      const auto two = with_threads(2, accumulate).extract(center);
       CHECK(one.second == two.second);
       CHECK(one.cross == two.cross);
       CHECK(one.target_stats().energy == two.target_stats().energy);
-      const auto merged_by_one = with_threads(1, merge).chain().extract(1, center);
-      const auto merged_by_two = with_threads(2, merge).chain().extract(1, center);
+      const auto merged_by_one = with_threads(1, merge).extract(center);
+      const auto merged_by_two = with_threads(2, merge).extract(center);
       CHECK(merged_by_one.second == merged_by_two.second);
       CHECK(merged_by_one.cross == merged_by_two.cross);
     }

@@ -426,6 +426,33 @@ TEST_CASE("options reach the scores") {
   CHECK(streamed(states, {100}, {.final_norm = final_norm::after}).final_norm == final_norm::after);
 }
 
+TEST_CASE("without linearity everything else is the same, to the last bit, and memory is O(d)") {
+  std::mt19937_64 random(31);
+  const stack states = random_stack(random, 3, 1300, 40);
+  profile_options angles;
+  angles.linearity = false;
+  const auto cleared = [](layer_profile p) {
+    for (layer_metrics& layer : p.layers) layer.linearity.reset(), layer.residual_linearity.reset();
+    return p;
+  };
+  REQUIRE(profile(states).layers[1].linearity);
+  check_identical(profile(states, angles), cleared(profile(states)));
+  layer_profiler first(angles), second(angles), with_first, with_second;
+  for (layer_profiler* each : {&first, &with_first}) each->add(rows_of(states, 0, 700));
+  for (layer_profiler* each : {&second, &with_second}) each->add(rows_of(states, 700, 600));
+  first.merge(second), with_first.merge(with_second);
+  check_identical(first.profile(), cleared(with_first.profile()));
+  CHECK_THROWS_AS(first.merge(with_second), shape_error);
+  CHECK_THROWS_AS(with_first.merge(second), shape_error);
+
+  // 40,000 dimensions: their moments would be 25 GB.
+  stack wide{random_matrix(random, 3, 40'000), random_matrix(random, 3, 40'000)};
+  const layer_profile p = profile(wide, angles);
+  CHECK_FALSE(p.layers[0].linearity);
+  CHECK(p.layers[0].displacement == doctest::Approx(0.5).epsilon(0.05));
+  CHECK(p.layers[0].outlier_share);
+}
+
 TEST_CASE("hidden states that are not are refused, with the place, and nothing of them is added") {
   std::mt19937_64 random(16);
   const index n = 600;

@@ -156,14 +156,16 @@ inline void sharpen(pair_moments& m, explained what, double tolerance, const pai
   total = {energy, 8.0 * unit_roundoff};
 }
 
-inline pair_moments extract_pair(const cross_moments& moments, const linearity_options& options,
-                                 explained what, const operand_names& names, const pair_data* data) {
+/// Of moments that are an rvalue the matrices are moved.
+template <class Moments>
+pair_moments extract_pair(Moments&& moments, const linearity_options& options, explained what,
+                          const operand_names& names, const pair_data* data) {
   check(options);
   if (moments.tokens() == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = names.x});
   if (what == explained::update && moments.x_dimensions() != moments.y_dimensions())
     fail<shape_error>(text(moments.x_dimensions(), " columns, as in ", names.x), text(moments.y_dimensions()),
                       {.operand = names.y});
-  pair_moments m = moments.chain().extract(1, options.centering);
+  pair_moments m = std::forward<Moments>(moments).extract(options.centering);
   const std::string_view variance =
       options.centering == centering::columns ? "rows that differ" : "an element other than 0";
   if (!has_variance(m))
@@ -193,7 +195,7 @@ std::pair<pair_moments, regression> regress_rows(const row_reader<X>& x_rows, co
   moments.add_rows(x_rows, y_rows, options.mask, names.x, names.y);
   const std::vector<index> rows = options.mask.rows(x_rows.rows());
   const pair_data data{read_pair(x_rows, y_rows), rows};
-  pair_moments m = extract_pair(moments, options, what, names, &data);
+  pair_moments m = extract_pair(std::move(moments), options, what, names, &data);
   const regression_request wanted = request_for(options, what, solution);
   regression fit = solve(m, wanted, &data);
   if (auto own = solve_for(what, m, fit, wanted, &data)) return *std::move(own);

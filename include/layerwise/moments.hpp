@@ -273,8 +273,9 @@ class moment_chain {
  public:
   moment_chain() = default;
 
-  explicit moment_chain(const std::vector<index>& dimensions)
-      : layers_(dimensions.size()), pairs_(dimensions.size() - 1) {
+  /// Without products only the columns' sums are taken: O(n d) work and O(d) memory a layer.
+  explicit moment_chain(const std::vector<index>& dimensions, bool products = true)
+      : layers_(dimensions.size()), pairs_(dimensions.size() - 1), products_(products) {
     for (std::size_t l = 0; l < dimensions.size(); ++l) {
       layers_[l].dimensions = dimensions[l];
       layers_[l].different = distinct_rows(dimensions[l] + 1);
@@ -341,11 +342,12 @@ class moment_chain {
   }
 
   /// The moments of the pair (h_{l-1}, h_l), l = 1..L. Copies the pair's matrices; pending rows are included.
-  pair_moments extract(index l, centering center) const {
-    moment_chain pair = slice(l);
-    workspace space;
-    if (pair.pending_rows_ > 0) pair.flush({}, space);
-    return std::move(pair).finish(center);
+  pair_moments extract(index l, centering center) const { return slice(l).finish(center); }
+
+  /// The same, once: of a chain that is needed no longer the matrices are moved out, a pair's by one thread. A copy of
+  /// 32 MB (d = 2048) is as dear as a tenth of the products of 4096 tokens.
+  pair_moments take(index l, centering center) {
+    return slice(l, std::move(at(layers_, l - 1).second), std::move(pair(l))).finish(center);
   }
 
  private:
@@ -497,6 +499,7 @@ class moment_chain {
   void add_pair(index l, const row_block& raw_x, const row_block& raw_y, packed_block& x,
                 packed_block& target) {
     layer_state& input = at(layers_, l - 1);
+    if (!products_) return input.frame.count(raw_x);
     const column_frame& output = at(layers_, l).frame;
     pair_state& state = pair(l);
 
@@ -512,7 +515,7 @@ class moment_chain {
     if (!state.target_is_update) output.apply(raw_y, target);
 
     input.frame.absorb(raw_x, x);
-    for (index i = 0; i < raw_x.rows(); ++i) input.different.add(&raw_x(i, 0), raw_x.cols());
+    input.different.add(raw_x);
     if (input.second.size() == 0) input.second.setZero(x.cols(), x.cols());
     if (state.cross.size() == 0) {
       state.cross.setZero(x.cols(), target.cols());
@@ -587,7 +590,7 @@ class moment_chain {
   void merge_blocks(const moment_chain& other) {
     choose_scales();
     const double n = static_cast<double>(other.tokens_);
-    for (index l = 1; l < layers(); ++l) {
+    for (index l = 1; products_ && l < layers(); ++l) {
       moment_chain theirs = other.slice(l);
       // In scales that fit what both have seen: that of the smaller values may be out of range for the larger.
       for (index k = 0; k < 2; ++k)
@@ -652,16 +655,18 @@ class moment_chain {
   }
 
   /// The pair (h_{l-1}, h_l) as a chain of its own, pending rows included.
-  moment_chain slice(index l) const {
-    moment_chain two({dimensions(l - 1), dimensions(l)});
+  moment_chain slice(index l) const { return slice(l, at(layers_, l - 1).second, pair(l)); }
+
+  moment_chain slice(index l, matrix second, pair_state pair) const {
+    moment_chain two({dimensions(l - 1), dimensions(l)}, products_);
     for (index k = 0; k < 2; ++k) {
       const layer_state& from = at(layers_, l - 1 + k);
       layer_state& to = at(two.layers_, k);
       to.frame = from.frame, to.pending = from.pending, to.peak = from.peak;
       to.different = from.different;
     }
-    two.layers_[0].second = at(layers_, l - 1).second;
-    two.pairs_[0] = pair(l);
+    two.layers_[0].second = std::move(second);
+    two.pairs_[0] = std::move(pair);
     two.tokens_ = tokens_, two.pending_rows_ = pending_rows_, two.additions_ = additions_;
     return two;
   }
@@ -694,7 +699,9 @@ class moment_chain {
     return out;
   }
 
+  /// Of a chain of one pair, which is used up.
   pair_moments finish(centering center) && {
+    if (workspace space; pending_rows_ > 0) flush({}, space);
     const double n = static_cast<double>(tokens_);
     layer_state& input = layers_[0];
     const column_frame& x = input.frame;
@@ -715,6 +722,8 @@ class moment_chain {
     out.y_spread = center == centering::columns ? out.output.energy : stats_of(y, centering::columns).energy;
     out.sum_rounding = sum_rounding(x, t, center);
     out.different_rows = input.different.count();
+
+    if (!products_) return out;
 
     // About the shift -> about the mean -> about 0, if centring is off.
     out.second = std::move(input.second);
@@ -747,6 +756,7 @@ class moment_chain {
 
   std::vector<layer_state> layers_;
   std::vector<pair_state> pairs_;
+  bool products_ = true;
   index tokens_ = 0;        // those in the moments
   index additions_ = 0;  // of blocks, that an element of the moments has passed through one after the other
   index pending_rows_ = 0;  // those not yet
@@ -799,7 +809,8 @@ class cross_moments {
   index y_dimensions() const { return chain_.layers() == 0 ? 0 : chain_.dimensions(1); }
 
   /// For the solver; not part of the stable interface.
-  const detail::moment_chain& chain() const { return chain_; }
+  detail::pair_moments extract(layerwise::centering center) const& { return chain_.extract(1, center); }
+  detail::pair_moments extract(layerwise::centering center) && { return chain_.take(1, center); }
 
   /// add() of what others have opened, with the operands' names in messages; not part of the stable interface.
   template <class X, class Y>

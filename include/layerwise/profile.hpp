@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -42,14 +43,16 @@ struct profile_options {
   layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
   /// The tokens that take part, for profile(); layer_profiler::add takes a mask per batch.
   token_mask mask = {};
+  /// False leaves both linearities out, empty in every layer: angles and the like cost O(n d), and no O(d^2) memory.
+  bool linearity = true;
 };
 
 /// Everything about one layer l = 1..L, which turns h_{l-1} into h_l. An empty optional is undefined for this
 /// layer.
 struct layer_metrics {
-  /// s(h_{l-1}, h_l), with the residual stream. Empty if h_{l-1} or h_l has no variance.
+  /// s(h_{l-1}, h_l), with the residual stream. Empty if h_{l-1} or h_l has no variance, or if it was not asked for.
   std::optional<linearity_result> linearity;
-  /// s(h_{l-1}, h_l - h_{l-1}), without. Empty if h_{l-1} or the update has no variance.
+  /// s(h_{l-1}, h_l - h_{l-1}), without. Empty if h_{l-1} or the update has no variance, or if it was not asked for.
   std::optional<linearity_result> residual_linearity;
   /// Token mean of (1 - cos(h_{l-1}, h_l)) / 2, in [0, 1].
   double displacement = 0.0;
@@ -163,9 +166,14 @@ class layer_profiler {
     add_rows(layers, mask.rows(layers.front().rows()));
   }
 
-  /// Adds everything another profiler has seen. Throws shape_error if L or d differ.
+  /// Adds everything another profiler has seen. Throws shape_error if L or d differ, or if only one of the two
+  /// measures linearity.
   void merge(const layer_profiler& other) {
     if (other.chain_.layers() == 0) return;
+    const auto kind = [](bool linearity) { return linearity ? "a profiler with linearity" : "one without"; };
+    if (other.options_.linearity != options_.linearity)
+      detail::fail<shape_error>(kind(options_.linearity), kind(other.options_.linearity),
+                                {.operand = "profile_options"});
     if (&other == this) return merge(layer_profiler(other));
     if (chain_.layers() == 0) {
       chain_ = other.chain_;
@@ -184,7 +192,9 @@ class layer_profiler {
   /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added,
   /// non_finite_error for a contribution ratio beyond the range of double.
   /// Cost: O(d^3) a layer.
-  layer_profile profile() const { return finish(nullptr); }
+  layer_profile profile() const {
+    return finish([this](index l) { return chain_.extract(l, options_.centering); }, nullptr);
+  }
 
  private:
   template <hidden_states H>
@@ -207,7 +217,8 @@ class layer_profiler {
     const bool first = chain_.layers() == 0;
     if (!first) require_same(count, d);
     detail::moment_chain fresh =
-        first ? detail::moment_chain(std::vector<index>(layers.size(), d)) : detail::moment_chain();
+        first ? detail::moment_chain(std::vector<index>(layers.size(), d), options_.linearity)
+              : detail::moment_chain();
     detail::moment_chain& chain = first ? fresh : chain_;
     std::vector<detail::token_sums> fresh_sums(layers.size() - 1);
     const auto read = [&](index layer, const index* some, index n, double* out, index stride) {
@@ -218,8 +229,9 @@ class layer_profiler {
     if (first) chain_ = std::move(fresh), sums_ = std::move(fresh_sums);
   }
 
-  /// The data of layers 0 ... L, where it is at hand.
-  layer_profile finish(const detail::pair_data* stack) const {
+  /// The moments of pair l, which are asked for once, and the data of layers 0 ... L, where it is at hand.
+  layer_profile finish(const std::function<detail::pair_moments(index l)>& moments_of,
+                       const detail::pair_data* stack) const {
     if (tokens() == 0)
       detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "hidden_states"});
     std::vector<detail::token_sums> sums = sums_;
@@ -245,7 +257,7 @@ class layer_profiler {
         detail::fail<non_finite_error>("ratios of norms within the range of double",
                                        detail::text("a mean of ", layer.contribution_ratio), output);
       layer.contribution_ratio_frobenius = detail::finite_ratio(sum.energies, output);
-      detail::pair_moments moments = chain_.extract(pair + 1, options_.centering);
+      detail::pair_moments moments = moments_of(pair + 1);
       if (stack == nullptr) return measure_linearity(moments, nullptr, layer);
       const detail::pair_data data{
           [&](index which, index row, double* to) { stack->read(pair + which, row, to); }, stack->rows};
@@ -267,7 +279,7 @@ class layer_profiler {
       layer.outlier_share = m.y_spread.maxCoeff(&largest) / spread;
       layer.outlier_dimension = largest;
     }
-    if (!detail::has_variance(m)) return;
+    if (!options_.linearity || !detail::has_variance(m)) return;
     if (data != nullptr)
       for (const explained what : {explained::output, explained::update})
         detail::sharpen(m, what, options_.tolerance, *data);
@@ -299,7 +311,7 @@ layer_profile profile(const H& states, const profile_options& options) {
   const detail::pair_data stack{
       [&](index layer, index row, double* out) { layers[static_cast<std::size_t>(layer)].read(row, out); },
       rows};
-  return profiler.finish(&stack);
+  return profiler.finish([&](index l) { return profiler.chain_.take(l, options.centering); }, &stack);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

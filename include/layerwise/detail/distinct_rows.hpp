@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/detail/matrix.hpp>
+#include <layerwise/detail/parallel.hpp>
 #include <layerwise/error.hpp>
 
 #include <bit>
@@ -10,6 +12,7 @@
 #include <limits>
 #include <set>
 #include <utility>
+#include <vector>
 
 // How many different rows a layer has. A layer of token embeddings has few, and its rank is at most their number:
 // then moments alone tell that the directions they do not see are not there.
@@ -24,8 +27,14 @@ class distinct_rows {
   /// Numbers up to `limit` are of use.
   explicit distinct_rows(index limit) : limit_(limit) {}
 
-  void add(const double* row, index d) {
-    if (!too_many_) insert(fingerprint(row, d));
+  void add(const row_block& rows) {
+    if (too_many_) return;
+    std::vector<print> prints(static_cast<std::size_t>(rows.rows()));
+    parallel_chunks(rows.rows(), 64, [&](index first, index count) {
+      for (index i = first; i < first + count; ++i)
+        prints[static_cast<std::size_t>(i)] = fingerprint(rows.data() + i * rows.cols(), rows.cols());
+    });
+    for (const print& one : prints) insert(one);
   }
 
   void merge(const distinct_rows& other) {
