@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/prerequisites.sh
 
 install_missing g++ cmake make git libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox \
-  doctest-dev libbenchmark-dev libgmp-dev pkg-config
+  doctest-dev libbenchmark-dev libgmp-dev libzip-dev pkg-config
 if [[ " $* " == *" -DLAYERWISE_TEST_INTEROP=ON "* ]]; then
   install_missing libdlpack-dev libarmadillo-dev libxtensor-dev libopencv-core-dev libtorch-dev \
     clang-19 libc++-19-dev libc++abi-19-dev

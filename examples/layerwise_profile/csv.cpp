@@ -38,9 +38,9 @@ std::string to_csv(const report& source) {
     header.emplace_back(field);
 
   auto text = fmt::format("{}\n", fmt::join(header, ","));
-  std::size_t layer = 0;
+  auto layer = source.layer_numbers.begin();
   for (const auto& metrics : source.profile.layers) {
-    std::vector<std::string> row{fmt::format("{}", ++layer)};
+    std::vector<std::string> row{fmt::format("{}", *layer++)};
     add_linearity(row, metrics.linearity);
     add_linearity(row, metrics.residual_linearity);
     for (const std::optional<double>& value :

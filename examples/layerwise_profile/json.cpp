@@ -32,6 +32,22 @@ ordered_json or_null(const std::optional<T>& value) {
   return value ? to_json(*value) : ordered_json(nullptr);
 }
 
+/// What was taken from the files.
+ordered_json input_of(const report& source) {
+  const auto& taken = source.taken;
+  const auto text_or_null = [](const std::string& text) { return text.empty() ? ordered_json(nullptr) : ordered_json(text); };
+  return {{"tensors", taken.states},
+          {"axes", taken.axes},
+          {"axes_because", taken.axes_because},
+          {"order_because", text_or_null(taken.order_because)},
+          {"state_numbers", source.state_numbers},
+          {"mask", text_or_null(taken.mask)},
+          {"tokens_left_out", source.tokens_left_out},
+          {"not_read", taken.left_out},
+          {"remarks", taken.remarks},
+          {"assumed", taken.assumed}};
+}
+
 }  // namespace
 
 std::string to_json(const report& source) {
@@ -39,7 +55,7 @@ std::string to_json(const report& source) {
   auto layers = ordered_json::array();
   for (std::size_t i = 0; i < profile.layers.size(); ++i) {
     const auto& metrics = profile.layers[i];
-    layers.push_back({{"layer", i + 1},
+    layers.push_back({{"layer", source.layer_numbers[i]},
                       {"linearity", or_null(metrics.linearity)},
                       {"residual_linearity", or_null(metrics.residual_linearity)},
                       {"displacement", metrics.displacement},
@@ -58,6 +74,7 @@ std::string to_json(const report& source) {
                               {"dtype", name_of(source.dtype)},
                               {"final_norm", text_of(profile.final_norm)},
                               {"centering", text_of(profile.centering)},
+                              {"input", input_of(source)},
                               {"layers", std::move(layers)}};
   // A path need not be UTF-8, JSON must be.
   return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";

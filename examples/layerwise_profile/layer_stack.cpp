@@ -1,100 +1,25 @@
 #include "layer_stack.hpp"
 
+#include "companions.hpp"
 #include "input_error.hpp"
+#include "layer_names.hpp"
+#include "selection.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <set>
 #include <string_view>
 
 namespace layerwise_profile {
 namespace {
 
-/// Deeper than any transformer. A larger number is a [token][layer][dim] dump read as [layer][token][dim].
-constexpr index most_states = 4096;
-
-std::string describe(const tensor& item) {
-  const auto what = fmt::format("{} {}", shape_text(item.shape), name_of(item.dtype));
-  return item.name.empty() ? what : fmt::format("{} ({})", in_quotes(item.name), what);
-}
-
-std::string describe(std::span<const tensor* const> items) {
-  constexpr std::size_t most = 4;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(items.size(), most); ++i)
-    text += (i == 0 ? "" : ", ") + describe(*items[i]);
-  if (items.size() > most) text += fmt::format(" and {} more", items.size() - most);
-  return text.empty() ? "none" : text;
-}
-
-/// The tensors of one file that hold its hidden states: one of rank 3, or matrices in layer order.
-std::vector<const tensor*> hidden_states_of(const tensor_file& file, const std::string& wanted) {
-  std::vector<const tensor*> all, stacks, matrices;
-  for (const auto& item : file.tensors) {
-    all.push_back(&item);
-    if (!can_be_profiled(item.dtype)) continue;
-    if (item.shape.size() == 3 && (wanted.empty() || item.name == wanted)) stacks.push_back(&item);
-    if (item.shape.size() == 2 && item.name.starts_with(wanted)) matrices.push_back(&item);
-  }
-  if (stacks.size() > 1)
-    reject(file.path, "expected one tensor of three dimensions, got {}: choose with --tensor",
-           describe(stacks));
-  if (stacks.size() == 1) return stacks;
-  if (matrices.empty())
-    reject(file.path,
-           "expected a floating-point tensor{} of three dimensions, or one matrix per layer{}, got {}",
-           wanted.empty() ? "" : " named " + in_quotes(wanted),
-           wanted.empty() ? "" : " with names that begin so", describe(all));
-  std::stable_sort(matrices.begin(), matrices.end(),
-                   [](const tensor* a, const tensor* b) { return natural_less(a->name, b->name); });
-  return matrices;
-}
-
-/// Where the hidden states of one file lie: matrices of equal shape and type.
-struct file_slice {
-  const tensor_file* file;
-  std::set<std::string> names;
-  bool rank_three;
-  data_type dtype;
-  index tokens;
-  index dimensions;
-  std::vector<std::pair<std::string, layer_matrix>> states;  // each with its name
-};
-
-file_slice slice_stack(const tensor_file& file, const tensor& item, tensor_layout layout) {
-  const auto strides = item.strides();
-  const std::size_t layer_axis = layout == tensor_layout::layer_major ? 0 : 1;
-  const std::size_t token_axis = 1 - layer_axis;
-  file_slice slice{&file, {item.name}, true, item.dtype, item.shape[token_axis], item.shape[2], {}};
-  if (item.bytes.empty()) reject(file.path, "expected no dimension to be 0, got {}", describe(item));
-  if (item.shape[layer_axis] > most_states)
-    reject(file.path, "expected at most {} layers, got {} in {}: is it --layout {}?", most_states,
-           item.shape[layer_axis], describe(item), layer_axis == 0 ? "token-major" : "layer-major");
-  for (index layer = 0; layer < item.shape[layer_axis]; ++layer) {
-    const auto offset = layer * strides[layer_axis] * static_cast<index>(size_of(item.dtype));
-    slice.states.push_back({item.name, {item.bytes.data() + offset, strides[token_axis], strides[2]}});
-  }
-  return slice;
-}
-
-file_slice slice_matrices(const tensor_file& file, std::span<const tensor* const> matrices) {
-  const auto& first = *matrices.front();
-  file_slice slice{&file, {}, false, first.dtype, first.shape[0], first.shape[1], {}};
-  for (const auto* item : matrices) {
-    if (item->shape != first.shape || item->dtype != first.dtype)
-      reject(file.path,
-             "expected matrices of one shape and type for the layers, got {} and {}: choose with --tensor",
-             describe(first), describe(*item));
-    if (item->bytes.empty()) reject(file.path, "expected no dimension to be 0, got {}", describe(*item));
-    const auto strides = item->strides();
-    slice.names.insert(item->name);
-    slice.states.push_back({item->name, {item->bytes.data(), strides[0], strides[1]}});
-  }
-  return slice;
-}
+// ---- metadata
 
 /// The value of a metadata key on which all files that have it agree.
 std::optional<std::string> agreed_metadata(std::span<const tensor_file> files, const std::string& key) {
@@ -116,12 +41,11 @@ std::optional<std::string> agreed_metadata(std::span<const tensor_file> files, c
   reject(file->path, "__metadata__: {}: expected {}, got {}", key, expected, in_quotes(got));
 }
 
-std::optional<tensor_layout> layout_of(std::span<const tensor_file> files) {
+std::optional<axis_order> layout_of(std::span<const tensor_file> files) {
   const auto text = agreed_metadata(files, "layout");
   if (!text) return std::nullopt;
-  if (*text == "layer-major" || *text == "[layer][token][dim]") return tensor_layout::layer_major;
-  if (*text == "token-major" || *text == "[token][layer][dim]") return tensor_layout::token_major;
-  reject_metadata(files, "layout", "layer-major or token-major", *text);
+  if (auto axes = parse_axes(*text)) return axes;
+  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim]", *text);
 }
 
 std::optional<std::string> final_norm_of(std::span<const tensor_file> files) {
@@ -141,135 +65,402 @@ std::optional<index> sequence_length_of(std::span<const tensor_file> files) {
   return value;
 }
 
-/// Every slice has the first one's dimensions and type, and its tokens or its number of states too where
-/// asked.
-void check_agreement(std::span<const file_slice> slices, bool same_tokens, bool same_states) {
-  const auto& first = slices.front();
-  const auto text = [&](const file_slice& s) {
-    return fmt::format("{} states of {} tokens x {} dimensions, {}", s.states.size(), s.tokens, s.dimensions,
-                       name_of(s.dtype));
+// ---- what one file holds
+
+struct file_part {
+  const tensor_file* file;
+  std::vector<const tensor*> items;  // one stack, or one tensor a layer
+  std::vector<std::string> left_out;
+  companions beside;
+  axis_reading axes;                 // of each item
+};
+
+std::string stem_of(const tensor_file& file) { return std::filesystem::path(file.path).stem().string(); }
+
+std::vector<std::string> item_names(const file_part& part) {
+  std::vector<std::string> names;
+  for (const auto* item : part.items) names.push_back(item->name);
+  return names;
+}
+
+bool holds_one(const file_part& part) { return part.items.size() == 1; }
+bool is_stack(const file_part& part) { return has(part.axes.axes, axis::layer); }
+
+/// Files that hold integers only are masks and token ids of the others, where their names say so.
+std::pair<std::vector<const tensor_file*>, std::vector<const tensor_file*>> states_and_companions(std::span<const tensor_file> files) {
+  std::vector<const tensor_file*> states, beside;
+  for (const auto& file : files) {
+    const bool integers = file.format == file_format::npy && is_integer(file.tensors.front().dtype);
+    if (integers && !is_companion(stem_of(file)))
+      reject(file.path, "expected hidden states in floating point, got {}: if it is a mask, say --mask {}",
+             describe(file.tensors.front()), file.path);
+    (integers ? beside : states).push_back(&file);
+  }
+  return {states, beside};
+}
+
+/// Those companions as tensors of a file, with the names of their files, and the metadata of the states' file.
+tensor_file beside_file(const tensor_file& states, const std::vector<const tensor_file*>& others) {
+  tensor_file result{states.path, states.format, states.metadata, states.tensors, nullptr, {}, {}};
+  for (const auto* other : others) {
+    result.tensors.push_back(other->tensors.front());
+    result.tensors.back().name = stem_of(*other);
+  }
+  return result;
+}
+
+void check_one_shape(const file_part& part) {
+  const auto& first = *part.items.front();
+  for (const auto* item : part.items) {
+    if (item->shape != first.shape || item->dtype != first.dtype)
+      reject(part.file->path, "expected tensors of one shape and type for the layers, got {} and {}: choose with --tensors",
+             describe(first), describe(*item));
+    if (item->bytes.empty()) reject(part.file->path, "expected no dimension to be 0, got {}", describe(*item));
+  }
+}
+
+// ---- whether several files hold layers or shards of tokens
+
+enum class division { shards, layers };
+
+/// What names the layers of files that hold one each: their tensors, or, where these all have one name or none, the
+/// files themselves.
+std::vector<std::string> layer_names_of(const std::vector<file_part>& parts) {
+  std::vector<std::string> names, stems;
+  for (const auto& part : parts) {
+    for (const auto& name : item_names(part)) names.push_back(name);
+    if (holds_one(part)) stems.push_back(stem_of(*part.file));
+  }
+  const std::set<std::string> different(names.begin(), names.end());
+  return different.size() == 1 && stems.size() == parts.size() && parts.size() > 1 ? stems : names;
+}
+
+/// Files of one tensor of three dimensions each: stacks of some tokens, or batches of one layer?
+division divide_tensors(const std::vector<file_part>& parts, const std::optional<axis_order>& told) {
+  if (told) return has(*told, axis::layer) ? division::shards : division::layers;
+  if (std::ranges::any_of(parts, [](const auto& p) { return p.beside.ids && p.beside.ids->shape.size() == 1; }))
+    return division::shards;
+  const auto& first = parts.front();
+  const bool one_shape = std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == first.items.front()->shape; });
+  if (!one_shape || first.items.front()->shape.size() != 3) return division::shards;
+  const auto names = layer_names_of(parts);
+  const bool ordered = order_by_meaning(names).has_value();
+  const bool batches = !may_be_stack(*first.items.front());  // [1][token][dim]
+  if (ordered && (speak_of_layers(names) || batches)) return division::layers;
+  // A name that all files share says what each of them is.
+  if (means_stack(first.items.front()->name) && !batches) return division::shards;
+  const auto& shape = first.items.front()->shape;
+  reject(first.file->path,
+         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers ([layer][token][dim]; "
+         "token-major: [token][layer][dim]), or --layout '[batch][token][dim]' if each is one layer",
+         describe(*first.items.front()), parts.size() - 1, shape[0]);
+}
+
+/// The one axis on which stacks in several files differ: a model has as many layers every time.
+std::optional<std::size_t> axis_that_varies(const std::vector<file_part>& parts) {
+  std::optional<std::size_t> result;
+  const auto& first = parts.front().items.front()->shape;
+  for (const auto& part : parts) {
+    const auto& shape = part.items.front()->shape;
+    for (std::size_t i = 0; i < std::min(first.size(), shape.size()); ++i) {
+      if (shape[i] == first[i]) continue;
+      if (result && *result != i) return std::nullopt;
+      result = i;
+    }
+  }
+  return result;
+}
+
+division divide_matrices(const std::vector<file_part>& parts) {
+  const auto& first = parts.front();
+  if (std::ranges::all_of(parts, holds_one)) {
+    const std::set<std::string> names = [&] {
+      std::set<std::string> all;
+      for (const auto& part : parts) all.insert(part.items.front()->name);
+      return all;
+    }();
+    if (names.size() == 1 || names.size() == parts.size()) return division::layers;
+  }
+  const auto set_of = [](const file_part& part) {
+    const auto names = item_names(part);
+    return std::set<std::string>(names.begin(), names.end());
   };
-  for (const auto& slice : slices) {
-    if (slice.dtype == first.dtype && slice.dimensions == first.dimensions &&
-        (!same_tokens || slice.tokens == first.tokens) &&
-        (!same_states || slice.states.size() == first.states.size()))
+  const auto expected = set_of(first);
+  if (std::ranges::all_of(parts, [&](const auto& part) { return set_of(part) == expected; })) return division::shards;
+  auto seen = expected;
+  for (const auto& part : std::span(parts).subspan(1)) {
+    const auto names = set_of(part);
+    const auto distinct = seen.size() + names.size();
+    seen.insert(names.begin(), names.end());
+    if (seen.size() != distinct)
+      reject(part.file->path, "expected the tensor names of {} (shards of tokens) or no name of another file (different "
+             "layers), got {}{}", first.file->path, in_quotes(*names.begin()), names.size() > 1 ? ", ..." : "");
+  }
+  return division::layers;
+}
+
+// ---- from tensors to shards
+
+/// The tokens of some layers, with the shape of their batch: what becomes one shard, or one a sequence of the batch.
+struct token_block {
+  const file_part* part;
+  std::vector<std::pair<const tensor*, index>> layers;  // a tensor, and its element along the layer axis
+};
+
+/// The shards of a block: one, unless the sequences of its batch lie too far apart for one stride.
+std::vector<token_shard> shards_of(const token_block& block) {
+  const auto& axes = block.part->axes.axes;
+  const auto stride = [&](const tensor& item, axis which) {
+    const auto place = std::ranges::find(axes, which) - axes.begin();
+    return place < std::ssize(axes) ? item.strides()[static_cast<std::size_t>(place)] : 0;
+  };
+  const tensor& first = *block.layers.front().first;
+  const index batch = size_of(first, axes, axis::batch), tokens = size_of(first, axes, axis::token);
+  const bool together = batch == 1 || std::ranges::all_of(block.layers, [&](const auto& layer) {
+    return stride(*layer.first, axis::batch) == tokens * stride(*layer.first, axis::token);
+  });
+  const index length = together ? batch * tokens : tokens;
+  std::vector<token_shard> result;
+  for (index item = 0; item < (together ? 1 : batch); ++item) {
+    token_shard shard{block.part->file->path, length, {}, {}, {}};
+    if (batch > 1) shard.sequences.assign(static_cast<std::size_t>(length / tokens), tokens);
+    for (const auto& [tensor, number] : block.layers) {
+      const auto offset = number * stride(*tensor, axis::layer) + item * stride(*tensor, axis::batch);
+      shard.states.push_back({tensor->bytes.data() + offset * static_cast<index>(size_of(tensor->dtype)),
+                              stride(*tensor, axis::token), stride(*tensor, axis::dim)});
+    }
+    result.push_back(std::move(shard));
+  }
+  return result;
+}
+
+/// What stands beside the states, put on the shards of their block.
+void put_companions(const companions& beside, const tensor_file& file, std::vector<token_shard>& shards) {
+  const index tokens = std::accumulate(shards.begin(), shards.end(), index{0}, [](index n, const auto& s) { return n + s.tokens; });
+  auto keep = beside.keep;
+  std::vector<index> sequences;
+  if (beside.mask) {
+    if (std::ssize(keep) != tokens)
+      reject(file.path, "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
+             in_quotes(beside.mask->name), tokens, shape_text(beside.mask->shape));
+  }
+  for (const auto* counted : {&beside.mask, &beside.ids})
+    if (*counted && (*counted)->shape.size() == 2 && sequences.empty() && (*counted)->shape[0] * (*counted)->shape[1] == tokens)
+      sequences.assign(static_cast<std::size_t>((*counted)->shape[0]), (*counted)->shape[1]);
+  if (beside.is_of_vllm && beside.ids->shape.size() == 1) sequences.assign(1, tokens);
+  if (beside.lengths_name) {
+    const index sum = std::accumulate(beside.lengths.begin(), beside.lengths.end(), index{0});
+    if (sum == tokens) {
+      sequences = beside.lengths;
+    } else if (!beside.mask) {  // padded to the length of the batch's token axis
+      reject(file.path, "{}: sequences of {} tokens in all, where there are {}: say which are padding with --mask",
+             in_quotes(*beside.lengths_name), sum, tokens);
+    }
+  }
+  index first = 0;
+  for (auto& shard : shards) {
+    if (!keep.empty()) shard.keep.assign(keep.begin() + first, keep.begin() + first + shard.tokens);
+    first += shard.tokens;
+    if (shards.size() == 1 && !sequences.empty()) shard.sequences = sequences;
+    else if (shards.size() > 1) shard.sequences.assign(1, shard.tokens);
+  }
+}
+
+/// Every part has the first one's dimensions and type, and its tokens or its number of states too where asked.
+void check_agreement(const std::vector<file_part>& parts, bool same_tokens, bool same_states) {
+  const auto facts = [](const file_part& part) {
+    const auto& item = *part.items.front();
+    const auto& axes = part.axes.axes;
+    const index states = is_stack(part) ? size_of(item, axes, axis::layer) : std::ssize(part.items);
+    return std::tuple(item.dtype, size_of(item, axes, axis::dim), size_of(item, axes, axis::batch) * size_of(item, axes, axis::token), states);
+  };
+  const auto [dtype, dims, tokens, states] = facts(parts.front());
+  for (const auto& part : parts) {
+    const auto [its_dtype, its_dims, its_tokens, its_states] = facts(part);
+    if (its_dtype == dtype && its_dims == dims && (!same_tokens || its_tokens == tokens) && (!same_states || its_states == states))
       continue;
-    reject(slice.file->path, "expected the {}, dimensions and type as {} has, got {}",
-           same_tokens ? "tokens" : "states", first.file->path, text(slice));
+    reject(part.file->path, "expected the {}, dimensions and type as {} has, got {} states of {} tokens x {} dimensions, {}",
+           same_tokens ? "tokens" : "states", parts.front().file->path, its_states, its_tokens, its_dims, name_of(its_dtype));
   }
 }
 
-token_shard to_shard(const file_slice& slice) {
-  token_shard shard{slice.file->path, slice.tokens, {}};
-  for (const auto& [name, matrix] : slice.states) shard.states.push_back(matrix);
-  return shard;
+// ---- the order of layers
+
+struct ordered_layers {
+  std::vector<std::size_t> order;
+  std::vector<index> numbers;
+  std::vector<std::size_t> left_out;
+  std::string because;
+};
+
+/// Numbers from 0 on, where the names' own are not all known or not rising.
+std::vector<index> numbers_of(const std::vector<std::optional<index>>& named, std::size_t count) {
+  std::vector<index> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), index{0});
+  std::vector<index> own;
+  for (const auto& number : named)
+    if (number && (own.empty() || *number > own.back())) own.push_back(*number);
+  return own.size() == count ? own : numbers;
 }
 
-/// Files that hold different layers of the same tokens become one shard.
-token_shard join_layers(std::span<const file_slice> slices) {
-  check_agreement(slices, true, false);
-  std::vector<std::pair<std::string, layer_matrix>> states;
-  for (const auto& slice : slices) states.insert(states.end(), slice.states.begin(), slice.states.end());
-  std::stable_sort(states.begin(), states.end(),
-                   [](const auto& a, const auto& b) { return natural_less(a.first, b.first); });
-  token_shard shard{slices.front().file->path, slices.front().tokens, {}};
-  for (const auto& [name, matrix] : states) shard.states.push_back(matrix);
-  return shard;
+ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names, const stack_options& options) {
+  ordered_layers result;
+  result.order.resize(names.size());
+  std::iota(result.order.begin(), result.order.end(), std::size_t{0});
+  if (names.size() < 2) return result;
+  const auto meaning = order_by_meaning(names);
+  if (!options.tensors.empty() || options.order == order_rule::as_given) {
+    result.because = options.tensors.empty() ? "as given" : "as --tensors names them";
+    std::vector<std::optional<index>> numbers(names.size());
+    result.numbers = numbers_of(numbers, names.size());
+    return result;
+  }
+  if (options.order == order_rule::by_name) {
+    std::ranges::stable_sort(result.order, natural_less, [&](std::size_t i) -> const std::string& { return names[i]; });
+    result.because = "by name";
+    result.numbers = numbers_of({}, names.size());
+    return result;
+  }
+  if (!meaning)
+    reject(path, "the order of the layers is open, their names being {} and {}{}: say --order given for the order in which "
+           "they lie in the file, and the files on the command line, --order name for that of the names, or --tensors "
+           "NAME,NAME,...", in_quotes(names.front()), in_quotes(names.size() > 1 ? names[1] : names[0]), names.size() > 2 ? ", ..." : "");
+  return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out, meaning->how};
 }
 
-/// Whether the files hold different layers (true) or different tokens (false) of one dump.
-bool files_hold_layers(std::span<const file_slice> slices) {
-  const auto& first = slices.front();
-  for (const auto& slice : slices) {
-    if (slice.file->format != first.file->format)
-      reject(slice.file->path, "expected the file format of {}, got another", first.file->path);
-    if (slice.rank_three != first.rank_three)
-      reject(slice.file->path, "expected {} as in {}, got {}",
-             first.rank_three ? "a rank-3 tensor" : "one matrix per layer", first.file->path,
-             slice.rank_three ? "a rank-3 tensor" : "matrices");
-  }
-  // A .npy array has no name: matrices are layers, rank-3 arrays shards of tokens.
-  if (first.file->format == file_format::npy) return !first.rank_three;
+/// The layers of some parts, in order, as one block of tokens.
+struct layer_block {
+  token_block block;
+  std::vector<std::string> names;
+  std::vector<index> numbers;
+  std::vector<std::string> left_out;
+  std::string because;
+};
 
-  const auto same = [&](const file_slice& slice) { return slice.names == first.names; };
-  if (std::all_of(slices.begin(), slices.end(), same)) return false;
-
-  auto seen = first.names;
-  for (const auto& slice : slices.subspan(1)) {
-    const auto distinct = seen.size() + slice.names.size();
-    seen.insert(slice.names.begin(), slice.names.end());
-    if (first.rank_three || seen.size() != distinct)
-      reject(slice.file->path, "expected the tensor names of {} (shards of tokens){}, got {}{}",
-             first.file->path, first.rank_three ? "" : " or no name of another file (different layers)",
-             in_quotes(*slice.names.begin()), slice.names.size() > 1 ? ", ..." : "");
+layer_block join_layers(const std::vector<file_part>& parts, const std::vector<std::string>& names, const stack_options& options) {
+  std::vector<const tensor*> items;
+  for (const auto& part : parts) items.insert(items.end(), part.items.begin(), part.items.end());
+  const auto ordered = order_layers(parts.front().file->path, names, options);
+  layer_block result{{&parts.front(), {}}, {}, ordered.numbers, {}, ordered.because};
+  for (const auto i : ordered.order) {
+    result.block.layers.emplace_back(items[i], 0);
+    result.names.push_back(names[i]);
   }
-  return true;
+  for (const auto i : ordered.left_out) result.left_out.push_back(names[i]);
+  return result;
+}
+
+void add(std::vector<token_shard>& to, std::vector<token_shard> more) {
+  for (auto& shard : more) to.push_back(std::move(shard));
 }
 
 }  // namespace
 
-bool natural_less(std::string_view a, std::string_view b) {
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  const auto take_number = [&](std::string_view& text) {
-    const auto* const end = std::find_if_not(text.begin(), text.end(), is_digit);
-    auto digits = text.substr(0, static_cast<std::size_t>(end - text.begin()));
-    text.remove_prefix(digits.size());
-    while (digits.size() > 1 && digits.front() == '0') digits.remove_prefix(1);
-    return digits;
-  };
-  const auto whole_a = a, whole_b = b;
-  while (!a.empty() && !b.empty()) {
-    if (is_digit(a.front()) && is_digit(b.front())) {
-      const auto x = take_number(a), y = take_number(b);
-      if (x.size() != y.size()) return x.size() < y.size();
-      if (x != y) return x < y;
-    } else {
-      if (a.front() != b.front()) return a.front() < b.front();
-      a.remove_prefix(1);
-      b.remove_prefix(1);
-    }
-  }
-  if (a.empty() != b.empty()) return a.empty();
-  return whole_a < whole_b;  // "h.01" and "h.1": equal as numbers, not as names
-}
-
 layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& options) {
   if (files.empty()) reject("input", "expected at least one file, got none");
-  const auto named_layout = options.layout ? options.layout : layout_of(files);
-  const auto layout = named_layout.value_or(tensor_layout::layer_major);
+  const auto stated_layout = layout_of(files);
+  const auto [state_files, companion_files] = states_and_companions(files);
+  if (state_files.empty()) reject(files.front().path, "expected hidden states beside it, got none");
 
-  std::vector<file_slice> slices;
-  for (const auto& file : files) {
-    const auto tensors = hidden_states_of(file, options.tensor);
-    slices.push_back(tensors.front()->shape.size() == 3 ? slice_stack(file, *tensors.front(), layout)
-                                                        : slice_matrices(file, tensors));
+  std::vector<file_part> parts;
+  for (const auto* file : state_files) {
+    if (file->format != state_files.front()->format)
+      reject(file->path, "expected the file format of {}, got another", state_files.front()->path);
+    auto chosen = select_states(*file, options);
+    file_part part{file, std::move(chosen.items), std::move(chosen.left_out), {}, {}};
+    check_one_shape(part);
+    part.beside = find_companions(beside_file(*file, companion_files), {options.mask, options.mask_file.get()});
+    parts.push_back(std::move(part));
   }
+  const auto& first = parts.front();
+  const auto rank_of = [](const file_part& part) { return part.items.front()->shape.size(); };
+  for (const auto& part : parts)
+    if (rank_of(part) != rank_of(first) || holds_one(part) != holds_one(first))
+      reject(part.file->path, "expected {} as in {}, got {}", describe(*first.items.front()), first.file->path, describe(*part.items.front()));
 
-  std::vector<token_shard> shards;
-  if (files_hold_layers(slices)) {
-    shards.push_back(join_layers(slices));
+  // Layers or stacks of layers, and which axis is which.
+  const bool one_each = holds_one(first);
+  const bool several = parts.size() > 1;
+  bool layers = true;
+  if (one_each && rank_of(first) > 2)
+    layers = several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
+  const auto token_axis = axis_that_varies(parts);
+  for (auto& part : parts)
+    part.axes = layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout)
+                       : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout, stated_layout, token_axis);
+  const bool shards = !layers || (several && divide_matrices(parts) == division::shards);
+
+  reading taken;
+  std::vector<token_shard> all;
+  std::vector<index> numbers;
+  check_agreement(parts, !shards, shards);
+  if (!layers) {
+    for (const auto& part : parts) {
+      if (options.tensors.empty() && part.items.front()->name != first.items.front()->name)
+        reject(part.file->path, "expected the tensor {} as in {}, got {}: choose with --tensors NAME,NAME",
+               in_quotes(first.items.front()->name), first.file->path, in_quotes(part.items.front()->name));
+      token_block block{&part, {}};
+      for (index layer = 0; layer < size_of(*part.items.front(), part.axes.axes, axis::layer); ++layer)
+        block.layers.emplace_back(part.items.front(), layer);
+      auto its = shards_of(block);
+      put_companions(part.beside, *part.file, its);
+      add(all, std::move(its));
+    }
+    taken.states = {first.items.front()->name.empty() ? stem_of(*first.file) : first.items.front()->name};
   } else {
-    check_agreement(slices, false, true);
-    for (const auto& slice : slices) shards.push_back(to_shard(slice));
+    std::vector<std::vector<file_part>> groups;
+    if (shards)
+      for (const auto& part : parts) groups.push_back({part});
+    else
+      groups.push_back(parts);
+    for (const auto& group : groups) {
+      auto joined = join_layers(group, layer_names_of(group), options);
+      auto its = shards_of(joined.block);
+      const auto telling = std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
+      const auto& told_by = telling == group.end() ? group.front() : *telling;
+      put_companions(told_by.beside, *told_by.file, its);
+      add(all, std::move(its));
+      taken.states = joined.names, numbers = joined.numbers, taken.order_because = joined.because;
+      taken.left_out = joined.left_out;
+    }
   }
 
   index tokens = 0;
-  for (const auto& shard : shards) {
+  for (const auto& shard : all) {
     if (shard.tokens > std::numeric_limits<index>::max() - tokens)
       reject(shard.path, "expected fewer than 2^63 tokens in all the files, got more");
     tokens += shard.tokens;
   }
-  const auto states = std::ssize(shards.front().states);
+  const auto states = std::ssize(all.front().states);
   if (states < 2)
-    reject(shards.front().path,
+    reject(all.front().path,
            "expected the states of at least two layers (the first layer's input and output), got {}", states);
 
-  const bool assumed = !named_layout && slices.front().rank_three;
+  if (!options.numbers.empty()) {
+    if (std::ssize(options.numbers) != states)
+      reject(all.front().path, "--layer-numbers: expected one for each of the {} states, got {}", states, options.numbers.size());
+    numbers = options.numbers;
+  }
+  if (std::ssize(numbers) != states) {
+    numbers.resize(static_cast<std::size_t>(states));
+    std::iota(numbers.begin(), numbers.end(), index{0});
+  }
+
+  taken.axes = text_of(first.axes.axes);
+  taken.axes_because = first.axes.why;
+  taken.assumed = std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
+  for (const auto& part : parts)
+    if (part.beside.mask) taken.mask = part.beside.mask->name;
+  for (const auto& name : first.left_out) taken.left_out.push_back(name);
+  for (const auto& file : files)
+    if (!file.remark.empty() && std::ranges::find(taken.remarks, file.remark) == taken.remarks.end())
+      taken.remarks.push_back(file.remark), taken.assumed = true;
+  const data_type dtype = first.items.front()->dtype;
+  const index dims = size_of(*first.items.front(), first.axes.axes, axis::dim);
   const auto final_norm = final_norm_of(files);
   const auto sequence_length = sequence_length_of(files);
-  const auto& first = slices.front();
-  return {first.dtype,      states,     tokens,          first.dimensions, std::move(shards),
-          std::move(files), final_norm, sequence_length, assumed};
+  return {dtype,  states, tokens, dims, std::move(all), std::move(files), final_norm, sequence_length, std::move(numbers),
+          std::move(taken)};
 }
 
 }  // namespace layerwise_profile

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "axes.hpp"
 #include "tensor_file.hpp"
 
 #include <memory>
@@ -10,13 +11,21 @@
 
 namespace layerwise_profile {
 
-/// The order of a rank-3 tensor's axes: [layer][token][dim] or [token][layer][dim].
-enum class tensor_layout { layer_major, token_major };
+/// How layers are ordered where their names say it only by numbers, or not at all.
+enum class order_rule {
+  by_name,   // as text, runs of digits as numbers
+  as_given,  // as they lie in their file, files as on the command line
+};
 
 /// What the caller says about the files; empty: as the files say.
 struct stack_options {
-  std::optional<tensor_layout> layout;  // default: metadata key `layout`, else layer_major
-  std::string tensor;                   // the rank-3 tensor's name, or the matrices' common prefix
+  std::optional<axis_order> layout;          // default: metadata key `layout`, else as axes.hpp tells
+  std::string tensor;                        // the stack's name, or the layers' common prefix
+  std::vector<std::string> tensors;          // the layers' names in order, * for anything
+  std::optional<order_rule> order;           // default: by what names mean
+  std::vector<index> numbers;                // of the states, where they are some of a model's
+  std::string mask;                          // the name of a mask beside the states, or "none"
+  std::shared_ptr<const tensor_file> mask_file;
 };
 
 /// The hidden states of one layer within one shard: element (token, dim) is at
@@ -32,6 +41,20 @@ struct token_shard {
   std::string path;  // of its first file
   index tokens;
   std::vector<layer_matrix> states;  // h_0 ... h_L
+  std::vector<index> sequences;      // lengths that add up to `tokens`; empty: not known
+  std::vector<bool> keep;            // the tokens that take part; empty: all
+};
+
+/// What was taken from the files, for the user to see.
+struct reading {
+  std::vector<std::string> states;    // the names of h_0 ... h_L; of a stack one name
+  std::string axes;                   // "[layer][token][dim]"
+  std::string axes_because;
+  std::string order_because;          // empty: the states are one tensor
+  std::string mask;                   // its name; empty: none
+  std::vector<std::string> left_out;  // tensors that are not taken, but could be states
+  std::vector<std::string> remarks;
+  bool assumed = false;               // of some of it nothing but a likelihood says so
 };
 
 /// The hidden states h_0 ... h_L of all tokens, wherever they lie in the files.
@@ -44,7 +67,8 @@ struct layer_stack {
   std::vector<tensor_file> files;         // keep the bytes alive
   std::optional<std::string> final_norm;  // metadata: "before" or "after"
   std::optional<index> sequence_length;   // metadata
-  bool layout_was_assumed;                // neither the caller nor the metadata named it
+  std::vector<index> numbers;             // of the states in their model; 0 ... L where nothing else is known
+  layerwise_profile::reading reading;
 
   index layers() const { return states - 1; }
 
@@ -55,13 +79,14 @@ struct layer_stack {
   }
 };
 
-/// Fits the files together. One rank-3 tensor a file: the files are shards of tokens, in the given order.
-/// Matrices, one a layer: files that hold the same names are shards of tokens, files that share no name hold
-/// different layers; layers are ordered by name with numbers compared as numbers, .npy matrices as given.
-/// Throws input_error.
+/// Fits the files together.
+///
+/// One tensor of three or four dimensions a file is a stack of layers, its axes read as axes.hpp says, and the files
+/// are shards of tokens, in the given order. Matrices, or [batch][token][dim] tensors, one a layer: files that hold the
+/// same names are shards of tokens, files that share no name hold different layers, and so do files of one layer each,
+/// whose names are then the layers'. Layers are ordered by what names mean (layer_names.hpp), or as the options say.
+///
+/// What the files leave open is refused with the option that says it. Throws input_error.
 layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& options = {});
-
-/// Whether `a` comes before `b` when runs of digits are compared as numbers: "h.2" before "h.10".
-bool natural_less(std::string_view a, std::string_view b);
 
 }  // namespace layerwise_profile

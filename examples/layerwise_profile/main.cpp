@@ -2,12 +2,14 @@
 // picture.
 
 #include "input_error.hpp"
+#include "input_files.hpp"
 #include "layer_stack.hpp"
 #include "measure.hpp"
 #include "options.hpp"
 #include "plot.hpp"
 #include "report.hpp"
 #include "sample_size.hpp"
+#include "token_choice.hpp"
 
 #include <fmt/format.h>
 
@@ -18,6 +20,7 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -48,13 +51,12 @@ void print(const std::string& text) {
     throw std::runtime_error(fmt::format("standard output can't be written: {}", std::strerror(errno)));
 }
 
-token_choice choose_tokens(const options& asked, const layer_stack& stack) {
-  const auto length = asked.sequence_length ? asked.sequence_length : stack.sequence_length;
-  token_choice choice{length.value_or(0), asked.skip_first, asked.last_only};
-  if (!choice.everything() && !length)
-    reject(stack.files.front().path,
-           "--skip-first and --last-only need --sequence-length: the file's metadata has no sequence_length");
-  return choice;
+/// What --mask says is a file where there is one of that name, else a tensor's name.
+void choose_mask(const std::string& mask, stack_options& options) {
+  if (mask.empty() || mask == "none" || !std::filesystem::exists(mask))
+    options.mask = mask;
+  else
+    options.mask_file = std::make_shared<const tensor_file>(open_tensor_file(mask));
 }
 
 layerwise::final_norm label_of(const options& asked, const layer_stack& stack) {
@@ -73,31 +75,36 @@ std::string title_of(const layer_stack& stack) {
   return title;
 }
 
+void print_or_write(const options& asked, const std::string& text) {
+  if (asked.output.empty())
+    print(text);
+  else
+    write_file(asked.output, text);
+}
+
 void run(options asked) {
   std::vector<tensor_file> files;
-  for (const auto& path : asked.files) files.push_back(open_tensor_file(path));
-  const auto stack = stack_layers(std::move(files), asked.stack);
-  if (stack.layout_was_assumed && stack.states > stack.tokens)
-    say("warning: read as [layer][token][dim] these are {} layers of {} tokens; if it is "
-        "[token][layer][dim], say "
-        "--layout token-major",
-        stack.states, stack.tokens);
+  for (const auto& path : expand_paths(asked.files)) files.push_back(open_tensor_file(path));
+  choose_mask(asked.mask, asked.stack);
+  auto stack = stack_layers(std::move(files), asked.stack);
+  choose_tokens(stack, asked.tokens);
+
+  report result = describe_input(stack, title_of(stack));
+  if (asked.dry_run) return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
 
   asked.profile.final_norm = label_of(asked, stack);
   const auto batch_tokens = asked.batch_tokens.value_or(default_batch_tokens(stack));
-  const report result{title_of(stack), asked.files, stack.dtype,
-                      measure(stack, choose_tokens(asked, stack), asked.profile, batch_tokens)};
+  result.profile = measure(stack, asked.profile, {batch_tokens, asked.pairs_in_turn});
 
+  // A table says it in its head, JSON in `input`.
+  if (asked.format == output_format::csv && result.taken.assumed) say("note: {}", taken_line(result));
   if (const auto advice = sample_size_advice(result.profile)) say("{}", *advice);
   const bool to_terminal =
       asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   const auto text = asked.format == output_format::csv    ? to_csv(result)
                     : asked.format == output_format::json ? to_json(result)
                                                           : to_table(result, to_terminal);
-  if (asked.output.empty())
-    print(text);
-  else
-    write_file(asked.output, text);
+  print_or_write(asked, text);
   if (!asked.plot.empty()) write_plot(result, asked.plot);
 }
 

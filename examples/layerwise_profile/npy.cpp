@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace layerwise_profile {
 namespace {
@@ -117,6 +118,7 @@ class header_reader {
     const auto [end, status] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
     if (status != std::errc{} || value < 0) fail("an integer from 0 to 2^63 - 1", next_text());
     position_ += static_cast<std::size_t>(end - rest.data());
+    if (position_ < text_.size() && text_[position_] == 'L') ++position_;  // Python 2's long
     return value;
   }
 
@@ -126,20 +128,36 @@ class header_reader {
   std::size_t position_ = 0;
 };
 
+/// NumPy's codes of little-endian types, and of bytes. ml_dtypes' bfloat16 has none: np.save writes the 2 bytes as void.
 std::optional<data_type> data_type_of(std::string_view descr) {
-  if (descr == "<f8") return data_type::f64;
-  if (descr == "<f4") return data_type::f32;
-  if (descr == "<f2") return data_type::f16;
+  constexpr std::pair<std::string_view, data_type> types[] = {
+      {"<f8", data_type::f64},     {"<f4", data_type::f32}, {"<f2", data_type::f16}, {"|V2", data_type::bf16},
+      {"<V2", data_type::bf16},    {"<i8", data_type::i64}, {"<i4", data_type::i32}, {"<i2", data_type::i16},
+      {"|i1", data_type::i8},      {"<u8", data_type::u64}, {"<u4", data_type::u32}, {"<u2", data_type::u16},
+      {"|u1", data_type::u8},      {"|b1", data_type::boolean}};
+  for (const auto& [code, type] : types)
+    if (code == descr) return type;
   return std::nullopt;
 }
 
-}  // namespace
+[[noreturn]] void reject_type(const std::string& path, std::string_view descr) {
+  std::string_view remedy = "convert it, in Python: np.save(\"new.npy\", a.astype(\"<f4\"))";
+  if (descr.starts_with(">")) remedy = "it is big-endian; in Python: np.save(\"new.npy\", a.astype(a.dtype.newbyteorder(\"<\")))";
+  reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr), remedy);
+}
 
-bool is_npy(std::span<const std::byte> file) { return as_text(file).substr(0, magic.size()) == magic; }
+/// What comes before the array, and the array's bytes.
+struct npy_parts {
+  std::string_view descr;
+  bool fortran_order;
+  std::vector<index> shape;
+  std::span<const std::byte> data;
+};
 
-tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) {
+npy_parts take_apart(const std::string& path, std::span<const std::byte> file) {
   constexpr std::size_t version_end = 8;  // magic, major, minor
   if (file.size() < version_end + 2) reject(path, "expected a .npy header, got only {} bytes", file.size());
+  if (!is_npy(file)) reject(path, "expected a .npy array, got other bytes");
   const auto major = std::to_integer<unsigned>(file[6]);
   const auto minor = std::to_integer<unsigned>(file[7]);
   if (major < 1 || major > 3 || minor != 0)
@@ -157,20 +175,32 @@ tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) 
 
   header_reader header(path, as_text(file.subspan(header_begin, length)), header_begin);
   header.read();
-  const auto type = data_type_of(*header.descr);
-  if (!type)
-    reject(path, "descr: expected '<f8', '<f4' or '<f2' (little-endian floating point), got {}",
-           in_quotes(*header.descr));
-  const auto needed = bytes_needed(*header.shape, size_of(*type));
-  if (!needed) reject(path, "shape: expected fewer than 2^63 bytes, got {}", shape_text(*header.shape));
-  const auto data = file.subspan(header_begin + length);
-  if (data.size() != *needed)
-    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed,
-           shape_text(*header.shape), *header.descr, data.size(),
-           data.size() < *needed ? "truncated?" : "too many");
+  return {*header.descr, *header.fortran_order, std::move(*header.shape), file.subspan(header_begin + length)};
+}
 
-  tensor_file result{path, file_format::npy, {}, {}, nullptr};
-  result.tensors.push_back({"", *type, std::move(*header.shape), *header.fortran_order, data});
+}  // namespace
+
+bool is_npy(std::span<const std::byte> file) { return as_text(file).substr(0, magic.size()) == magic; }
+
+bool holds_numbers(const std::string& path, std::span<const std::byte> file) {
+  const auto descr = take_apart(path, file).descr;
+  return data_type_of(descr) || (descr.size() > 1 && std::string_view("fiub").find(descr[1]) != std::string_view::npos);
+}
+
+tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) {
+  auto [descr, fortran_order, shape, data] = take_apart(path, file);
+  const auto type = data_type_of(descr);
+  if (!type) reject_type(path, descr);
+  const auto needed = bytes_needed(shape, bits_of(*type));
+  if (!needed) reject(path, "shape: expected fewer than 2^63 bytes, got {}", shape_text(shape));
+  if (data.size() != *needed)
+    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed, shape_text(shape),
+           descr, data.size(), data.size() < *needed ? "truncated?" : "too many (several arrays in one file?)");
+
+  tensor_file result{path, file_format::npy, {}, {}, nullptr, {}, {}};
+  if (*type == data_type::bf16)
+    result.remark = fmt::format("2-byte elements ({}) are taken for bfloat16, as ml_dtypes saves it", descr);
+  result.tensors.push_back({"", *type, std::move(shape), fortran_order, data});
   return result;
 }
 

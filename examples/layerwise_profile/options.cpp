@@ -27,19 +27,49 @@ command_line read_command_line(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("layerwise-profile {}.{}.{}", layerwise::version_major,
                                                 layerwise::version_minor, layerwise::version_patch));
   app.add_option("files", o.files,
-                 "Dumps of hidden states h_0 ... h_L: .safetensors (F64, F32, F16, BF16)\n"
-                 "or .npy (f8, f4, f2)")
+                 "Dumps of hidden states h_0 ... h_L, or directories of them:\n"
+                 ".safetensors (F64, F32, F16, BF16), .npy or .npz (f8, f4, f2,\nbfloat16)")
       ->type_name("FILE");
 
   const std::string input = "Input", measurement = "Measurement", output = "Output";
-  add_choice(app, "--layout", o.stack.layout,
-             std::map<std::string, tensor_layout>{{"layer-major", tensor_layout::layer_major},
-                                                  {"token-major", tensor_layout::token_major}},
-             "Axes of a rank-3 tensor: [layer][token][dim] or [token][layer][dim];\n"
-             "default: as the file's metadata says, else layer-major")
+  app.add_option_function<std::string>(
+         "--layout",
+         [&o](const std::string& text) {
+           o.stack.layout = parse_axes(text);
+           if (!o.stack.layout)
+             throw CLI::ValidationError(
+                 "--layout", text + ": expected layer-major, token-major, or axes as in '[layer][batch][token][dim]'");
+         },
+         "What the axes of a tensor are: layer-major ([layer][token][dim]),\n"
+         "token-major ([token][layer][dim]), or any order, as in\n"
+         "'[layer][batch][token][dim]'; default: as metadata, token ids, masks or,\n"
+         "where it leaves no doubt, the shape tell")
+      ->type_name("AXES")
       ->group(input);
-  app.add_option("--tensor", o.stack.tensor, "Which rank-3 tensor, or the prefix of the layers' matrices")
+  app.add_option("--tensor", o.stack.tensor, "Which stack of layers, or the prefix of the layers' names")
       ->type_name("NAME")
+      ->group(input);
+  app.add_option("--tensors", o.stack.tensors,
+                 "The layers' tensors in their order, h_0 first; * stands for anything")
+      ->delimiter(',')
+      ->type_name("NAME,...")
+      ->group(input);
+  add_choice(app, "--order", o.stack.order,
+             std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
+             "Of layers whose names do not tell it: that of the names, or the one\n"
+             "in which they lie in the file, and the files on the command line")
+      ->group(input);
+  app.add_option("--layer-numbers", o.stack.numbers,
+                 "The numbers of the states in their model, where they are some of its\n"
+                 "layers: one for each, as in 0,8,16")
+      ->delimiter(',')
+      ->check(not_negative)
+      ->type_name("N,...")
+      ->group(input);
+  app.add_option("--mask", o.mask,
+                 "Which tokens are real (1) and which padding (0): a tensor beside the\n"
+                 "states, a file, or none; default: attention_mask, if there is one")
+      ->type_name("NAME|FILE|none")
       ->group(input);
   add_choice(app, "--final-norm", o.final_norm,
              std::map<std::string, layerwise::final_norm>{{"before", layerwise::final_norm::before},
@@ -47,18 +77,26 @@ command_line read_command_line(int argc, char** argv) {
              "Label: the last state was taken before or after the model's final\n"
              "normalization; default: as the file's metadata says")
       ->group(input);
-  app.add_option("--sequence-length", o.sequence_length,
-                 "Tokens of a sequence, for the next two; default: as the file's\nmetadata says")
+  app.add_option("--sequence-length", o.tokens.sequence_length,
+                 "Tokens of a sequence, for the next two; default: as the files tell")
       ->check(at_least_one)
       ->type_name("N")
       ->group(input);
-  app.add_option("--skip-first", o.skip_first,
-                 "Leave out the first K tokens of each sequence (the first is often\nan attention sink)")
+  app.add_option("--skip-first", o.tokens.skip_first,
+                 "Leave out the first K tokens of each sequence, padding not counted\n(the first is often an attention sink)")
       ->check(not_negative)
       ->type_name("K")
       ->group(input);
-  app.add_flag("--last-only", o.last_only, "Use only the last token of each sequence")->group(input);
+  app.add_flag("--last-only", o.tokens.last_only, "Use only the last token of each sequence")->group(input);
 
+  app.add_flag_callback(
+         "--no-linearity", [&o] { o.profile.linearity = false; },
+         "Angles, displacements and the like only: no memory for moments")
+      ->group(measurement);
+  app.add_flag("--pairs-in-turn", o.pairs_in_turn,
+               "One pair of layers after the other, where the moments of all are too\n"
+               "large for the memory; every layer is read twice")
+      ->group(measurement);
   app.add_flag_callback(
          "--no-centering", [&o] { o.profile.centering = layerwise::centering::none; },
          "Don't centre the columns before linearity is scored")
@@ -88,6 +126,7 @@ command_line read_command_line(int argc, char** argv) {
                  {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
              "Of the numbers (default: table); csv and json have every digit")
       ->group(output);
+  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(output);
   app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check([](const std::string& name) {
@@ -101,7 +140,8 @@ command_line read_command_line(int argc, char** argv) {
       "Examples:\n"
       "  layerwise-profile model.safetensors --plot profile.svg\n"
       "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
-      "  layerwise-profile layer_0.npy layer_1.npy layer_2.npy --final-norm after\n"
+      "  layerwise-profile layer_*.npy --mask attention_mask.npy --final-norm after\n"
+      "  layerwise-profile vllm_hidden_states/ --layer-numbers 1,2,3,4 --dry-run\n"
       "\n"
       "OMP_NUM_THREADS sets the number of threads. The exit status is 1 when a file can't be profiled.");
 

@@ -15,14 +15,15 @@ enum class output_format { table, csv, json };
 
 /// What the command line asks for.
 struct options {
-  std::vector<std::string> files;  // none: the embedded default
+  std::vector<std::string> files;  // or directories of them
   stack_options stack;
   layerwise::profile_options profile;
   std::optional<layerwise::final_norm> final_norm;  // else the files' label
-  std::optional<index> sequence_length;             // else the files' metadata
-  index skip_first = 0;
-  bool last_only = false;
+  std::string mask;                                 // a tensor's name, a file, or "none"
+  token_choice tokens;
   std::optional<index> batch_tokens;
+  bool pairs_in_turn = false;
+  bool dry_run = false;
   output_format format = output_format::table;
   std::string output;  // empty: standard output
   std::string plot;    // empty: none

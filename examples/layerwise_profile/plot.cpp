@@ -27,14 +27,14 @@ std::string gnuplot_string(const std::string& text) {
 std::string number(const std::optional<double>& value) { return value ? fmt::format("{}", *value) : "?"; }
 
 /// One line per layer: layer, score, adjusted, residual score, adjusted, chance floor, displacement.
-std::string data_block(const layer_profile& profile) {
+std::string data_block(const report& source) {
   std::string text = "$profile << END\n";
-  std::size_t layer = 0;
-  for (const auto& m : profile.layers) {
+  auto layer = source.layer_numbers.begin();
+  for (const auto& m : source.profile.layers) {
     const auto with = m.linearity, without = m.residual_linearity;
     const auto any = with ? with : without;
     text += fmt::format(
-        "{} {} {} {} {} {} {}\n", ++layer, number(with ? std::optional(with->score) : std::nullopt),
+        "{} {} {} {} {} {} {}\n", *layer++, number(with ? std::optional(with->score) : std::nullopt),
         number(with ? std::optional(with->adjusted_score) : std::nullopt),
         number(without ? std::optional(without->score) : std::nullopt),
         number(without ? std::optional(without->adjusted_score) : std::nullopt),
@@ -60,20 +60,22 @@ double largest_displacement(const layer_profile& profile) {
 
 /// An arrow beside the last point, from the displacement of the layer before up to its own, with zeta_L next
 /// to it.
-std::string final_jump(const layer_profile& profile) {
+std::string final_jump(const report& source) {
+  const auto& profile = source.profile;
   if (profile.layers.size() < 2) return {};
-  const auto count = static_cast<double>(profile.layers.size());
+  const auto count = static_cast<double>(source.layer_numbers.back());
+  const auto one_before = static_cast<double>(source.layer_numbers[source.layer_numbers.size() - 2]);
   const auto& last = profile.layers.back();
   const double before = profile.layers[profile.layers.size() - 2].displacement;
   if (!last.jump_rate || !(last.displacement > before)) return {};
-  const double x = count + 0.018 * count + 0.25;
+  const double x = count + 0.018 * (count - static_cast<double>(source.layer_numbers.front()) + 1.0) + 0.25;
   return fmt::format(
       "set arrow from {2}, {0} to {1}, {0} nohead linestyle 7\n"
       "set arrow from {4}, {3} to {1}, {3} nohead linestyle 7\n"
       "set arrow from {1}, {0} to {1}, {3} head filled size screen 0.010, 18 linestyle 6\n"
       "set label 'final jump  {{/:Bold {5:.2f} %}}' at {1}, {3} right offset character 0.8, 1 "
       "textcolor rgb '#b0305c'\n",
-      before, x, count - 1, last.displacement, count, *last.jump_rate);
+      before, x, one_before, last.displacement, count, *last.jump_rate);
 }
 
 /// The title's font size: smaller for a long one, so that it fits the page.
@@ -97,9 +99,10 @@ std::string last_line(std::string text) {
 
 std::string script(const report& source, const std::string& path) {
   const auto& profile = source.profile;
-  const auto layers = static_cast<double>(profile.layers.size());
+  const auto first = static_cast<double>(source.layer_numbers.front());
+  const auto last = static_cast<double>(source.layer_numbers.back());
   const double top = 1.25 * largest_displacement(profile);
-  std::string text = "set encoding utf8\n" + terminal(path) + data_block(profile);
+  std::string text = "set encoding utf8\n" + terminal(path) + data_block(source);
   text += R"(
 set datafile missing '?'
 set style line 1 linecolor rgb '#1f6fb4' linewidth 2.2 pointtype 7 pointsize 0.45
@@ -119,7 +122,7 @@ set multiplot
 set lmargin at screen 0.100
 set rmargin at screen 0.965
 )";
-  text += fmt::format("set xrange [{}:{}]\n", layers > 1 ? 0.5 : 0.0, layers + 0.06 * layers + 0.5);
+  text += fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0), last + 0.06 * (last - first + 1.0) + 0.5);
   text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',{}'\n",
                       gnuplot_string(shortened(source.title, 100)), title_size(source.title));
   text += fmt::format(
@@ -146,7 +149,7 @@ set xlabel 'layer' offset 0, 0.3
 set ylabel 'displacement  Ψ_l' offset 0.5, 0
 )";
   text += fmt::format("set yrange [0:{}]\n", top);
-  text += final_jump(profile);
+  text += final_jump(source);
   text += R"(
 plot $profile using 1:7 with filledcurves y1=0 fillcolor rgb '#3d8f5f' fillstyle transparent solid 0.12 noborder, \
      '' using 1:7 with linespoints linestyle 8

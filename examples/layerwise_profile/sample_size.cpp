@@ -9,14 +9,16 @@ namespace layerwise_profile {
 std::optional<std::string> sample_size_advice(const layerwise::layer_profile& profile) {
   const auto n = profile.tokens, d = profile.dimensions;
   double floor = 0;
-  bool underdetermined = false;
+  bool underdetermined = false, scored = false;
   for (const auto& layer : profile.layers)
     for (const auto& result : {layer.linearity, layer.residual_linearity})
       if (result) {
+        scored = true;
         floor = std::max(floor, result->chance_floor);
         underdetermined = underdetermined || result->underdetermined;
       }
 
+  if (!scored) return std::nullopt;
   if (underdetermined)
     return fmt::format(
         "warning: {} tokens are too few for {} dimensions: any two matrices of this size fit each other, "

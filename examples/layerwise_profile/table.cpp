@@ -22,7 +22,7 @@ struct column {
   const char* heading[2];
   int width;
   ink colour;
-  std::string (*cell)(std::size_t layer, const layer_metrics&);
+  std::string (*cell)(index layer, const layer_metrics&);
 };
 
 template <class T>
@@ -50,33 +50,33 @@ std::optional<double> larger(const layer_metrics& m, double linearity_result::*m
   return largest;
 }
 
-std::string layer_cell(std::size_t layer, const layer_metrics&) { return fmt::format("{}", layer); }
-std::string with_cell(std::size_t, const layer_metrics& m) { return scored_bar(m.linearity); }
-std::string with_adjusted_cell(std::size_t, const layer_metrics& m) { return adjusted(m.linearity); }
-std::string without_cell(std::size_t, const layer_metrics& m) { return scored_bar(m.residual_linearity); }
-std::string without_adjusted_cell(std::size_t, const layer_metrics& m) {
+std::string layer_cell(index layer, const layer_metrics&) { return fmt::format("{}", layer); }
+std::string with_cell(index, const layer_metrics& m) { return scored_bar(m.linearity); }
+std::string with_adjusted_cell(index, const layer_metrics& m) { return adjusted(m.linearity); }
+std::string without_cell(index, const layer_metrics& m) { return scored_bar(m.residual_linearity); }
+std::string without_adjusted_cell(index, const layer_metrics& m) {
   return adjusted(m.residual_linearity);
 }
-std::string floor_cell(std::size_t, const layer_metrics& m) {
+std::string floor_cell(index, const layer_metrics& m) {
   return number("{:.3f}", larger(m, &linearity_result::chance_floor));
 }
-std::string bound_cell(std::size_t, const layer_metrics& m) {
+std::string bound_cell(index, const layer_metrics& m) {
   return number("{:.0e}", larger(m, &linearity_result::error_bound));
 }
-std::string displacement_cell(std::size_t, const layer_metrics& m) {
+std::string displacement_cell(index, const layer_metrics& m) {
   return fmt::format("{:.5f}", m.displacement);
 }
-std::string jump_cell(std::size_t, const layer_metrics& m) { return number("{:.3f}", m.jump_rate); }
-std::string angle_cell(std::size_t, const layer_metrics& m) {
+std::string jump_cell(index, const layer_metrics& m) { return number("{:.3f}", m.jump_rate); }
+std::string angle_cell(index, const layer_metrics& m) {
   return fmt::format("{:.4f}", m.angular_distance);
 }
-std::string contribution_cell(std::size_t, const layer_metrics& m) {
+std::string contribution_cell(index, const layer_metrics& m) {
   return fmt::format("{:.4f}", m.contribution_ratio);
 }
-std::string outlier_cell(std::size_t, const layer_metrics& m) {
+std::string outlier_cell(index, const layer_metrics& m) {
   return number("{:.2f}", m.outlier_share ? std::optional(100 * *m.outlier_share) : std::nullopt);
 }
-std::string outlier_index_cell(std::size_t, const layer_metrics& m) {
+std::string outlier_index_cell(index, const layer_metrics& m) {
   return number("{}", m.outlier_dimension);
 }
 
@@ -116,15 +116,16 @@ std::string to_table(const report& source, bool colour) {
   const auto emphasized = [&](const std::string& text, fmt::emphasis how) {
     return colour ? fmt::format(how, "{}", text) : text;
   };
-  auto text = emphasized(printable(source.title), fmt::emphasis::bold) + "\n" + summary(source) + "\n\n";
+  auto text = emphasized(printable(source.title), fmt::emphasis::bold) + "\n" + summary(source) + "\n" +
+              taken_line(source) + "\n\n";
   for (const std::size_t line : {0u, 1u}) {
     std::vector<std::string> cells;
     for (const auto& c : columns) cells.push_back(fmt::format("{:>{}}", c.heading[line], c.width));
     text += emphasized(fmt::format("{}", fmt::join(cells, "  ")), fmt::emphasis::bold) + "\n";
   }
-  std::size_t layer = 0;
+  auto number = source.layer_numbers.begin();
   for (const auto& metrics : source.profile.layers) {
-    ++layer;
+    const index layer = *number++;
     std::vector<std::string> cells;
     for (const auto& c : columns) {
       const auto cell = fmt::format("{:>{}}", c.cell(layer, metrics), c.width);

@@ -1,6 +1,8 @@
 #include "tensor_file.hpp"
 
+#include "foreign_file.hpp"
 #include "npy.hpp"
+#include "npz.hpp"
 #include "safetensors.hpp"
 
 #include <fmt/format.h>
@@ -27,7 +29,10 @@ std::vector<index> tensor::strides() const {
 }
 
 tensor_file parse_tensor_file(const std::string& path, std::span<const std::byte> bytes) {
-  return is_npy(bytes) ? parse_npy(path, bytes) : parse_safetensors(path, bytes);
+  if (is_npy(bytes)) return parse_npy(path, bytes);
+  if (is_zip(bytes)) return parse_npz(path, bytes);
+  reject_foreign(path, bytes);
+  return parse_safetensors(path, bytes);
 }
 
 tensor_file open_tensor_file(const std::string& path) {
@@ -44,21 +49,23 @@ std::string shape_text(std::span<const index> shape) {
   return shape.size() <= most ? shown : fmt::format("{} x ... ({} dimensions)", shown, shape.size());
 }
 
-std::optional<std::size_t> bytes_needed(std::span<const index> shape, std::size_t element_size) {
+std::optional<std::size_t> bytes_needed(std::span<const index> shape, std::size_t element_bits) {
   constexpr auto largest = static_cast<std::size_t>(std::numeric_limits<index>::max());
   // Zero dimensions are left out of the product: 0 x 2^62 x 4 is empty, but its strides must still fit.
   bool empty = false;
-  std::size_t total = element_size;
+  std::size_t elements = 1;
   for (const auto dimension : shape) {
     if (dimension == 0) {
       empty = true;
       continue;
     }
     const auto factor = static_cast<std::size_t>(dimension);
-    if (factor > largest / total) return std::nullopt;
-    total *= factor;
+    if (factor > largest / elements) return std::nullopt;
+    elements *= factor;
   }
-  return empty ? 0 : total;
+  if (element_bits > 0 && elements > largest / element_bits * 8) return std::nullopt;
+  // Whole bytes, without a product of bits that overflows.
+  return empty ? 0 : elements / 8 * element_bits + (elements % 8 * element_bits + 7) / 8;
 }
 
 }  // namespace layerwise_profile

@@ -152,6 +152,38 @@ inline buffer npy(const entry& item, data_type type, int major = 1) {
   return npy(descr_of(type), false, item.shape, item.bytes, major);
 }
 
+/// The checksum of the zip format.
+inline std::uint32_t crc32(std::span<const std::byte> bytes) {
+  std::uint32_t crc = ~std::uint32_t{0};
+  for (const auto byte : bytes) {
+    crc ^= std::to_integer<std::uint32_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0xedb88320u : 0u);
+  }
+  return ~crc;
+}
+
+/// A zip archive of those members, uncompressed, as np.savez writes it; with another `method` it only says so.
+inline buffer zip(const std::vector<std::pair<std::string, buffer>>& members, std::uint16_t method = 0) {
+  buffer file, directory;
+  const auto number = [](buffer& to, std::uint64_t value, std::size_t size) { append(to, &value, size); };
+  for (const auto& [name, bytes] : members) {
+    const auto offset = file.size();
+    const auto common = [&](buffer& to) {
+      number(to, method, 2), number(to, 0, 4);  // no date
+      number(to, crc32(bytes), 4), number(to, bytes.size(), 4), number(to, bytes.size(), 4), number(to, name.size(), 2);
+    };
+    append(file, std::string("PK\x03\x04")), number(file, 20, 2), number(file, 0, 2), common(file), number(file, 0, 2);
+    append(file, name), append(file, bytes.data(), bytes.size());
+    append(directory, std::string("PK\x01\x02")), number(directory, 20, 2), number(directory, 20, 2), number(directory, 0, 2);
+    common(directory), number(directory, 0, 2 + 2 + 2 + 2 + 4), number(directory, offset, 4), append(directory, name);
+  }
+  const auto begin = file.size();
+  append(file, directory.data(), directory.size());
+  append(file, std::string("PK\x05\x06")), number(file, 0, 4), number(file, members.size(), 2), number(file, members.size(), 2);
+  number(file, directory.size(), 4), number(file, begin, 4), number(file, 0, 2);
+  return file;
+}
+
 /// A folder that is gone, with all in it, at the end of the test.
 class temporary_folder {
  public:

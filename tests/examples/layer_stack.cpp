@@ -1,5 +1,7 @@
 #include "layer_stack.hpp"
 
+#include "layer_names.hpp"
+
 #include "batches.hpp"
 #include "dump_files.hpp"
 
@@ -56,6 +58,18 @@ std::string rejection(std::vector<buffer> contents, const stack_options& options
   return message_of([&] { stack_layers(parsed.files, options); });
 }
 
+stack_options axes(const char* layout) {
+  stack_options options;
+  options.layout = parse_axes(layout);
+  return options;
+}
+
+stack_options named(const char* tensor) {
+  stack_options options;
+  options.tensor = tensor;
+  return options;
+}
+
 constexpr auto all_types = {data_type::f64, data_type::f32, data_type::f16, data_type::bf16};
 
 }  // namespace
@@ -66,12 +80,12 @@ TEST_CASE("a rank-3 tensor is read in both layouts and all types") {
     const parsed_files layers({safetensors({layer_major(type, 3, 10, 5)})});
     const auto stack = stack_layers(layers.files);
     CHECK(stack.dtype == type);
-    CHECK(stack.layout_was_assumed);
+    CHECK(stack.reading.assumed);
     CHECK(stack.layers() == 2);
     check_elements(stack, 3, 10, 5);
 
     const parsed_files tokens({safetensors({token_major(type, 3, 10, 5)})});
-    check_elements(stack_layers(tokens.files, {.layout = tensor_layout::token_major, .tensor = {}}), 3, 10,
+    check_elements(stack_layers(tokens.files, axes("token-major")), 3, 10,
                    5);
   }
 }
@@ -80,9 +94,9 @@ TEST_CASE("the metadata's layout holds unless the caller names one") {
   for (const auto* layout : {"token-major", "[token][layer][dim]"}) {
     const parsed_files parsed({safetensors({token_major(data_type::f32, 3, 10, 5)}, {{"layout", layout}})});
     const auto stack = stack_layers(parsed.files);
-    CHECK_FALSE(stack.layout_was_assumed);
+    CHECK_FALSE(stack.reading.assumed);
     check_elements(stack, 3, 10, 5);
-    CHECK(stack_layers(parsed.files, {.layout = tensor_layout::layer_major, .tensor = {}}).states == 10);
+    CHECK(stack_layers(parsed.files, axes("layer-major")).states == 10);
   }
   const parsed_files parsed(
       {safetensors({layer_major(data_type::f32, 3, 10, 5)}, {{"layout", "[layer][token][dim]"}})});
@@ -107,7 +121,7 @@ TEST_CASE("one matrix a layer is ordered by number, not by letter") {
     entries.push_back(matrix(data_type::bf16, layer, 6, 4, "h." + std::to_string(layer)));
   const parsed_files one({safetensors(entries)});
   const auto stack = stack_layers(one.files);
-  CHECK_FALSE(stack.layout_was_assumed);
+  CHECK_FALSE(stack.reading.assumed);
   check_elements(stack, 12, 6, 4);
 
   // The same layers spread over files: names in common nowhere.
@@ -173,18 +187,18 @@ TEST_CASE("Fortran order is read as it lies") {
 
 TEST_CASE("--tensor chooses among several, by name or prefix") {
   const parsed_files parsed({safetensors({layer_major(data_type::f32, 3, 10, 5, 0, "a"),
-                                          layer_major(data_type::f16, 4, 6, 2, 0, "b"),
+                                          layer_major(data_type::f16, 3, 6, 2, 0, "b"),
                                           matrix(data_type::f32, 0, 6, 2, "m.0"),
                                           matrix(data_type::f32, 1, 6, 2, "m.1"),
-                                          {"mask", "I64", {10, 1}, buffer(80)}})});
+                                          {"ids", "I64", {10, 1}, buffer(80)}})});
   const auto message = message_of([&] { stack_layers(parsed.files); });
   CHECK(contains(message, "'a' (3 x 10 x 5 F32)"));
-  CHECK(contains(message, "'b' (4 x 6 x 2 F16)"));
+  CHECK(contains(message, "'b' (3 x 6 x 2 F16)"));
   CHECK(contains(message, "--tensor"));
-  check_elements(stack_layers(parsed.files, {.layout = {}, .tensor = "a"}), 3, 10, 5);
-  check_elements(stack_layers(parsed.files, {.layout = {}, .tensor = "b"}), 4, 6, 2);
-  check_elements(stack_layers(parsed.files, {.layout = {}, .tensor = "m."}), 2, 6, 2);
-  const auto none = message_of([&] { stack_layers(parsed.files, {.layout = {}, .tensor = "c"}); });
+  check_elements(stack_layers(parsed.files, named("a")), 3, 10, 5);
+  check_elements(stack_layers(parsed.files, named("b")), 3, 6, 2);
+  check_elements(stack_layers(parsed.files, named("m.")), 2, 6, 2);
+  const auto none = message_of([&] { stack_layers(parsed.files, named("c")); });
   CHECK(contains(none, "named 'c'"));
   CHECK(contains(none, "and 1 more"));
 }
@@ -202,7 +216,7 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
 
   CHECK(contains(rejection({file({{"final_norm", "perhaps"}})}),
                  "file0: __metadata__: final_norm: expected before or after, got 'perhaps'"));
-  CHECK(contains(rejection({file({{"layout", "any"}})}), "layer-major or token-major, got 'any'"));
+  CHECK(contains(rejection({file({{"layout", "any"}})}), "layer-major or token-major, or axes as in [layer][batch][token][dim], got 'any'"));
   for (const auto* length : {"0", "-1", "1.5", "12x", "", "99999999999999999999"})
     CHECK(contains(rejection({file({{"sequence_length", length}})}), "a positive integer"));
   CHECK(contains(rejection({file({{"final_norm", "after"}}), file({{"final_norm", "before"}})}),
@@ -212,7 +226,7 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
 TEST_CASE("files that don't fit together are refused with both sides named") {
   const auto f32 = data_type::f32;
   const auto stack = [&](index layers, index tokens, index dims) {
-    return safetensors({layer_major(f32, layers, tokens, dims)});
+    return safetensors({layer_major(f32, layers, tokens, dims)}, {{"layout", "layer-major"}});
   };
   CHECK(contains(rejection({stack(3, 4, 5), stack(4, 4, 5)}),
                  "file1: expected the states, dimensions and type as file0 has, got 4 states"));
@@ -221,9 +235,9 @@ TEST_CASE("files that don't fit together are refused with both sides named") {
   CHECK(contains(rejection({stack(3, 4, 5), npy(layer_major(f32, 3, 4, 5), f32)}),
                  "file1: expected the file format of file0"));
   CHECK(contains(rejection({stack(3, 4, 5), safetensors({layer_major(f32, 3, 4, 5, 0, "other")})}),
-                 "got 'other'"));
+                 "expected the tensor 'hidden_states' as in file0, got 'other'"));
   CHECK(contains(rejection({stack(3, 4, 5), safetensors({matrix(f32, 0, 4, 5, "m")})}),
-                 "a rank-3 tensor as in file0, got matrices"));
+                 "file1: expected 'hidden_states' (3 x 4 x 5 F32) as in file0, got 'm' (4 x 5 F32)"));
 
   const auto m = [&](const std::string& name, index tokens = 4) { return matrix(f32, 0, tokens, 5, name); };
   CHECK(contains(rejection({safetensors({m("a"), m("b")}), safetensors({m("b"), m("c")})}),
@@ -237,14 +251,15 @@ TEST_CASE("dumps with nothing to profile are refused") {
   const auto f32 = data_type::f32;
   CHECK(contains(rejection({safetensors("{}", {})}), "got none"));
   CHECK(contains(rejection({safetensors({{"ids", "I64", {2, 2, 2}, buffer(64)}})}), "'ids' (2 x 2 x 2 I64)"));
-  CHECK(contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2}, buffer(64)}})}), "2 x 2 x 2 x 2"));
+  CHECK(contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2, 2}, buffer(128)}})}), "2 x 2 x 2 x 2 x 2"));
   CHECK(contains(rejection({safetensors({{"a", "F32", {3, 0, 5}, {}}})}), "no dimension to be 0"));
   CHECK(contains(rejection({safetensors({{"a", "F32", {0, 5}, {}}, {"b", "F32", {0, 5}, {}}})}),
                  "no dimension to be 0"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}), "at least two layers"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}), "expected the states of all layers, got those of one"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}, axes("layer-major")), "at least two layers"));
   CHECK(contains(rejection({npy(matrix(f32, 0, 4, 5, ""), f32)}), "at least two layers"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}), "at most 4096 layers, got 5000"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}), "--layout token-major?"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")), "at most 4096 layers, got 5000"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")), "--layout token-major?"));
   CHECK(contains(rejection({}), "at least one file"));
 }
 

@@ -56,6 +56,12 @@ std::vector<buffer> valid_files() {
                    h(data_type::bf16, 2),
                    {"ids", "I64", {6}, buffer(48)}}),
       safetensors({layer_major(data_type::f32, 3, 6, 4)}, {}, 8, 3),
+      safetensors({layer_major(data_type::f32, 3, 6, 4),
+                   {"attention_mask", "U8", {2, 3}, buffer(6, std::byte{1})},
+                   {"input_ids", "I32", {2, 3}, buffer(24)},
+                   {"seq_lens", "I64", {2}, buffer(16)},
+                   {"lm_head.weight", "F4", {4, 4}, buffer(8)}}),
+      safetensors({{"hidden_states", "F16", {3, 2, 3, 4}, buffer(144)}}),
       npy(layer_major(data_type::f32, 3, 6, 4), data_type::f32, 1),
       npy(layer_major(data_type::f64, 3, 6, 4), data_type::f64, 2),
       npy("<f2", true, {3, 6, 4}, buffer(144), 3),
@@ -291,16 +297,17 @@ TEST_CASE("damaged files are read within their bounds or refused") {
     if (change.below(3) == 0) change.damage_bytes(bytes);
     const buffer exact(bytes.begin(), bytes.end());  // no spare capacity that could hide a read past the end
 
-    for (const auto layout : {tensor_layout::layer_major, tensor_layout::token_major}) {
+    for (const auto* layout : {"", "layer-major", "token-major"}) {
       try {
-        const auto stack =
-            stack_layers({parse_tensor_file("damaged", exact)}, {.layout = layout, .tensor = {}});
+        stack_options options;
+        options.layout = parse_axes(layout);
+        const auto stack = stack_layers({parse_tensor_file("damaged", exact)}, options);
         REQUIRE(lies_within(stack, exact));
         ++read;
       } catch (const input_error& error) {
         const std::string message = error.what();
         REQUIRE(message.starts_with("damaged: "));
-        REQUIRE(message.size() < 1000);
+        REQUIRE_MESSAGE(message.size() < 1000, message);
         REQUIRE(std::none_of(message.begin(), message.end(),
                              [](unsigned char c) { return c < 0x20 || c == 0x7f; }));
         ++refused;
@@ -310,6 +317,31 @@ TEST_CASE("damaged files are read within their bounds or refused") {
   // Neither outcome is rare: the damage goes past the first check, and often enough is none.
   CHECK(read > rounds / 4);
   CHECK(refused > rounds / 4);
+}
+
+TEST_CASE("damaged archives are read or refused") {
+  const auto array = npy(layer_major(data_type::f32, 3, 6, 4), data_type::f32);
+  const auto archive = zip({{"hidden_states.npy", array}, {"attention_mask.npy", npy("|u1", false, {6}, buffer(6, std::byte{1}))}});
+  std::size_t read = 0, refused = 0;
+  for (std::uint64_t round = 0; round < 4000; ++round) {
+    CAPTURE(round);
+    mutator change(round);
+    auto bytes = archive;
+    for (auto times = change.below(3); times > 0; --times) change.damage_bytes(bytes);
+    const buffer exact(bytes.begin(), bytes.end());
+    try {
+      const auto stack = stack_layers({parse_tensor_file("damaged", exact)});
+      REQUIRE(stack.tokens > 0);
+      ++read;
+    } catch (const input_error& error) {
+      const std::string message = error.what();
+      REQUIRE(message.starts_with("damaged: "));
+      REQUIRE_MESSAGE(message.size() < 1000, message);
+      ++refused;
+    }
+  }
+  CHECK(read + refused == 4000);
+  CHECK(refused > 1000);
 }
 
 }  // namespace layerwise_profile::test

@@ -56,6 +56,8 @@ TEST_CASE("spellings of the header that Python's repr may give are read") {
     CAPTURE(header);
     CHECK(header_rejection(header, 96).empty());
   }
+  // Python 2's longs, as NumPy on Windows wrote them.
+  CHECK(header_rejection("{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 3L, 4L), }", 96).empty());
   CHECK(header_rejection("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", 4).empty());
   CHECK(header_rejection("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", 12).empty());
 }
@@ -91,9 +93,10 @@ TEST_CASE("a wrong version or header length is refused") {
 }
 
 TEST_CASE("types that are no little-endian floating point are refused by name") {
-  for (const std::string descr : {">f4", "<i4", "|V2", "<f16", "", "<c8"})
+  for (const std::string descr : {">f4", "|V1", "|O", "<f16", "", "<c8"})
     check_rejected(rejection(npy(descr, false, {2, 3, 4}, buffer(96))),
-                   {"descr", "'<f8', '<f4' or '<f2'", "'" + descr + "'"});
+                   {"descr", "'<f8', '<f4', '<f2' or bfloat16", "'" + descr + "'", "np.save"});
+  check_rejected(rejection(npy(">f4", false, {2, 3, 4}, buffer(96))), {"big-endian", "newbyteorder"});
   check_rejected(header_rejection("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8),
                  {"byte 20 of the file", "a string", "'['"});
 }

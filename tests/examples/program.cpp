@@ -136,7 +136,7 @@ void check_profile(const json& got, const layerwise::layer_profile& expected) {
 
 /// Everything but the title, the files and the type: what must not depend on how the dump is stored.
 json numbers_of(json document) {
-  for (const auto* key : {"title", "files", "dtype"}) document.erase(key);
+  for (const auto* key : {"title", "files", "dtype", "input"}) document.erase(key);
   return document;
 }
 
@@ -302,10 +302,10 @@ TEST_CASE("the table has a line a layer, CSV the numbers of JSON, and undefined 
   const auto table = run({path});
   CHECK(table.status == 0);
   CHECK(table.errors.empty());
-  CHECK(lines_of(table.output) == 3 + 2 + 3);
+  CHECK(lines_of(table.output) == 4 + 2 + 3);
   CHECK(table.output.starts_with(
       "sample (a.safetensors)\n3 layers, 400 tokens, 5 dimensions, F64, final norm not stated, "
-      "columns centred\n"));
+      "columns centred\nread 'hidden_states' as [layer][token][dim] (by its shape)\n"));
   CHECK(contains(table.output, "█"));
   CHECK_FALSE(contains(table.output, "\x1b"));
 
@@ -372,10 +372,11 @@ TEST_CASE("too few tokens are called out") {
   const auto path = folder.write("b.safetensors", safetensors({data.stack(data_type::f64)}));
   CHECK(contains(run({path}).output, "1.0000!"));
   CHECK(run_json({path})["layers"][0]["linearity"]["underdetermined"] == true);
-  const auto swapped =
+  const auto open =
       run({folder.write("c.safetensors", safetensors({layer_major(data_type::f32, 30, 4, 3)}))});
-  CHECK(contains(swapped.errors, "30 layers of 4 tokens"));
-  CHECK(contains(swapped.errors, "--layout token-major"));
+  CHECK(open.status == 1);
+  CHECK(contains(open.errors, "30 states of 4 tokens"));
+  CHECK(contains(open.errors, "--layout '[token][layer][dim]' (4 states of 30 tokens)"));
 }
 
 TEST_CASE("bad input is one line on stderr and status 1") {
@@ -393,10 +394,10 @@ TEST_CASE("bad input is one line on stderr and status 1") {
   const auto file = safetensors({layer_major(data_type::f32, 3, 50, 4)});
 
   check_refused({folder / "none"}, {"none: can't be opened"});
-  check_refused({"/"}, {"expected a regular file"});
+  check_refused({folder / ""}, {"expected a directory with .safetensors, .npy or .npz files"});
   check_refused({"/dev/null"}, {"expected a regular file"});
   check_refused({folder.write("empty", {})},
-                {"empty: expected a .safetensors or .npy file, got only 0 bytes"});
+                {"empty: expected a .safetensors, .npy or .npz file, got only 0 bytes"});
   check_refused({folder.write("cut", std::span(file).first(file.size() - 1))}, {"cut: ", "truncated?"});
   check_refused({folder.write("text", std::as_bytes(std::span("what is this, no tensors at all")))},
                 {"header length"});
@@ -408,11 +409,12 @@ TEST_CASE("bad input is one line on stderr and status 1") {
                 {"nan: in tokens 30 to 49 (row 0 is token 30): ", "finite", "layer 1", "row 3", "column 2"});
   for (index dim = 0; dim < 4; ++dim) data.at(1, 33, dim) = 0;
   check_refused({folder.write("zero", safetensors({data.stack(data_type::f64)}))},
-                {"zero: ", "layer 1", "row 33"});
+                {"zero: ", "layer 1", "row 33", "--mask"});
 
   // 560 KB of file ask for moments of 38 GB a matrix.
-  check_refused({folder.write("wide", safetensors({{"h", "F16", {2, 2, 70'000}, buffer(560'000)}}))},
-                {"GiB"});
+  check_refused({folder.write("wide", safetensors({{"h", "F16", {2, 2, 70'000}, buffer(560'000)}})),
+                 "--layout", "layer-major"},
+                {"GiB", "--no-linearity"});
 }
 
 TEST_CASE("mistakes on the command line are explained") {
@@ -422,7 +424,9 @@ TEST_CASE("mistakes on the command line are explained") {
                                 {"--no-such-option"},
                                 {"--tolerance", "-1"},
                                 {"--batch-tokens", "0"},
-                                {"--sequence-length", "x"}}) {
+                                {"--sequence-length", "x"},
+                                {"--layout", "[layer][layer][dim]"},
+                                {"--order", "file"}}) {
     CAPTURE(arguments[0]);
     const auto result = run(arguments);
     CHECK(result.status != 0);
@@ -433,6 +437,7 @@ TEST_CASE("mistakes on the command line are explained") {
   CHECK(help.status == 0);
   for (const auto* option :
        {"--layout", "--tensor", "--final-norm", "--sequence-length", "--skip-first", "--last-only",
+        "--tensors", "--order", "--layer-numbers", "--mask", "--no-linearity", "--pairs-in-turn", "--dry-run",
         "--no-centering", "--method", "--tolerance", "--format", "--output", "--plot"})
     CHECK(contains(help.output, option));
   const auto version = run({"--version"});

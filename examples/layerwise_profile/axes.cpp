@@ -1,0 +1,218 @@
+#include "axes.hpp"
+
+#include "input_error.hpp"
+#include "layer_names.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <utility>
+
+namespace layerwise_profile {
+namespace {
+
+/// Deeper than any transformer. A larger number is a [token][layer][dim] dump read as [layer][token][dim].
+constexpr index most_states = 4096;
+/// Deeper than the deepest that are in use (126 layers), and fewer tokens than anybody measures.
+constexpr index likely_states = 140, likely_tokens = 4;
+
+constexpr std::array<std::pair<axis, std::string_view>, 4> names{
+    {{axis::layer, "layer"}, {axis::batch, "batch"}, {axis::token, "token"}, {axis::dim, "dim"}}};
+
+const axis_order layer_major{axis::layer, axis::token, axis::dim};
+const axis_order token_major{axis::token, axis::layer, axis::dim};
+const axis_order one_batch{axis::batch, axis::token, axis::dim};
+
+/// The readings of a stack of that many dimensions.
+std::vector<axis_order> stack_readings(std::size_t rank) {
+  if (rank == 3) return {layer_major, token_major};
+  return {{axis::layer, axis::batch, axis::token, axis::dim},
+          {axis::batch, axis::layer, axis::token, axis::dim},
+          {axis::batch, axis::token, axis::layer, axis::dim}};
+}
+
+bool may_be(const tensor& item, const axis_order& axes) {
+  const index states = size_of(item, axes, axis::layer);
+  const index tokens = size_of(item, axes, axis::token) * size_of(item, axes, axis::batch);
+  return states >= 2 && states <= likely_states && tokens >= likely_tokens;
+}
+
+/// "13 states of 4096 tokens"
+std::string counts(const tensor& item, const axis_order& axes) {
+  const index batch = size_of(item, axes, axis::batch);
+  return fmt::format("{}{} tokens", has(axes, axis::layer) ? fmt::format("{} states of ", size_of(item, axes, axis::layer)) : "",
+                     batch == 1 ? fmt::format("{}", size_of(item, axes, axis::token))
+                                : fmt::format("{} x {}", batch, size_of(item, axes, axis::token)));
+}
+
+[[noreturn]] void reject_open(const tensor_file& file, const tensor& item, const std::vector<axis_order>& readings,
+                              std::string_view reason) {
+  std::string choices;
+  for (const auto& axes : readings)
+    choices += fmt::format("{}--layout '{}' ({})", choices.empty() ? "" : ", or ", text_of(axes), counts(item, axes));
+  reject(file.path, "{}: {}: say {}; if it is one layer's [batch][token][dim], name the other layers' files, too",
+         describe(item), reason, choices);
+}
+
+[[noreturn]] void reject_lone(const tensor_file& file, const tensor& item, std::string_view why) {
+  reject(file.path,
+         "{}: expected the states of all layers, got those of one ({}): save all of them, in Python: save_file({{"
+         "f\"hidden_states.{{i}}\": h.contiguous() for i, h in enumerate(outputs.hidden_states)}}, \"new.safetensors\"); "
+         "if it is a stack, say which axis is which with --layout",
+         describe(item), why);
+}
+
+bool is_power_of_two(index n) { return n > 0 && (n & (n - 1)) == 0; }
+
+/// L + 1 states of an even number of layers, and tokens cut to a round number: [81][16], [33][64].
+bool looks_like(const tensor& item, const axis_order& axes) {
+  return size_of(item, axes, axis::layer) % 2 == 1 && size_of(item, axes, axis::token) % 8 == 0;
+}
+
+/// The name of a tensor, or of the file that holds no other.
+std::string name_of(const tensor_file& file, const tensor& item) {
+  return item.name.empty() ? std::filesystem::path(file.path).stem().string() : item.name;
+}
+
+axis_reading by_shape(const tensor_file& file, const tensor& item) {
+  if (item.shape.size() == 3 && item.shape[0] == 1) reject_lone(file, item, "[1][token][dim]");
+  std::vector<axis_order> possible;
+  const auto all = stack_readings(item.shape.size());
+  for (const auto& axes : all)
+    if (may_be(item, axes)) possible.push_back(axes);
+  const auto name = name_of(file, item);
+  // Eight, sixteen ... of something are sequences of a batch more often than layers.
+  const index first = item.shape.front();
+  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() && possible.front() == all.front())
+    reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
+  // torch.stack(outputs.hidden_states)
+  if (item.shape.size() == 4 && !possible.empty() && possible.front() == all.front())
+    return {all.front(), "as torch.stack(outputs.hidden_states) writes it", true};
+  if (possible.size() > 1) {
+    std::vector<axis_order> alike;
+    for (const auto& axes : possible)
+      if (looks_like(item, axes)) alike.push_back(axes);
+    if (alike.size() == 1) possible = alike;
+  }
+  if (possible.size() != 1)
+    reject_open(file, item, possible.empty() ? all : possible, "which axis is which is open");
+  return {possible.front(), "by its shape", true};
+}
+
+/// The readings that fit what stands beside the tensor.
+std::vector<axis_order> fitting(const tensor& item, const companions& beside, const std::vector<axis_order>& readings) {
+  std::vector<axis_order> result;
+  for (const auto& axes : readings)
+    if (beside.fit(size_of(item, axes, axis::batch), size_of(item, axes, axis::token), has(axes, axis::batch)))
+      result.push_back(axes);
+  return result;
+}
+
+axis_reading checked(const tensor_file& file, const tensor& item, axis_reading reading) {
+  if (reading.axes.size() != item.shape.size())
+    reject(file.path, "{}: expected as many dimensions as --layout names, {}, got {}", describe(item),
+           text_of(reading.axes), item.shape.size());
+  if (const index states = size_of(item, reading.axes, axis::layer); states > most_states)
+    reject(file.path, "expected at most {} layers, got {} in {}: is it --layout {}?", most_states, states, describe(item),
+           reading.axes.front() == axis::layer ? "token-major" : "layer-major");
+  return reading;
+}
+
+}  // namespace
+
+std::optional<axis_order> parse_axes(std::string_view text) {
+  if (text == "layer-major") return layer_major;
+  if (text == "token-major") return token_major;
+  axis_order axes;
+  while (!text.empty()) {
+    const auto end = text.find(']');
+    if (text.front() != '[' || end == std::string_view::npos) return std::nullopt;
+    const auto word = text.substr(1, end - 1);
+    const auto* const found = std::ranges::find(names, word, &std::pair<axis, std::string_view>::second);
+    if (found == names.end() || has(axes, found->first)) return std::nullopt;
+    axes.push_back(found->first);
+    text.remove_prefix(end + 1);
+  }
+  return has(axes, axis::token) && has(axes, axis::dim) ? std::optional(axes) : std::nullopt;
+}
+
+std::string text_of(const axis_order& axes) {
+  std::string text;
+  for (const auto which : axes)
+    text += fmt::format("[{}]", std::ranges::find(names, which, &std::pair<axis, std::string_view>::first)->second);
+  return text;
+}
+
+bool has(const axis_order& axes, axis which) { return std::ranges::find(axes, which) != axes.end(); }
+
+index size_of(const tensor& item, const axis_order& axes, axis which) {
+  const auto place = std::ranges::find(axes, which) - axes.begin();
+  return place < std::ssize(axes) && place < std::ssize(item.shape) ? item.shape[static_cast<std::size_t>(place)] : 1;
+}
+
+bool may_be_stack(const tensor& item) {
+  return item.shape.size() > 2 && std::ranges::any_of(stack_readings(item.shape.size()),
+                                                      [&](const auto& axes) { return may_be(item, axes); });
+}
+
+axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const companions& beside,
+                           const std::optional<axis_order>& asked, const std::optional<axis_order>& stated,
+                           std::optional<std::size_t> token_axis) {
+  if (asked) {
+    if (asked->size() == item.shape.size() && !has(*asked, axis::layer)) reject_lone(file, item, "--layout has no [layer]");
+    return checked(file, item, {*asked, "as --layout says"});
+  }
+  if (stated) return checked(file, item, {*stated, "as the metadata says"});
+  if (means_last_state(name_of(file, item))) reject_lone(file, item, "by its name");
+
+  auto readings = stack_readings(item.shape.size());
+  if (!beside.tell_tokens()) {
+    // Not so if the other axis is as long as a batch, or as sequences are cut.
+    if (token_axis && item.shape.size() == 3 && *token_axis < 2) {
+      const auto& axes = *token_axis == 0 ? token_major : layer_major;
+      const index states = size_of(item, axes, axis::layer);
+      const bool batches = *token_axis == 0 ? states % 8 == 0 : is_power_of_two(states) && states >= 8;
+      if (states >= 2 && states <= likely_states && !batches)
+        return {axes, "the axis that differs between files is that of tokens"};
+    }
+    return checked(file, item, by_shape(file, item));
+  }
+  const auto fits = fitting(item, beside, readings);
+  const bool one_layer = item.shape.size() == 3 && !fitting(item, beside, {one_batch}).empty();
+  const auto why = fmt::format("as {} tells", beside.who_tells());
+  if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});
+  if (fits.empty() && one_layer) reject_lone(file, item, fmt::format("[batch][token][dim], {}", why));
+  if (fits.empty())
+    reject_open(file, item, readings, fmt::format("none of its axes is as long as {}, {}", beside.who_tells(), beside.lengths_text()));
+  // As many states as tokens. vLLM's files have these two tensors, no metadata, and the tokens first.
+  if (item.name == "hidden_states" && beside.is_of_vllm && item.shape.size() == 3)
+    return checked(file, item, {token_major, "as vLLM writes it"});
+  reject_open(file, item, fits, fmt::format("{} leaves open which axis is which", beside.who_tells()));
+}
+
+axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const companions& beside,
+                           const std::optional<axis_order>& asked) {
+  if (asked && asked->size() == item.shape.size()) {
+    if (!has(*asked, axis::layer)) return {*asked, "as --layout says"};
+    reject(file.path, "--layout {}: expected the axes of one layer, [batch][token][dim] or [token][batch][dim], since {} is one of "
+           "several; if it is a stack, choose it with --tensor", text_of(*asked), describe(item));
+  }
+  if (item.shape.size() == 2) return {{axis::token, axis::dim}, "a matrix a layer"};
+  const axis_order batch_second{axis::token, axis::batch, axis::dim};
+  const bool first = beside.fit(item.shape[0], item.shape[1], true);
+  const bool second = beside.fit(item.shape[1], item.shape[0], true);
+  if (beside.tell_tokens() && second && !first) return {batch_second, fmt::format("as {} tells", beside.who_tells())};
+  if (beside.tell_tokens() && !first)
+    reject(file.path, "{}: expected [batch][token][dim] as {} tells, {}: say which axis is which with --layout, as in "
+           "--layout '[token][batch][dim]'", describe(item), beside.who_tells(), beside.lengths_text());
+  return {one_batch, "one tensor a layer, as outputs.hidden_states has them", !beside.tell_tokens()};
+}
+
+std::string describe(const tensor& item) {
+  const auto what = fmt::format("{} {}", shape_text(item.shape), name_of(item.dtype));
+  return item.name.empty() ? what : fmt::format("{} ({})", in_quotes(item.name), what);
+}
+
+}  // namespace layerwise_profile

@@ -1,0 +1,214 @@
+#include "companions.hpp"
+
+#include "axes.hpp"
+#include "input_error.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <string_view>
+
+namespace layerwise_profile {
+namespace {
+
+constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids"};
+constexpr std::string_view length_names[] = {"sequence_lengths", "seq_lengths", "seq_lens", "seqlens", "prompt_lens", "lengths"};
+constexpr std::string_view boundary_names[] = {"cu_seqlens", "cu_seq_lens", "query_start_loc"};
+constexpr std::string_view mask_name = "attention_mask";
+
+/// The last part of a name: "batch/input_ids" -> input_ids.
+std::string_view last_part(std::string_view name) {
+  const auto end = name.find_last_of("./");
+  return end == std::string_view::npos ? name : name.substr(end + 1);
+}
+
+template <std::size_t n>
+bool is_one_of(std::string_view name, const std::string_view (&names)[n]) {
+  return std::ranges::find(names, last_part(name)) != std::end(names);
+}
+
+template <class Integer>
+index element(const std::byte* from) {
+  Integer value;
+  std::memcpy(&value, from, sizeof value);
+  return static_cast<index>(value);
+}
+
+/// The elements of a tensor of integers, in row-major order.
+std::vector<index> integers_of(const tensor& item) {
+  index (*read)(const std::byte*) = nullptr;
+  switch (item.dtype) {
+    case data_type::i64: read = element<std::int64_t>; break;
+    case data_type::u64: read = element<std::uint64_t>; break;
+    case data_type::i32: read = element<std::int32_t>; break;
+    case data_type::u32: read = element<std::uint32_t>; break;
+    case data_type::i16: read = element<std::int16_t>; break;
+    case data_type::u16: read = element<std::uint16_t>; break;
+    case data_type::i8: read = element<std::int8_t>; break;
+    default: read = element<std::uint8_t>; break;
+  }
+  const auto strides = item.strides();
+  const auto bytes = static_cast<index>(size_of(item.dtype));
+  std::vector<index> place(item.shape.size(), 0), result;
+  const auto count = std::accumulate(item.shape.begin(), item.shape.end(), index{1}, std::multiplies<>());
+  for (index i = 0; i < count; ++i) {
+    index offset = 0;
+    for (std::size_t axis = 0; axis < place.size(); ++axis) offset += place[axis] * strides[axis];
+    result.push_back(read(item.bytes.data() + offset * bytes));
+    for (std::size_t axis = place.size(); axis-- > 0;) {
+      if (++place[axis] < item.shape[axis]) break;
+      place[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/// The same of what counts tokens, so that sums of them don't overflow.
+std::vector<index> counts_of(const tensor_file& file, const tensor& item) {
+  auto values = integers_of(item);
+  for (const auto value : values)
+    if (value < 0 || value > index{1} << 40) reject(file.path, "{}: expected numbers of tokens, got {}", in_quotes(item.name), value);
+  return values;
+}
+
+companions::counted count(const tensor& item, std::string name) {
+  auto shape = item.shape;
+  while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
+  return {std::move(name), std::move(shape)};
+}
+
+/// The shape of a mask or of token ids: [token] or [batch][token].
+bool counts_tokens(const tensor& item) {
+  return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 && !item.bytes.empty();
+}
+
+void take_mask(const tensor_file& file, const tensor& item, std::string name, companions& result) {
+  if (!counts_tokens(item))
+    reject(file.path, "the mask {}: expected integers [batch][token] or [token], 1 for a real token and 0 for padding, got {}; "
+           "--mask none does without", in_quotes(name), describe(item));
+  for (const auto value : integers_of(item)) {
+    if (value != 0 && value != 1)
+      reject(file.path, "the mask {}: expected 1 for a real token and 0 for padding, got {}; --mask none does without",
+             in_quotes(name), value);
+    result.keep.push_back(value == 1);
+  }
+  result.mask = count(item, std::move(name));
+}
+
+/// Where some sequences of a batch, and not all, begin or end with one id several times, nothing else is as likely as
+/// padding. ids: [sequence][position].
+void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids, index sequences) {
+  const index length = std::ssize(ids) / sequences;
+  for (const bool at_end : {true, false}) {
+    const auto id = [&](index sequence, index i) {
+      return ids[static_cast<std::size_t>(sequence * length + (at_end ? length - 1 - i : i))];
+    };
+    const auto run = [&](index sequence) {
+      index count = 1;
+      while (count < length && id(sequence, count) == id(sequence, 0)) ++count;
+      return count;
+    };
+    index longest = 0;
+    for (index s = 1; s < sequences; ++s)
+      if (run(s) > run(longest)) longest = s;
+    const auto repeats = [&](index s) { return id(s, 0) == id(longest, 0) && run(s) > 1; };
+    bool all = true;
+    for (index s = 0; s < sequences; ++s) all = all && repeats(s);
+    if (run(longest) > 1 && !all)
+      reject(file.path, "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say --mask FILE "
+             "(1 for a real token), or --mask none if all are real", in_quotes(item.name), run(longest), id(longest, 0),
+             at_end ? "end" : "beginning", longest);
+  }
+}
+
+/// The tensor of a file that --mask names.
+const tensor& only_mask_of(const tensor_file& file) {
+  const tensor* found = nullptr;
+  for (const auto& item : file.tensors) {
+    if (last_part(item.name) == mask_name) return item;
+    if (!is_integer(item.dtype)) continue;
+    if (found != nullptr)
+      reject(file.path, "--mask: expected one tensor of integers, or {}, got {} and {}", mask_name, describe(*found), describe(item));
+    found = &item;
+  }
+  if (found == nullptr) reject(file.path, "--mask: expected a tensor of integers, got none");
+  return *found;
+}
+
+}  // namespace
+
+std::string companions::who_tells() const { return ids ? ids->name : mask ? mask->name : lengths_name.value_or(""); }
+
+std::string companions::lengths_text() const {
+  if (ids || mask) return shape_text(ids ? ids->shape : mask->shape);
+  return fmt::format("{} sequences of {} tokens", lengths.size(), fmt::join(lengths.begin(), lengths.begin() + std::min<index>(4, std::ssize(lengths)), ", "));
+}
+
+bool companions::fit(index batch, index tokens, bool has_batch_axis) const {
+  const auto fits = [&](const counted& what) {
+    if (what.shape.size() == 1) return batch * tokens == what.shape[0];
+    if (has_batch_axis) return batch == what.shape[0] && tokens == what.shape[1];
+    return tokens == what.shape[0] * what.shape[1];
+  };
+  if (ids && !fits(*ids)) return false;
+  if (mask && !fits(*mask)) return false;
+  if (lengths_name) {
+    const auto sum = std::accumulate(lengths.begin(), lengths.end(), index{0});
+    const bool flat = sum == batch * tokens;
+    const bool padded = has_batch_axis && batch == std::ssize(lengths) && std::ranges::max(lengths) <= tokens;
+    if (!flat && !padded) return false;
+  }
+  return true;
+}
+
+companions find_companions(const tensor_file& file, const mask_choice& choice) {
+  companions result;
+  bool found_mask = false;
+  const tensor* ids = nullptr;
+  for (const auto& item : file.tensors) {
+    const auto part = last_part(item.name);
+    if (is_one_of(item.name, id_names) && counts_tokens(item)) result.ids = count(item, item.name), ids = &item;
+    if (is_one_of(item.name, length_names) && counts_tokens(item) && item.shape.size() == 1) {
+      result.lengths = counts_of(file, item);
+      result.lengths_name = item.name;
+    }
+    if (is_one_of(item.name, boundary_names) && counts_tokens(item) && item.shape.size() == 1 && item.shape[0] > 1) {
+      const auto ends = counts_of(file, item);
+      result.lengths.clear();
+      for (std::size_t i = 1; i < ends.size(); ++i) result.lengths.push_back(ends[i] - ends[i - 1]);
+      result.lengths_name = item.name;
+    }
+    const bool is_the_mask = choice.name.empty() ? part == mask_name : item.name == choice.name;
+    if (is_the_mask && choice.file == nullptr) {
+      take_mask(file, item, item.name, result);
+      found_mask = true;
+    } else if (choice.name.empty() && choice.file == nullptr && item.name.find("mask") != std::string::npos && counts_tokens(item)) {
+      result.unused.push_back(item.name);
+    }
+  }
+  for (const auto length : result.lengths)
+    if (length < 0) reject(file.path, "{}: expected lengths of sequences, got {}", in_quotes(*result.lengths_name), length);
+  if (choice.file != nullptr) {
+    take_mask(*choice.file, only_mask_of(*choice.file), choice.file->path, result);
+  } else if (!choice.name.empty() && choice.name != "none" && !found_mask) {
+    reject(file.path, "--mask {}: expected the name of a tensor in the file, of a file, or none, got neither", choice.name);
+  } else if (!found_mask && !result.unused.empty()) {
+    reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
+           in_quotes(result.unused.front()), shortened(result.unused.front(), 80));
+  }
+  const bool may_be_padded = choice.name.empty() && !result.mask && !result.lengths_name && ids != nullptr;
+  if (may_be_padded && result.ids->shape.size() == 2) refuse_padding(file, *ids, integers_of(*ids), result.ids->shape[0]);
+  result.is_of_vllm = file.metadata.empty() && result.ids && result.ids->name == "token_ids" && !result.mask;
+  return result;
+}
+
+bool is_companion(std::string_view name) {
+  return is_one_of(name, id_names) || is_one_of(name, length_names) || is_one_of(name, boundary_names) ||
+         last_part(name) == mask_name;
+}
+
+}  // namespace layerwise_profile

@@ -1,0 +1,121 @@
+#include "selection.hpp"
+
+#include "input_error.hpp"
+#include "layer_names.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+namespace layerwise_profile {
+namespace {
+
+using tensors = std::vector<const tensor*>;
+
+std::string describe(const tensors& items) {
+  constexpr std::size_t most = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(items.size(), most); ++i) text += (i == 0 ? "" : ", ") + describe(*items[i]);
+  if (items.size() > most) text += fmt::format(" and {} more", items.size() - most);
+  return text.empty() ? "none" : text;
+}
+
+std::vector<std::string> names_of(const tensors& items) {
+  std::vector<std::string> names;
+  for (const auto* item : items) names.push_back(item->name);
+  return names;
+}
+
+tensors of_rank(const tensors& items, std::size_t rank) {
+  tensors result;
+  std::ranges::copy_if(items, std::back_inserter(result), [&](const tensor* t) { return t->shape.size() == rank; });
+  return result;
+}
+
+/// Those of one shape and type whose names are those of layers. Of several such groups none is taken for another.
+tensors layers_among(const tensor_file& file, const tensors& items) {
+  std::map<std::pair<std::vector<index>, data_type>, tensors> groups;
+  for (const auto* item : items) groups[{item->shape, item->dtype}].push_back(item);
+  if (groups.size() == 1) return items;
+  std::vector<const tensors*> layered;
+  for (const auto& [shape, group] : groups) {
+    const auto order = order_by_meaning(names_of(group));
+    if (order && order->order.size() > 1) layered.push_back(&group);
+  }
+  if (layered.size() == 1) return *layered.front();
+  const auto& first = groups.begin()->second;
+  const auto& second = std::next(groups.begin())->second;
+  reject(file.path, "expected one tensor of all layers, or tensors of one shape and type, one a layer, got {} and {}: "
+         "choose with --tensor NAME or --tensors NAME,NAME,... (* stands for anything)",
+         describe(tensors{first.front()}), describe(tensors{second.front()}));
+}
+
+selection without(const tensors& taken, const tensors& all) {
+  selection result{taken, {}};
+  for (const auto* item : all)
+    if (std::ranges::find(taken, item) == taken.end()) result.left_out.push_back(item->name);
+  return result;
+}
+
+tensors asked_for(const tensor_file& file, const std::vector<std::string>& patterns, const tensors& all) {
+  tensors result;
+  for (const auto& pattern : patterns) {
+    tensors found;
+    for (const auto* item : all)
+      if (matches(item->name, pattern)) found.push_back(item);
+    if (found.empty()) reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
+    if (const auto order = order_by_meaning(names_of(found)); order && order->left_out.empty()) {
+      const auto unordered = found;
+      for (std::size_t i = 0; i < found.size(); ++i) found[i] = unordered[order->order[i]];
+    } else {
+      std::ranges::stable_sort(found, natural_less, &tensor::name);
+    }
+    result.insert(result.end(), found.begin(), found.end());
+  }
+  for (const auto* item : result)
+    if (item->shape != result.front()->shape || item->dtype != result.front()->dtype)
+      reject(file.path, "--tensors: expected tensors of one shape and type, got {} and {}", describe(tensors{result.front()}),
+             describe(tensors{item}));
+  return result;
+}
+
+tensors with_prefix(const tensor_file& file, const std::string& wanted, const tensors& all) {
+  tensors result;
+  for (const auto* item : all)
+    if (item->name == wanted && item->shape.size() > 2) return {item};
+  std::ranges::copy_if(all, std::back_inserter(result), [&](const tensor* t) { return t->name.starts_with(wanted); });
+  if (result.empty())
+    reject(file.path, "expected a floating-point tensor named {}, or one a layer with names that begin so, got {}",
+           in_quotes(wanted), describe(all));
+  return layers_among(file, result);
+}
+
+}  // namespace
+
+selection select_states(const tensor_file& file, const stack_options& options) {
+  tensors everything, all;
+  for (const auto& item : file.tensors) {
+    everything.push_back(&item);
+    if (can_be_profiled(item.dtype) && item.shape.size() >= 2) all.push_back(&item);
+  }
+  if (!options.tensors.empty()) return without(asked_for(file, options.tensors, all), all);
+  if (!options.tensor.empty()) return without(with_prefix(file, options.tensor, all), all);
+
+  tensors states;
+  std::ranges::copy_if(all, std::back_inserter(states), [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
+  if (states.empty())
+    reject(file.path, "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}",
+           describe(everything));
+  const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
+  if (four.size() == 1) return without(four, all);
+  if (four.size() > 1)
+    reject(file.path, "expected one tensor of four dimensions, got {}: choose with --tensor NAME", describe(four));
+  // Beside the layers' matrices a last_hidden_state adds nothing.
+  const bool only_the_last = three.size() == 1 && means_last_state(three.front()->name) && two.size() > 1;
+  if (three.size() == 1 && !only_the_last) return without(three, all);
+  return without(layers_among(file, three.size() > 1 ? three : two), all);
+}
+
+}  // namespace layerwise_profile
