@@ -460,4 +460,50 @@ TEST_CASE("merges of magnitudes that have nothing in common, and of different ta
   }
 }
 
+TEST_CASE("merges of denormal layers: none of their scales makes NaN of what others have seen") {
+  std::mt19937_64 random(32);
+  const auto check = [](const cross_moments& merged, const row_major& x, const row_major& y) {
+    const exact_regression exact = regress_in_quad(x, y);
+    const auto with = layerwise::linearity(merged), without = layerwise::residual_linearity(merged);
+    CHECK(std::abs(with.score - static_cast<double>(exact.score())) <= with.error_bound);
+    CHECK(std::abs(without.score - static_cast<double>(exact.residual_score())) <= without.error_bound);
+    CHECK(without.error_bound < 1e-10);
+  };
+  // 512 rows of Y are zeros, the others some 1e-305.
+  row_major x = random_matrix(random, 1100, 1), y = 1e-305 * random_matrix(random, 1100, 1);
+  y.topRows(512).setZero();
+  cross_moments first, second;
+  first.add(x.topRows(512), y.topRows(512));
+  second.add(x.bottomRows(588), y.bottomRows(588));
+  cross_moments forward = first, backward = second;
+  forward.merge(second);
+  backward.merge(first);
+  check(forward, x, y), check(backward, x, y);
+
+  // Y is 1e-312; X is 1e18 in the first rows, where the update is the smaller target, and 1 in the others.
+  x.topRows(512) = 1e18 * (x.topRows(512).array().abs() + 1.0);
+  y = 1e-312 * random_matrix(random, 1100, 1);
+  cross_moments large, small_ones;
+  large.add(x.topRows(512), y.topRows(512));
+  small_ones.add(x.bottomRows(588), y.bottomRows(588));
+  forward = large, backward = small_ones;
+  forward.merge(small_ones);
+  backward.merge(large);
+  check(forward, x, y), check(backward, x, y);
+}
+
+TEST_CASE("a layer whose variance is beyond the reach of products counts as constant, from the data, too") {
+  std::mt19937_64 random(33);
+  const row_major x = random_matrix(random, 40, 2);
+  row_major y(40, 3);
+  y << 1e-162 * random_matrix(random, 40, 2), Eigen::VectorXd::Constant(40, 0.445613);
+  for (const double size : {1.0, 1e-315}) {
+    const row_major scaled = size * x;
+    CHECK_THROWS_AS(layerwise::linearity(scaled, y), degenerate_input_error);
+  }
+  y.leftCols(2) *= 1e20;
+  const auto result = layerwise::linearity(x, y);
+  CHECK(std::abs(result.score - static_cast<double>(regress_in_quad(x, y).score())) <= result.error_bound);
+}
+
 }  // namespace

@@ -153,7 +153,8 @@ inline void sharpen(pair_moments& m, explained what, double tolerance, const pai
   total_energy& total = m.total(what);
   if (total.relative_error <= 0.25 * tolerance) return;
   const double energy = accurate_energy(m, data, what);
-  total = {energy, 8.0 * unit_roundoff};
+  // Products of such columns underflow: they count as constant, as everywhere.
+  total = energy > least_energy ? total_energy{energy, 8.0 * unit_roundoff} : total_energy{0.0, HUGE_VAL};
 }
 
 /// Of moments that are an rvalue the matrices are moved.

@@ -579,7 +579,7 @@ class moment_chain {
     const double count = static_cast<double>(n);
     for (index j = 0; j < offset.size(); ++j) {
       const double sum = ratio * theirs.sum[j];
-      const double energy = ratio * ratio * theirs.energy[j] + offset[j] * (2.0 * sum + count * offset[j]);
+      const double energy = ratio * (ratio * theirs.energy[j]) + offset[j] * (2.0 * sum + count * offset[j]);
       const double norm = ratio * std::sqrt(theirs.noise(j)) + std::sqrt(count) * std::abs(offset[j]);
       mine.sum[j] += sum + count * offset[j];
       mine.energy[j] += energy;
@@ -596,20 +596,29 @@ class moment_chain {
       for (index k = 0; k < 2; ++k)
         theirs.layers_[static_cast<std::size_t>(k)].peak = at(layers_, l - 1 + k).peak;
       theirs.choose_scales();
-      if (other.pair(l).target_is_update != pair(l).target_is_update) theirs.change_target(1);
+      if (theirs.pair(1).target_is_update != pair(l).target_is_update) {
+        // To the update where the output's scale is larger: in that one x^T x may be beyond the range of double.
+        moment_chain& output = pair(l).target_is_update ? theirs : *this;
+        const index at_output = pair(l).target_is_update ? 1 : l;
+        const bool to_update = at(layers_, l).frame.scale > pair(l).update.scale;
+        if (to_update)
+          output.change_target(at_output);
+        else
+          theirs.change_target(1);
+      }
       const column_frame& x = theirs.layers_[0].frame;
       const column_frame& t = theirs.target_frame(1);
       const auto to_x = between(x, at(layers_, l - 1).frame);
       const auto to_t = between(t, target_frame(l));
       pair_state& mine = pair(l);
-      mine.cross += to_x.ratio * to_t.ratio * theirs.pair(1).cross;
+      mine.cross += to_x.ratio * (to_t.ratio * theirs.pair(1).cross);
       add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
       add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
-      mine.converted += to_t.ratio * to_t.ratio * theirs.pair(1).converted;
+      mine.converted += to_t.ratio * (to_t.ratio * theirs.pair(1).converted);
 
       const Eigen::VectorXd rest = to_x.ratio * x.sum + 0.5 * n * to_x.offset;
       matrix& second = at(layers_, l - 1).second;
-      second += to_x.ratio * to_x.ratio * theirs.layers_[0].second;
+      second += to_x.ratio * (to_x.ratio * theirs.layers_[0].second);
       add_outer(to_x.offset, rest, second, true);
       add_outer(rest, to_x.offset, second, true);
     }
