@@ -11,13 +11,13 @@ import warnings
 
 # Only local models: never go to the network behind the user's back.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Nor its progress bars while loading, which it draws in a pipe too.
+# Nor progress bars while loading, which are drawn in a pipe too; these are tqdm's own, see also dump().
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 import transformers
 
-from final_norm import FinalNorm
+from blocks import BlockWatch
 from model import ModelFiles, check_states, rehearse, states_of
 from safetensors_writer import DTYPES, HiddenStatesWriter
 from sequences import batches, cut, padded, read_text, special_tokens_of
@@ -28,6 +28,7 @@ def dump(options):
     """Does what the command line asks for, and prints what came out."""
     warnings.simplefilter("ignore")  # whatever is wrong is said in a line of ours
     transformers.logging.set_verbosity_error()  # the warning that a whole text exceeds the context, for one
+    transformers.logging.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
     check_output(options.output)
@@ -41,7 +42,9 @@ def dump(options):
     if outline:
         settle(outline, sequences, options)
     model = files.load(DTYPES[options.model_dtype][1], device)
-    outline = outline or rehearse(model)
+    if not outline:
+        with refusing(f"cannot run {type(model).__name__} on text"):
+            outline = rehearse(model)
     final_norm = settle(outline, sequences, options)
 
     print_notes(sequences, tokenizer, outline)
@@ -51,10 +54,10 @@ def dump(options):
 
 def check_output(path):
     folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not os.path.isdir(folder):
-        raise UserError(
-            f"{path}: cannot write it: {'a directory' if os.path.isdir(path) else f'no directory {folder}'}"
-        )
+    if os.path.isdir(path):
+        raise UserError(f"{path}: cannot write it: it is a directory")
+    if not os.path.isdir(folder):
+        raise UserError(f"{path}: cannot write it: there is no directory {folder}")
     if not os.access(folder, os.W_OK):
         raise UserError(f"{path}: cannot write it: no permission to write in {folder}")
 
@@ -135,7 +138,7 @@ def write_states(model, sequences, outline, final_norm, predicts_next_token, opt
             options.dtype,
             metadata_of(options, tokens, final_norm),
         ) as out,
-        FinalNorm(model) as watch,
+        BlockWatch(model) as watch,
         torch.no_grad(),
     ):
         for batch in batches(sequences, options.batch_size):
@@ -152,14 +155,15 @@ def write_states(model, sequences, outline, final_norm, predicts_next_token, opt
 
 
 def metadata_of(options, tokens, final_norm):
-    """As layerwise-profile reads it; it has no final_norm where neither end of one is written."""
+    """As layerwise-profile reads it; there is no final_norm where the file holds neither end of one."""
     return {
         "model": os.path.basename(os.path.abspath(options.model)),
         "text": os.path.basename(options.text),
         "sequence_length": options.sequence_length,
         "tokens": tokens,
+        **({"final_norm": final_norm} if final_norm else {}),
         "layout": "[layer][token][dim]",
-    } | ({"final_norm": final_norm} if final_norm else {})
+    }
 
 
 def run_batch(model, batch, watch, final_norm):
@@ -168,20 +172,18 @@ def run_batch(model, batch, watch, final_norm):
     try:
         states, logits = states_of(model, ids, mask)
     except Exception as failure:
-        hint = (
-            "; a smaller --batch-size or --sequence-length takes less"
-            if "memory" in str(failure).lower()
-            else ""
-        )
+        reason = one_line(failure)
+        if "memory" in reason.lower():
+            reason += "; a smaller --batch-size or --sequence-length takes less"
         size = f"{ids.shape[0]} x {ids.shape[1]} tokens"
-        raise UserError(f"{type(model).__name__} fails on {size}: {one_line(failure)}{hint}") from failure
+        raise UserError(f"{type(model).__name__} fails on {size}: {reason}") from failure
     check_states(model, states, ids.shape)
+    ends = watch.final_norm(states)
     if not final_norm:
         return states, logits
-    ends = watch.ends(states[-1])
     if not ends:
         raise UserError(
-            f"{type(model).__name__}: its final norm does not give its last hidden state this time"
+            f"{type(model).__name__}: its final norm did not give its last hidden state this time"
         )
     return [*states[:-1], ends[final_norm]], logits
 
@@ -198,10 +200,13 @@ def print_progress(done, of):
 
 
 def print_result(outline, sequences, final_norm, loss, device, options):
-    tokens = sum(map(len, sequences))
-    end = f"{final_norm} the final norm" if final_norm else "as the model gives it"
-    print(
-        f"{options.output}: {outline.layers} x {tokens} x {outline.dims} {options.dtype}, h_L {end}, run on {device}"
-    )
+    size = f"{outline.layers} x {sum(map(len, sequences))} x {outline.dims} {options.dtype}"
+    if final_norm:
+        last = f"{final_norm} the final norm"
+    elif outline.has_final_norm is False:
+        last = "of the last block, there is no final norm"
+    else:
+        last = "as transformers gives it"
+    print(f"{options.output}: {size}, h_L {last}; run on {device}")
     if loss is not None:
         print(f"mean next-token loss {loss:.4f} nats (perplexity {math.exp(loss):.2f})")

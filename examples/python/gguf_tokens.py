@@ -36,12 +36,13 @@ class GgufTokens:
 
     def special_tokens(self, otherwise):
         """The ids before and after a text: as the file says, for transformers does not ask it, else `otherwise`."""
-        before, after = otherwise
-        if (asked := self.get("add_bos_token")) is not None:
-            before = [self.get("bos_token_id")] if asked else []
-        if (asked := self.get("add_eos_token")) is not None:
-            after = [self.get("eos_token_id")] if asked else []
-        return before, after
+        return tuple(self._special(name, ids) for name, ids in zip(("bos", "eos"), otherwise))
+
+    def _special(self, name, otherwise):
+        asked, token = self.get(f"add_{name}_token"), self.get(f"{name}_token_id")
+        if asked is None or (asked and token is None):
+            return otherwise
+        return [token] if asked else []
 
     def check(self, tokenizer, text):
         """Refuses a tokenizer that does not give this file's tokens; the first CHECKED characters are compared."""

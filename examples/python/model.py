@@ -5,15 +5,15 @@ what else only a run of the loaded model would: how many states come out, how wi
 """
 
 import dataclasses
+import importlib.util
 import inspect
 import os
 
 import torch
 import transformers
 from torch._subclasses import FakeTensorMode
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
-from final_norm import FinalNorm
+from blocks import BlockWatch, UnknownStates
 from gguf_tokens import GgufTokens
 from user_error import UserError, refusing
 
@@ -28,6 +28,7 @@ class ModelFiles:
         self.path, self.tokenizer_folder = path, tokenizer_folder
         self.gguf = None
         if os.path.isfile(path):
+            check_packages(path)
             self.gguf = GgufTokens(path)
             if tokenizer_folder is None:
                 self.gguf.refuse_sentence_piece()
@@ -74,25 +75,21 @@ class ModelFiles:
             raise UserError(f"the tokenizer gives token {largest_id}, the model's vocabulary has {size}")
 
     def rehearse(self, longest, batch_size):
-        """The model's Outline without its weights, None where that cannot be had; refuses what it cannot run.
+        """The model's Outline without its weights; refuses what the model cannot run.
 
-        `longest` is the number of tokens in the longest sequence.
+        `longest` is the number of tokens in the longest sequence. None where the loaded model must be asked: some
+        models decide by the values of a tensor what to compute, and then torch raises a RuntimeError; and without
+        values a copy of a state is not known for one.
         """
-        with FakeTensorMode():
-            with refusing(f"{self.path}: cannot make a model of its configuration"):
-                # eager: the other ways to compute attention look at the mask's values, and there are none
+        what = f"{self.path}: cannot run a model of its configuration on text"
+        try:
+            with FakeTensorMode(), refusing(what, unless=RuntimeError):
+                # eager: the other ways to compute attention look at the mask's values
                 model = self.auto_class.from_config(self.config, attn_implementation="eager").eval()
-            if batch_size > 1 and not takes_mask(model):
-                raise UserError(
-                    f"{type(model).__name__} takes no attention mask, which padding needs: use --batch-size 1"
-                )
-            positions = positions_of(model)
-            if positions is not None and longest > positions:
-                raise UserError(f"--sequence-length {longest}: the model has {positions} positions")
-            try:
+                check_sizes(model, longest, batch_size)
                 outline = rehearse(model)
-            except (DataDependentOutputException, DynamicOutputShapeException):
-                return None
+        except (RuntimeError, UnknownStates):
+            return None
         return outline if outline.has_final_norm is not None else None
 
     def load(self, dtype, device):
@@ -108,6 +105,14 @@ class ModelFiles:
             )
         with refusing(f"cannot move the model to {device}"):
             return model.eval().to(device)
+
+
+def check_packages(path):
+    for package in ("gguf", "accelerate"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"{path}: transformers reads .gguf files with the package {package}: pip install {package}"
+            )
 
 
 def from_folder(folder):
@@ -128,6 +133,16 @@ def states_of(model, ids, mask):
 
 def takes_mask(model):
     return "attention_mask" in inspect.signature(model.forward).parameters
+
+
+def check_sizes(model, longest, batch_size):
+    if batch_size > 1 and not takes_mask(model):
+        raise UserError(
+            f"{type(model).__name__} takes no attention mask, which padding needs: use --batch-size 1"
+        )
+    positions = positions_of(model)
+    if positions is not None and longest > positions:
+        raise UserError(f"--sequence-length {longest}: the model has {positions} positions")
 
 
 def positions_of(model):
@@ -152,15 +167,16 @@ class Outline:
 def rehearse(model):
     """Runs a model on a few tokens."""
     ids = torch.zeros(1, 4, dtype=torch.long, device=model.device)
-    name = type(model).__name__
-    with torch.no_grad(), FinalNorm(model) as final_norm:
-        with refusing(
-            f"cannot run {name} on text", unless=(DataDependentOutputException, DynamicOutputShapeException)
-        ):
-            states, _ = states_of(model, ids, torch.ones_like(ids))
+    with torch.no_grad(), BlockWatch(model) as watch:
+        states, _ = states_of(model, ids, torch.ones_like(ids))
         check_states(model, states, ids.shape)
-        ends = final_norm.ends(states[-1])
-    return Outline(name, len(states), states[0].shape[-1], None if ends is None else bool(ends))
+        final_norm = watch.final_norm(states)
+    return Outline(
+        type(model).__name__,
+        len(states),
+        states[0].shape[-1],
+        None if final_norm is None else bool(final_norm),
+    )
 
 
 def check_states(model, states, shape):

@@ -19,11 +19,14 @@ def one_line(failure):
 
 
 @contextlib.contextmanager
-def refusing(what, unless=()):
-    """A user's error instead of what a library raises in the block; `what` says what did not work."""
+def refusing(what, unless=UserError):
+    """A user's error instead of what a library raises in the block; `what` says what did not work.
+
+    Exceptions of the type `unless` are let through.
+    """
     try:
         yield
-    except (UserError, *unless):
+    except (UserError, unless):
         raise
     except Exception as failure:
         raise UserError(f"{what}: {one_line(failure)}") from failure
