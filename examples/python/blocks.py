@@ -1,7 +1,8 @@
-"""Watches a model's blocks, to tell what its hidden states are, and finds the normalization after the last block.
+"""Watches a model's blocks, to tell what its hidden states are, and finds the normalization after them.
 
-Model classes call that norm, ln_f, final_layer_norm ..., keep it in one place or another, and some have none. It is
-known by what it does: it lies outside the list of blocks, and it returns, or is given, the last hidden state.
+Model classes call that norm, ln_f, final_layer_norm ..., keep it in one place or another, and some have none.
+It is known by what it does: it lies outside the list of blocks, and it returns, or is given, the last hidden
+state.
 """
 
 import functools
@@ -35,8 +36,8 @@ class BlockWatch:
     def final_norm(self, states):
         """What the last call showed, given the hidden states h_0 ... h_L that came out of it.
 
-        {"before": ..., "after": ...}, the states at the two ends of the final normalization; {} where the model has
-        none, and h_L is what its last block returned; None where h_L is something else.
+        {"before": ..., "after": ...}, the states at the two ends of the final normalization; {} where the
+        model has none, and h_L is what its last block returned; None where h_L is something else.
         """
         calls, norms = self.calls, self.norms
         self._forget()
@@ -47,7 +48,7 @@ class BlockWatch:
         return {} if same(last_block, states[-1]) else None
 
     def _last_block(self, lists, states):
-        """What the last block returned. h_l must be what block l + 1 was given: Mamba's classes leave h_0 out."""
+        """What the last block returned. h_l must be what block l + 1 was given: that of Mamba is h_{l+1}."""
         for calls in lists:
             given = [call[0] for call in calls]
             if len(given) == len(states) - 1 and all(map(same, given, states)):

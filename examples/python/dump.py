@@ -86,7 +86,7 @@ def sequences_of(text, files, tokenizer, options):
 
 
 def settle(outline, sequences, options):
-    """Refuses what the outline does not allow; returns the end of the final norm to write, None for no end."""
+    """Refuses what the outline does not allow; returns the end of the final norm to write, or None."""
     check_space(outline, sequences, options)
     asked, has_final_norm = options.final_norm, outline.has_final_norm
     if asked == "as-is" or (asked == "auto" and has_final_norm is False):
@@ -126,7 +126,7 @@ def print_notes(sequences, tokenizer, outline):
 
 
 def write_states(model, sequences, outline, final_norm, predicts_next_token, options):
-    """Writes the states of all sequences. Returns the mean next-token loss in nats, None where there is none."""
+    """Writes the states of all sequences. Returns the mean next-token loss in nats, if there is one."""
     tokens = sum(map(len, sequences))
     total, predicted, token = 0.0, 0, 0
     with (
@@ -167,7 +167,7 @@ def metadata_of(options, tokens, final_norm):
 
 
 def run_batch(model, batch, watch, final_norm):
-    """(h_0 ... h_L [sequence][token][dim], logits or None); h_L is that at the end `final_norm` of the norm."""
+    """(h_0 ... h_L [sequence][token][dim], logits or None), with h_L from that end of the final norm."""
     ids, mask = padded(batch, model.device)
     try:
         states, logits = states_of(model, ids, mask)

@@ -69,7 +69,8 @@ def arguments(argv):
     parser.add_argument(
         "--device",
         default="auto",
-        help="a torch device, such as cuda:1, mps, xpu or cpu (default: the accelerator that torch finds, else cpu)",
+        help="a torch device, such as cuda:1, mps, xpu or cpu "
+        "(default: auto, the accelerator that torch finds, else cpu)",
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: torch's choice)")
     return parser.parse_args(argv)

@@ -1,6 +1,7 @@
-"""The key-value pairs at the head of a .gguf file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+"""The key-value pairs at the head of a .gguf file.
 
-gguf.GGUFReader reads them too, but makes an object of every token, which takes seconds for a large vocabulary.
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. gguf.GGUFReader reads them too, but
+makes an object of every token, which takes seconds for a large vocabulary.
 """
 
 import mmap

@@ -1,7 +1,8 @@
 """Opens a Hugging Face model: first its configuration and tokenizer, then a rehearsal, then the weights.
 
-The rehearsal runs the model without its weights, on tensors that have a shape and no values. It shows in a second
-what else only a run of the loaded model would: how many states come out, how wide, and where the final norm is.
+The rehearsal runs the model without its weights, on tensors that have a shape and no values. It shows in a
+second what else only a run of the loaded model would: how many states come out, how wide, and whether there
+is a final norm.
 """
 
 import dataclasses
@@ -40,6 +41,7 @@ class ModelFiles:
             raise UserError(f"{path}: no model directory (there is no config.json) and no .gguf file")
         with refusing(f"{path}: cannot read its configuration"):
             self.config = transformers.AutoConfig.from_pretrained(**self.source)
+            self.text_config = self.config.get_text_config()  # a multimodal model's has another beside it
         if self.config.is_encoder_decoder:
             raise UserError(
                 f"{path}: {self.config.model_type} is an encoder-decoder model, and these are not supported: "
@@ -70,16 +72,16 @@ class ModelFiles:
             )
 
     def check_vocabulary(self, largest_id):
-        size = getattr(self.config.get_text_config(), "vocab_size", None)
+        size = getattr(self.text_config, "vocab_size", None)
         if size is not None and largest_id >= size:
             raise UserError(f"the tokenizer gives token {largest_id}, the model's vocabulary has {size}")
 
     def rehearse(self, longest, batch_size):
         """The model's Outline without its weights; refuses what the model cannot run.
 
-        `longest` is the number of tokens in the longest sequence. None where the loaded model must be asked: some
-        models decide by the values of a tensor what to compute, and then torch raises a RuntimeError; and without
-        values a copy of a state is not known for one.
+        `longest` is the number of tokens in the longest sequence. None where the loaded model must be asked:
+        some models decide by a tensor's values what to compute, and then torch raises a RuntimeError; and
+        without values a copy of a state is not known for one.
         """
         what = f"{self.path}: cannot run a model of its configuration on text"
         try:
@@ -116,7 +118,7 @@ def check_packages(path):
 
 
 def from_folder(folder):
-    """Arguments of transformers' from_pretrained; it would ask at the terminal whether to trust a model's code."""
+    """Arguments of from_pretrained, which would ask at the terminal whether to trust a model's own code."""
     return {"pretrained_model_name_or_path": folder, "trust_remote_code": False}
 
 

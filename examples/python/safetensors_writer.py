@@ -69,7 +69,7 @@ class HiddenStatesWriter:
     def write(self, layer, first_token, block):
         """Stores block (n_tokens x dims, any float dtype) as rows first_token... of a layer."""
         self._check_place(layer, first_token, block)
-        stored = block.detach().to("cpu", self.dtype).contiguous()
+        stored = block.detach().cpu().to(self.dtype).contiguous()
         self._check_finite(layer, first_token, block, stored)
         _, tokens, dims = self.shape
         self.file.seek(len(self.prefix) + (layer * tokens + first_token) * dims * self.item_bytes)

@@ -3,8 +3,8 @@
 #
 #   bash tests/python/run.sh [arguments of python -m unittest discover...]
 #
-# The packages they need go to a virtual environment, build/python-venv. LAYERWISE_PYTHON names an interpreter that
-# has them already. Without a GPU, examples/python/README.md says how to install a small torch first.
+# The packages they need go to a virtual environment, build/python-venv. LAYERWISE_PYTHON names an interpreter
+# that has them already, for example with the small torch of examples/python/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -298,6 +298,8 @@ class Program(DumpCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a background job of a shell ignores SIGINT, and so would this process
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def test_success(self):
@@ -319,7 +321,7 @@ class Program(DumpCase):
         self.assert_one_line(errors.removesuffix("\n"), "the text is too short")
 
     def test_interrupted(self):
-        self.write_text(tiny_models.TEXT * 20_000)
+        self.write_text(tiny_models.TEXT * 3000)  # a minute, were it not interrupted
         for number in (signal.SIGTERM, signal.SIGINT):
             process = self.start()
             while process.poll() is None and not os.path.exists(self.output + ".part"):
@@ -330,7 +332,8 @@ class Program(DumpCase):
             self.assert_one_line(errors.splitlines()[-1], "interrupted, nothing is written")
 
     def test_help_does_not_wait_for_torch(self):
-        code = "import sys, dump_hidden_states as d\ntry: d.main(['-h'])\nfinally: assert 'torch' not in sys.modules"
+        code = "import sys, dump_hidden_states as script\ntry: script.main(['-h'])\n"
+        code += "finally: assert 'torch' not in sys.modules"
         subprocess.run(
             [sys.executable, "-c", code], cwd=os.path.dirname(SCRIPT), check=True, stdout=subprocess.DEVNULL
         )
