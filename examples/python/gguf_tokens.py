@@ -33,12 +33,15 @@ class GgufTokens:
     def refuse_sentence_piece(self):
         if self.model in SENTENCE_PIECE:
             raise UserError(
-                f"{self.path}: transformers cuts text into wrong tokens by the SentencePiece vocabulary of a "
-                ".gguf file: use the model's Hugging Face directory instead, or its tokenizer: --tokenizer DIR"
+                f"{self.path}: transformers cuts text into wrong tokens by a .gguf file's SentencePiece "
+                "vocabulary: use the model's Hugging Face directory instead, or its tokenizer: --tokenizer DIR"
             )
 
     def special_tokens(self, otherwise):
-        """The ids before and after a text; transformers does not ask the file. `otherwise`: where it is silent."""
+        """The ids before and after a text, which transformers does not ask the file for.
+
+        `otherwise`, where the file is silent.
+        """
         return tuple(self._special(name, ids) for name, ids in zip(("bos", "eos"), otherwise))
 
     def _special(self, name, otherwise):
