@@ -10,6 +10,8 @@ import struct
 
 import torch
 
+from user_error import UserError
+
 # name on the command line -> (name in the file, torch dtype)
 DTYPES = {
     "f64": ("F64", torch.float64),
@@ -19,20 +21,26 @@ DTYPES = {
 }
 
 
-class NonFiniteError(ValueError):
+class BlockError(UserError, ValueError):
+    """A block that does not belong into the file; the message says what was expected, and where."""
+
+
+class NonFiniteError(BlockError):
     """A value that the file could only hold as NaN or infinity; the message says where it was."""
 
 
 class HiddenStatesWriter:
     """The tensor `hidden_states` [layer][token][dim], filled one run of tokens of one layer at a time.
 
-    Use it as a context manager. Until the `with` block ends well the data lie in PATH.part, so that a run
-    that fails leaves no file that looks complete. Memory: one block passed to `write`.
+    Use it as a context manager. Until the `with` block ends well, with every row written once, the data lie
+    in PATH.part, so that a run that fails leaves no file that looks complete. Memory: one block passed to
+    `write`.
     """
 
     def __init__(self, path, layers, tokens, dims, dtype, metadata):
         self.path = path
         self.shape = (layers, tokens, dims)
+        self.rows_written = [0] * layers
         file_dtype, self.dtype = DTYPES[dtype]
         self.item_bytes = self.dtype.itemsize
         header = {
@@ -50,28 +58,64 @@ class HiddenStatesWriter:
 
     def __enter__(self):
         self.file = open(self.path + ".part", "wb")
-        self.file.write(self.prefix)
-        self.file.truncate(self.size)
+        try:
+            self.file.write(self.prefix)
+            self.file.truncate(self.size)
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def write(self, layer, first_token, block):
         """Stores block (n_tokens x dims, any float dtype) as rows first_token... of a layer."""
-        stored = block.detach().to("cpu", self.dtype).contiguous()
-        finite = torch.isfinite(stored)
-        if not finite.all():
-            row, dim = (~finite).nonzero()[0].tolist()
-            value = block[row, dim].item()
-            raise NonFiniteError(
-                f"{value:g} at layer {layer}, token {first_token + row}, dimension {dim} "
-                f"is not finite in {str(self.dtype).removeprefix('torch.')}"
-            )
+        self._check_place(layer, first_token, block)
+        stored = block.detach().cpu().to(self.dtype).contiguous()
+        self._check_finite(layer, first_token, block, stored)
         _, tokens, dims = self.shape
         self.file.seek(len(self.prefix) + (layer * tokens + first_token) * dims * self.item_bytes)
         self.file.write(stored.view(torch.uint8).numpy())
+        self.rows_written[layer] += len(block)
 
     def __exit__(self, failure, *_):
+        try:
+            if failure is None:
+                self._check_complete()
+                self.file.close()
+                os.replace(self.path + ".part", self.path)
+        except BaseException:
+            self._discard()
+            raise
+        if failure is not None:
+            self._discard()
+
+    def _check_place(self, layer, first_token, block):
+        layers, tokens, dims = self.shape
+        if block.ndim != 2:
+            raise BlockError(f"layer {layer} came with {block.ndim} axes, expected 2: tokens and dimensions")
+        if not 0 <= layer < layers:
+            raise BlockError(f"got layer {layer}, expected 0 to {layers - 1}")
+        if block.shape[1] != dims:
+            raise BlockError(f"layer {layer} has {block.shape[1]} dimensions, expected {dims}")
+        end = first_token + len(block)
+        if first_token < 0 or end > tokens:
+            raise BlockError(
+                f"layer {layer}: got tokens {first_token} to {end - 1}, expected 0 to {tokens - 1}"
+            )
+
+    def _check_finite(self, layer, first_token, block, stored):
+        finite = torch.isfinite(stored)
+        if not finite.all():
+            row, dim = (~finite).nonzero()[0].tolist()
+            raise NonFiniteError(
+                f"{block[row, dim].item():g} at layer {layer}, token {first_token + row}, dimension {dim} "
+                f"is not finite in {str(self.dtype).removeprefix('torch.')}"
+            )
+
+    def _check_complete(self):
+        for layer, rows in enumerate(self.rows_written):
+            if rows != self.shape[1]:
+                raise BlockError(f"layer {layer}: got {rows} tokens in all, expected {self.shape[1]}")
+
+    def _discard(self):
         self.file.close()
-        if failure is None:
-            os.replace(self.path + ".part", self.path)
-        else:
-            os.remove(self.path + ".part")
+        os.remove(self.path + ".part")
