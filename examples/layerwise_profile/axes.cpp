@@ -42,24 +42,30 @@ bool may_be(const tensor& item, const axis_order& axes) {
 /// "13 states of 4096 tokens"
 std::string counts(const tensor& item, const axis_order& axes) {
   const index batch = size_of(item, axes, axis::batch);
-  return fmt::format("{}{} tokens", has(axes, axis::layer) ? fmt::format("{} states of ", size_of(item, axes, axis::layer)) : "",
-                     batch == 1 ? fmt::format("{}", size_of(item, axes, axis::token))
-                                : fmt::format("{} x {}", batch, size_of(item, axes, axis::token)));
+  return fmt::format(
+      "{}{} tokens",
+      has(axes, axis::layer) ? fmt::format("{} states of ", size_of(item, axes, axis::layer)) : "",
+      batch == 1 ? fmt::format("{}", size_of(item, axes, axis::token))
+                 : fmt::format("{} x {}", batch, size_of(item, axes, axis::token)));
 }
 
-[[noreturn]] void reject_open(const tensor_file& file, const tensor& item, const std::vector<axis_order>& readings,
-                              std::string_view reason) {
+[[noreturn]] void reject_open(const tensor_file& file, const tensor& item,
+                              const std::vector<axis_order>& readings, std::string_view reason) {
   std::string choices;
   for (const auto& axes : readings)
-    choices += fmt::format("{}--layout '{}' ({})", choices.empty() ? "" : ", or ", text_of(axes), counts(item, axes));
-  reject(file.path, "{}: {}: say {}; if it is one layer's [batch][token][dim], name the other layers' files, too",
+    choices += fmt::format("{}--layout '{}' ({})", choices.empty() ? "" : ", or ", text_of(axes),
+                           counts(item, axes));
+  reject(file.path,
+         "{}: {}: say {}; if it is one layer's [batch][token][dim], name the other layers' files, too",
          describe(item), reason, choices);
 }
 
 [[noreturn]] void reject_lone(const tensor_file& file, const tensor& item, std::string_view why) {
   reject(file.path,
-         "{}: expected the states of all layers, got those of one ({}): save all of them, in Python: save_file({{"
-         "f\"hidden_states.{{i}}\": h.contiguous() for i, h in enumerate(outputs.hidden_states)}}, \"new.safetensors\"); "
+         "{}: expected the states of all layers, got those of one ({}): save all of them, in Python: "
+         "save_file({{"
+         "f\"hidden_states.{{i}}\": h.contiguous() for i, h in enumerate(outputs.hidden_states)}}, "
+         "\"new.safetensors\"); "
          "if it is a stack, say which axis is which with --layout",
          describe(item), why);
 }
@@ -85,7 +91,8 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
   const auto name = name_of(file, item);
   // Eight, sixteen ... of something are sequences of a batch more often than layers.
   const index first = item.shape.front();
-  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() && possible.front() == all.front())
+  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() &&
+      possible.front() == all.front())
     reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
   // torch.stack(outputs.hidden_states)
   if (item.shape.size() == 4 && !possible.empty() && possible.front() == all.front())
@@ -102,10 +109,12 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
 }
 
 /// The readings that fit what stands beside the tensor.
-std::vector<axis_order> fitting(const tensor& item, const companions& beside, const std::vector<axis_order>& readings) {
+std::vector<axis_order> fitting(const tensor& item, const companions& beside,
+                                const std::vector<axis_order>& readings) {
   std::vector<axis_order> result;
   for (const auto& axes : readings)
-    if (beside.fit(size_of(item, axes, axis::batch), size_of(item, axes, axis::token), has(axes, axis::batch)))
+    if (beside.fit(size_of(item, axes, axis::batch), size_of(item, axes, axis::token),
+                   has(axes, axis::batch)))
       result.push_back(axes);
   return result;
 }
@@ -115,8 +124,8 @@ axis_reading checked(const tensor_file& file, const tensor& item, axis_reading r
     reject(file.path, "{}: expected as many dimensions as --layout names, {}, got {}", describe(item),
            text_of(reading.axes), item.shape.size());
   if (const index states = size_of(item, reading.axes, axis::layer); states > most_states)
-    reject(file.path, "expected at most {} layers, got {} in {}: is it --layout {}?", most_states, states, describe(item),
-           reading.axes.front() == axis::layer ? "token-major" : "layer-major");
+    reject(file.path, "expected at most {} layers, got {} in {}: is it --layout {}?", most_states, states,
+           describe(item), reading.axes.front() == axis::layer ? "token-major" : "layer-major");
   return reading;
 }
 
@@ -141,7 +150,8 @@ std::optional<axis_order> parse_axes(std::string_view text) {
 std::string text_of(const axis_order& axes) {
   std::string text;
   for (const auto which : axes)
-    text += fmt::format("[{}]", std::ranges::find(names, which, &std::pair<axis, std::string_view>::first)->second);
+    text += fmt::format("[{}]",
+                        std::ranges::find(names, which, &std::pair<axis, std::string_view>::first)->second);
   return text;
 }
 
@@ -149,7 +159,9 @@ bool has(const axis_order& axes, axis which) { return std::ranges::find(axes, wh
 
 index size_of(const tensor& item, const axis_order& axes, axis which) {
   const auto place = std::ranges::find(axes, which) - axes.begin();
-  return place < std::ssize(axes) && place < std::ssize(item.shape) ? item.shape[static_cast<std::size_t>(place)] : 1;
+  return place < std::ssize(axes) && place < std::ssize(item.shape)
+             ? item.shape[static_cast<std::size_t>(place)]
+             : 1;
 }
 
 bool may_be_stack(const tensor& item) {
@@ -161,7 +173,8 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
                            const std::optional<axis_order>& asked, const std::optional<axis_order>& stated,
                            std::optional<std::size_t> token_axis) {
   if (asked) {
-    if (asked->size() == item.shape.size() && !has(*asked, axis::layer)) reject_lone(file, item, "--layout has no [layer]");
+    if (asked->size() == item.shape.size() && !has(*asked, axis::layer))
+      reject_lone(file, item, "--layout has no [layer]");
     return checked(file, item, {*asked, "as --layout says"});
   }
   if (stated) return checked(file, item, {*stated, "as the metadata says"});
@@ -185,7 +198,9 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
   if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});
   if (fits.empty() && one_layer) reject_lone(file, item, fmt::format("[batch][token][dim], {}", why));
   if (fits.empty())
-    reject_open(file, item, readings, fmt::format("none of its axes is as long as {}, {}", beside.who_tells(), beside.lengths_text()));
+    reject_open(
+        file, item, readings,
+        fmt::format("none of its axes is as long as {}, {}", beside.who_tells(), beside.lengths_text()));
   // As many states as tokens. vLLM's files have these two tensors, no metadata, and the tokens first.
   if (item.name == "hidden_states" && beside.is_of_vllm && item.shape.size() == 3)
     return checked(file, item, {token_major, "as vLLM writes it"});
@@ -196,17 +211,23 @@ axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const co
                            const std::optional<axis_order>& asked) {
   if (asked && asked->size() == item.shape.size()) {
     if (!has(*asked, axis::layer)) return {*asked, "as --layout says"};
-    reject(file.path, "--layout {}: expected the axes of one layer, [batch][token][dim] or [token][batch][dim], since {} is one of "
-           "several; if it is a stack, choose it with --tensor", text_of(*asked), describe(item));
+    reject(file.path,
+           "--layout {}: expected the axes of one layer, [batch][token][dim] or [token][batch][dim], since "
+           "{} is one of "
+           "several; if it is a stack, choose it with --tensor",
+           text_of(*asked), describe(item));
   }
   if (item.shape.size() == 2) return {{axis::token, axis::dim}, "a matrix a layer"};
   const axis_order batch_second{axis::token, axis::batch, axis::dim};
   const bool first = beside.fit(item.shape[0], item.shape[1], true);
   const bool second = beside.fit(item.shape[1], item.shape[0], true);
-  if (beside.tell_tokens() && second && !first) return {batch_second, fmt::format("as {} tells", beside.who_tells())};
+  if (beside.tell_tokens() && second && !first)
+    return {batch_second, fmt::format("as {} tells", beside.who_tells())};
   if (beside.tell_tokens() && !first)
-    reject(file.path, "{}: expected [batch][token][dim] as {} tells, {}: say which axis is which with --layout, as in "
-           "--layout '[token][batch][dim]'", describe(item), beside.who_tells(), beside.lengths_text());
+    reject(file.path,
+           "{}: expected [batch][token][dim] as {} tells, {}: say which axis is which with --layout, as in "
+           "--layout '[token][batch][dim]'",
+           describe(item), beside.who_tells(), beside.lengths_text());
   return {one_batch, "one tensor a layer, as outputs.hidden_states has them", !beside.tell_tokens()};
 }
 

@@ -16,7 +16,8 @@ namespace layerwise_profile {
 namespace {
 
 constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids"};
-constexpr std::string_view length_names[] = {"sequence_lengths", "seq_lengths", "seq_lens", "seqlens", "prompt_lens", "lengths"};
+constexpr std::string_view length_names[] = {"sequence_lengths", "seq_lengths", "seq_lens",
+                                             "seqlens",          "prompt_lens", "lengths"};
 constexpr std::string_view boundary_names[] = {"cu_seqlens", "cu_seq_lens", "query_start_loc"};
 constexpr std::string_view mask_name = "attention_mask";
 
@@ -42,14 +43,30 @@ index element(const std::byte* from) {
 std::vector<index> integers_of(const tensor& item) {
   index (*read)(const std::byte*) = nullptr;
   switch (item.dtype) {
-    case data_type::i64: read = element<std::int64_t>; break;
-    case data_type::u64: read = element<std::uint64_t>; break;
-    case data_type::i32: read = element<std::int32_t>; break;
-    case data_type::u32: read = element<std::uint32_t>; break;
-    case data_type::i16: read = element<std::int16_t>; break;
-    case data_type::u16: read = element<std::uint16_t>; break;
-    case data_type::i8: read = element<std::int8_t>; break;
-    default: read = element<std::uint8_t>; break;
+    case data_type::i64:
+      read = element<std::int64_t>;
+      break;
+    case data_type::u64:
+      read = element<std::uint64_t>;
+      break;
+    case data_type::i32:
+      read = element<std::int32_t>;
+      break;
+    case data_type::u32:
+      read = element<std::uint32_t>;
+      break;
+    case data_type::i16:
+      read = element<std::int16_t>;
+      break;
+    case data_type::u16:
+      read = element<std::uint16_t>;
+      break;
+    case data_type::i8:
+      read = element<std::int8_t>;
+      break;
+    default:
+      read = element<std::uint8_t>;
+      break;
   }
   const auto strides = item.strides();
   const auto bytes = static_cast<index>(size_of(item.dtype));
@@ -71,7 +88,8 @@ std::vector<index> integers_of(const tensor& item) {
 std::vector<index> counts_of(const tensor_file& file, const tensor& item) {
   auto values = integers_of(item);
   for (const auto value : values)
-    if (value < 0 || value > index{1} << 40) reject(file.path, "{}: expected numbers of tokens, got {}", in_quotes(item.name), value);
+    if (value < 0 || value > index{1} << 40)
+      reject(file.path, "{}: expected numbers of tokens, got {}", in_quotes(item.name), value);
   return values;
 }
 
@@ -83,16 +101,21 @@ companions::counted count(const tensor& item, std::string name) {
 
 /// The shape of a mask or of token ids: [token] or [batch][token].
 bool counts_tokens(const tensor& item) {
-  return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 && !item.bytes.empty();
+  return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 &&
+         !item.bytes.empty();
 }
 
 void take_mask(const tensor_file& file, const tensor& item, std::string name, companions& result) {
   if (!counts_tokens(item))
-    reject(file.path, "the mask {}: expected integers [batch][token] or [token], 1 for a real token and 0 for padding, got {}; "
-           "--mask none does without", in_quotes(name), describe(item));
+    reject(file.path,
+           "the mask {}: expected integers [batch][token] or [token], 1 for a real token and 0 for padding, "
+           "got {}; "
+           "--mask none does without",
+           in_quotes(name), describe(item));
   for (const auto value : integers_of(item)) {
     if (value != 0 && value != 1)
-      reject(file.path, "the mask {}: expected 1 for a real token and 0 for padding, got {}; --mask none does without",
+      reject(file.path,
+             "the mask {}: expected 1 for a real token and 0 for padding, got {}; --mask none does without",
              in_quotes(name), value);
     result.keep.push_back(value == 1);
   }
@@ -101,7 +124,8 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
 
 /// Where some sequences of a batch, and not all, begin or end with one id several times, nothing else is as likely as
 /// padding. ids: [sequence][position].
-void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids, index sequences) {
+void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids,
+                    index sequences) {
   const index length = std::ssize(ids) / sequences;
   for (const bool at_end : {true, false}) {
     const auto id = [&](index sequence, index i) {
@@ -119,9 +143,11 @@ void refuse_padding(const tensor_file& file, const tensor& item, const std::vect
     bool all = true;
     for (index s = 0; s < sequences; ++s) all = all && repeats(s);
     if (run(longest) > 1 && !all)
-      reject(file.path, "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say --mask FILE "
-             "(1 for a real token), or --mask none if all are real", in_quotes(item.name), run(longest), id(longest, 0),
-             at_end ? "end" : "beginning", longest);
+      reject(file.path,
+             "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say "
+             "--mask FILE "
+             "(1 for a real token), or --mask none if all are real",
+             in_quotes(item.name), run(longest), id(longest, 0), at_end ? "end" : "beginning", longest);
   }
 }
 
@@ -132,7 +158,8 @@ const tensor& only_mask_of(const tensor_file& file) {
     if (last_part(item.name) == mask_name) return item;
     if (!is_integer(item.dtype)) continue;
     if (found != nullptr)
-      reject(file.path, "--mask: expected one tensor of integers, or {}, got {} and {}", mask_name, describe(*found), describe(item));
+      reject(file.path, "--mask: expected one tensor of integers, or {}, got {} and {}", mask_name,
+             describe(*found), describe(item));
     found = &item;
   }
   if (found == nullptr) reject(file.path, "--mask: expected a tensor of integers, got none");
@@ -141,11 +168,15 @@ const tensor& only_mask_of(const tensor_file& file) {
 
 }  // namespace
 
-std::string companions::who_tells() const { return ids ? ids->name : mask ? mask->name : lengths_name.value_or(""); }
+std::string companions::who_tells() const {
+  return ids ? ids->name : mask ? mask->name : lengths_name.value_or("");
+}
 
 std::string companions::lengths_text() const {
   if (ids || mask) return shape_text(ids ? ids->shape : mask->shape);
-  return fmt::format("{} sequences of {} tokens", lengths.size(), fmt::join(lengths.begin(), lengths.begin() + std::min<index>(4, std::ssize(lengths)), ", "));
+  return fmt::format(
+      "{} sequences of {} tokens", lengths.size(),
+      fmt::join(lengths.begin(), lengths.begin() + std::min<index>(4, std::ssize(lengths)), ", "));
 }
 
 bool companions::fit(index batch, index tokens, bool has_batch_axis) const {
@@ -171,12 +202,14 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
   const tensor* ids = nullptr;
   for (const auto& item : file.tensors) {
     const auto part = last_part(item.name);
-    if (is_one_of(item.name, id_names) && counts_tokens(item)) result.ids = count(item, item.name), ids = &item;
+    if (is_one_of(item.name, id_names) && counts_tokens(item))
+      result.ids = count(item, item.name), ids = &item;
     if (is_one_of(item.name, length_names) && counts_tokens(item) && item.shape.size() == 1) {
       result.lengths = counts_of(file, item);
       result.lengths_name = item.name;
     }
-    if (is_one_of(item.name, boundary_names) && counts_tokens(item) && item.shape.size() == 1 && item.shape[0] > 1) {
+    if (is_one_of(item.name, boundary_names) && counts_tokens(item) && item.shape.size() == 1 &&
+        item.shape[0] > 1) {
       const auto ends = counts_of(file, item);
       result.lengths.clear();
       for (std::size_t i = 1; i < ends.size(); ++i) result.lengths.push_back(ends[i] - ends[i - 1]);
@@ -186,22 +219,26 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
     if (is_the_mask && choice.file == nullptr) {
       take_mask(file, item, item.name, result);
       found_mask = true;
-    } else if (choice.name.empty() && choice.file == nullptr && item.name.find("mask") != std::string::npos && counts_tokens(item)) {
+    } else if (choice.name.empty() && choice.file == nullptr && item.name.find("mask") != std::string::npos &&
+               counts_tokens(item)) {
       result.unused.push_back(item.name);
     }
   }
   for (const auto length : result.lengths)
-    if (length < 0) reject(file.path, "{}: expected lengths of sequences, got {}", in_quotes(*result.lengths_name), length);
+    if (length < 0)
+      reject(file.path, "{}: expected lengths of sequences, got {}", in_quotes(*result.lengths_name), length);
   if (choice.file != nullptr) {
     take_mask(*choice.file, only_mask_of(*choice.file), choice.file->path, result);
   } else if (!choice.name.empty() && choice.name != "none" && !found_mask) {
-    reject(file.path, "--mask {}: expected the name of a tensor in the file, of a file, or none, got neither", choice.name);
+    reject(file.path, "--mask {}: expected the name of a tensor in the file, of a file, or none, got neither",
+           choice.name);
   } else if (!found_mask && !result.unused.empty()) {
     reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
            in_quotes(result.unused.front()), shortened(result.unused.front(), 80));
   }
   const bool may_be_padded = choice.name.empty() && !result.mask && !result.lengths_name && ids != nullptr;
-  if (may_be_padded && result.ids->shape.size() == 2) refuse_padding(file, *ids, integers_of(*ids), result.ids->shape[0]);
+  if (may_be_padded && result.ids->shape.size() == 2)
+    refuse_padding(file, *ids, integers_of(*ids), result.ids->shape[0]);
   result.is_of_vllm = file.metadata.empty() && result.ids && result.ids->name == "token_ids" && !result.mask;
   return result;
 }

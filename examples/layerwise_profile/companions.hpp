@@ -14,13 +14,13 @@ struct companions {
     std::string name;
     std::vector<index> shape;  // without dimensions of 1 in front: [token] or [batch][token]
   };
-  std::optional<counted> ids;                         // token_ids, input_ids
-  std::optional<counted> mask;                        // attention_mask, or what --mask names
-  std::vector<bool> keep;                             // the mask's elements
-  std::optional<std::string> lengths_name;            // sequence_lengths, cu_seqlens, ...
+  std::optional<counted> ids;               // token_ids, input_ids
+  std::optional<counted> mask;              // attention_mask, or what --mask names
+  std::vector<bool> keep;                   // the mask's elements
+  std::optional<std::string> lengths_name;  // sequence_lengths, cu_seqlens, ...
   std::vector<index> lengths;
-  std::vector<std::string> unused;                    // names of tensors that look like a mask but are none that is known
-  bool is_of_vllm = false;                            // hidden_states and token_ids, and no metadata
+  std::vector<std::string> unused;  // names of tensors that look like a mask but are none that is known
+  bool is_of_vllm = false;          // hidden_states and token_ids, and no metadata
 
   bool tell_tokens() const { return ids || mask || lengths_name; }
   std::string who_tells() const;     // the first one's name

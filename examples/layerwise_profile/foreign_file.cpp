@@ -19,7 +19,8 @@ std::string unpacked(const std::string& path) {
 
 std::string torch_remedy() {
   return "convert it, in Python: from safetensors.torch import save_file; states = torch.load(\"FILE\"); "
-         "save_file({f\"hidden_states.{i}\": h.contiguous() for i, h in enumerate(states)}, \"new.safetensors\")";
+         "save_file({f\"hidden_states.{i}\": h.contiguous() for i, h in enumerate(states)}, "
+         "\"new.safetensors\")";
 }
 
 void reject_foreign(const std::string& path, std::span<const std::byte> file) {
@@ -28,14 +29,20 @@ void reject_foreign(const std::string& path, std::span<const std::byte> file) {
   const auto name = std::filesystem::path(path).filename().string();
   constexpr auto expected = "expected a .safetensors, .npy or .npz file";
   if (bytes.starts_with("GGUF"))
-    reject(path, "{}, got a GGUF file, which holds a model's weights, not its hidden states: run the model first, with "
-           "examples/python/dump_hidden_states.py {} TEXT new.safetensors", expected, name);
+    reject(path,
+           "{}, got a GGUF file, which holds a model's weights, not its hidden states: run the model first, "
+           "with "
+           "examples/python/dump_hidden_states.py {} TEXT new.safetensors",
+           expected, name);
   if (bytes.starts_with("\x89HDF\r\n"))
-    reject(path, "{}, got HDF5: convert it, in Python: np.save(\"new.npy\", h5py.File(\"{}\")[\"DATASET\"])", expected, name);
+    reject(path, "{}, got HDF5: convert it, in Python: np.save(\"new.npy\", h5py.File(\"{}\")[\"DATASET\"])",
+           expected, name);
   if (bytes.starts_with("\x28\xb5\x2f\xfd"))
     reject(path, "{}, got one compressed by zstd: zstd -d {}", expected, name);
-  if (bytes.starts_with("\x1f\x8b")) reject(path, "{}, got one compressed by gzip: gunzip {}", expected, name);
-  if (bytes.starts_with("\xfd" "7zXZ"))
+  if (bytes.starts_with("\x1f\x8b"))
+    reject(path, "{}, got one compressed by gzip: gunzip {}", expected, name);
+  if (bytes.starts_with("\xfd"
+                        "7zXZ"))
     reject(path, "{}, got one compressed by xz: unxz {}, then {}", expected, name, unpacked(path));
   if (bytes.starts_with("BZh")) reject(path, "{}, got one compressed by bzip2: bunzip2 {}", expected, name);
   // Pickle protocols 2 to 5: what torch.save wrote before 1.6, and pickle.dump of anything.

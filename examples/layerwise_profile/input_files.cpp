@@ -44,7 +44,8 @@ std::vector<std::string> dumps_below(const fs::path& directory) {
     const auto more = dumps_in(each);
     result.insert(result.end(), more.begin(), more.end());
   }
-  if (result.empty()) reject(directory.string(), "expected a directory with .safetensors, .npy or .npz files, got none in it");
+  if (result.empty())
+    reject(directory.string(), "expected a directory with .safetensors, .npy or .npz files, got none in it");
   return result;
 }
 

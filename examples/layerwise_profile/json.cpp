@@ -35,7 +35,9 @@ ordered_json or_null(const std::optional<T>& value) {
 /// What was taken from the files.
 ordered_json input_of(const report& source) {
   const auto& taken = source.taken;
-  const auto text_or_null = [](const std::string& text) { return text.empty() ? ordered_json(nullptr) : ordered_json(text); };
+  const auto text_or_null = [](const std::string& text) {
+    return text.empty() ? ordered_json(nullptr) : ordered_json(text);
+  };
   return {{"tensors", taken.states},
           {"axes", taken.axes},
           {"axes_because", taken.axes_because},

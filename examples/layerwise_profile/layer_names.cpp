@@ -41,7 +41,8 @@ std::vector<std::string> words_of(std::string_view name) {
 }
 
 bool has_word(const std::vector<std::string>& words, std::initializer_list<std::string_view> wanted) {
-  return std::ranges::any_of(words, [&](const std::string& w) { return std::ranges::find(wanted, w) != wanted.end(); });
+  return std::ranges::any_of(
+      words, [&](const std::string& w) { return std::ranges::find(wanted, w) != wanted.end(); });
 }
 
 enum class stage { embedding, block, norm, left_out, unknown };
@@ -83,8 +84,9 @@ meaning meaning_of(std::string_view name) {
   const std::string_view behind(first_digit, lower.end());
 
   const bool positional = has_word(words, {"pos", "position", "positions", "positional", "wpe", "rotary"});
-  const bool part_of_block = numbered && contains_any(behind, {"attn", "attention", "mlp", "ln1", "ln2", "norm", "hook_q",
-                                                              "hook_k", "hook_v", "hook_z", "pattern", "ffn", "router"});
+  const bool part_of_block =
+      numbered && contains_any(behind, {"attn", "attention", "mlp", "ln1", "ln2", "norm", "hook_q", "hook_k",
+                                        "hook_v", "hook_z", "pattern", "ffn", "router"});
   if (means_no_state(name) || part_of_block || (positional && !numbered) || means_last_state(name))
     result.stage = stage::left_out;
   else if (numbered)
@@ -102,7 +104,8 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
   std::optional<std::size_t> result;
   const auto& first = blocks.front()->numbers;
   for (std::size_t i = 0; i < first.size(); ++i) {
-    const bool varies = std::ranges::any_of(blocks, [&](const meaning* m) { return m->numbers[i] != first[i]; });
+    const bool varies =
+        std::ranges::any_of(blocks, [&](const meaning* m) { return m->numbers[i] != first[i]; });
     if (varies && result) return std::nullopt;
     if (varies) result = i;
   }
@@ -112,16 +115,18 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
 }  // namespace
 
 bool means_last_state(std::string_view name) {
-  return contains_any(lower_case(name), {"last_hidden_state", "last_hidden", "lasthidden", "final_hidden_state"});
+  return contains_any(lower_case(name),
+                      {"last_hidden_state", "last_hidden", "lasthidden", "final_hidden_state"});
 }
 
 bool means_stack(std::string_view name) {
-  return !means_last_state(name) &&
-         has_word(words_of(name), {"hiddens", "states", "layers", "activations", "stack", "stacked", "residuals"});
+  return !means_last_state(name) && has_word(words_of(name), {"hiddens", "states", "layers", "activations",
+                                                              "stack", "stacked", "residuals"});
 }
 
 bool means_no_state(std::string_view name) {
-  return has_word(words_of(name), {"weight", "weights", "bias", "logits", "logit", "logprobs", "attentions", "loss", "cache", "lm"});
+  return has_word(words_of(name), {"weight", "weights", "bias", "logits", "logit", "logprobs", "attentions",
+                                   "loss", "cache", "lm"});
 }
 
 std::optional<layer_order> order_by_meaning(const std::vector<std::string>& names) {
@@ -149,16 +154,22 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     const auto& m = meanings[i];
     if (m.stage == stage::left_out)
       result.left_out.push_back(i);
-    else if (!in_order.emplace(place{m.stage, m.stage == stage::block ? m.numbers[which] : 0, m.site}, i).second)
+    else if (!in_order.emplace(place{m.stage, m.stage == stage::block ? m.numbers[which] : 0, m.site}, i)
+                  .second)
       return std::nullopt;
   }
-  const auto has = [&](stage s) { return std::ranges::any_of(in_order, [&](const auto& e) { return std::get<0>(e.first) == s; }); };
+  const auto has = [&](stage s) {
+    return std::ranges::any_of(in_order, [&](const auto& e) { return std::get<0>(e.first) == s; });
+  };
   const auto has_site = [&](site s) {
-    return std::ranges::any_of(in_order, [&](const auto& e) { return std::get<0>(e.first) == stage::block && std::get<2>(e.first) == s; });
+    return std::ranges::any_of(in_order, [&](const auto& e) {
+      return std::get<0>(e.first) == stage::block && std::get<2>(e.first) == s;
+    });
   };
   std::erase_if(in_order, [&](const auto& entry) {
     const auto& [where, number, at] = entry.first;
-    const bool twice = where == stage::block && at == site::pre && in_order.contains({stage::block, number - 1, site::post});
+    const bool twice =
+        where == stage::block && at == site::pre && in_order.contains({stage::block, number - 1, site::post});
     if (twice) result.left_out.push_back(entry.second);
     return twice;
   });
@@ -173,8 +184,10 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     // Where the embeddings are named, block 0 gives h_1.
     std::optional<index> state = number;
     if (which_stage == stage::embedding) state = 0;
-    if (which_stage == stage::block && named && after_blocks && number < std::numeric_limits<index>::max()) state = number + 1;
-    if (which_stage == stage::norm) state = result.numbers.empty() || !result.numbers.back() ? state : *result.numbers.back() + 1;
+    if (which_stage == stage::block && named && after_blocks && number < std::numeric_limits<index>::max())
+      state = number + 1;
+    if (which_stage == stage::norm)
+      state = result.numbers.empty() || !result.numbers.back() ? state : *result.numbers.back() + 1;
     result.numbers.push_back(several_sites ? std::nullopt : state);
   }
   result.how = has(stage::embedding) ? "embeddings" : "";
@@ -186,8 +199,8 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
 bool speak_of_layers(const std::vector<std::string>& names) {
   return std::ranges::all_of(names, [](const auto& name) {
     const auto words = words_of(name);
-    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "embed", "embeds", "embedding",
-                            "embeddings", "embd", "wte", "norm", "ln"});
+    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "embed", "embeds",
+                            "embedding", "embeddings", "embd", "wte", "norm", "ln"});
   });
 }
 

@@ -11,10 +11,10 @@ namespace layerwise_profile {
 
 /// An order of layers, by what their names mean.
 struct layer_order {
-  std::vector<std::size_t> order;              // of the names: order[0] is h_0
-  std::vector<std::optional<index>> numbers;   // of the states in that order, where the names have numbers
-  std::vector<std::size_t> left_out;           // names that are no state of the residual stream, or one twice
-  std::string how;                             // "by number", "embeddings, blocks by number, final norm"
+  std::vector<std::size_t> order;             // of the names: order[0] is h_0
+  std::vector<std::optional<index>> numbers;  // of the states in that order, where the names have numbers
+  std::vector<std::size_t> left_out;          // names that are no state of the residual stream, or one twice
+  std::string how;                            // "by number", "embeddings, blocks by number, final norm"
 };
 
 /// The order of states with those names (of tensors, or of files): the embeddings first, blocks by number, within a

@@ -45,7 +45,8 @@ std::optional<axis_order> layout_of(std::span<const tensor_file> files) {
   const auto text = agreed_metadata(files, "layout");
   if (!text) return std::nullopt;
   if (auto axes = parse_axes(*text)) return axes;
-  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim]", *text);
+  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim]",
+                  *text);
 }
 
 std::optional<std::string> final_norm_of(std::span<const tensor_file> files) {
@@ -72,7 +73,7 @@ struct file_part {
   std::vector<const tensor*> items;  // one stack, or one tensor a layer
   std::vector<std::string> left_out;
   companions beside;
-  axis_reading axes;                 // of each item
+  axis_reading axes;  // of each item
 };
 
 std::string stem_of(const tensor_file& file) { return std::filesystem::path(file.path).stem().string(); }
@@ -87,7 +88,8 @@ bool holds_one(const file_part& part) { return part.items.size() == 1; }
 bool is_stack(const file_part& part) { return has(part.axes.axes, axis::layer); }
 
 /// Files that hold integers only are masks and token ids of the others, where their names say so.
-std::pair<std::vector<const tensor_file*>, std::vector<const tensor_file*>> states_and_companions(std::span<const tensor_file> files) {
+std::pair<std::vector<const tensor_file*>, std::vector<const tensor_file*>> states_and_companions(
+    std::span<const tensor_file> files) {
   std::vector<const tensor_file*> states, beside;
   for (const auto& file : files) {
     const bool integers = file.format == file_format::npy && is_integer(file.tensors.front().dtype);
@@ -113,9 +115,11 @@ void check_one_shape(const file_part& part) {
   const auto& first = *part.items.front();
   for (const auto* item : part.items) {
     if (item->shape != first.shape || item->dtype != first.dtype)
-      reject(part.file->path, "expected tensors of one shape and type for the layers, got {} and {}: choose with --tensors",
+      reject(part.file->path,
+             "expected tensors of one shape and type for the layers, got {} and {}: choose with --tensors",
              describe(first), describe(*item));
-    if (item->bytes.empty()) reject(part.file->path, "expected no dimension to be 0, got {}", describe(*item));
+    if (item->bytes.empty())
+      reject(part.file->path, "expected no dimension to be 0, got {}", describe(*item));
   }
 }
 
@@ -138,10 +142,12 @@ std::vector<std::string> layer_names_of(const std::vector<file_part>& parts) {
 /// Files of one tensor of three dimensions each: stacks of some tokens, or batches of one layer?
 division divide_tensors(const std::vector<file_part>& parts, const std::optional<axis_order>& told) {
   if (told) return has(*told, axis::layer) ? division::shards : division::layers;
-  if (std::ranges::any_of(parts, [](const auto& p) { return p.beside.ids && p.beside.ids->shape.size() == 1; }))
+  if (std::ranges::any_of(parts,
+                          [](const auto& p) { return p.beside.ids && p.beside.ids->shape.size() == 1; }))
     return division::shards;
   const auto& first = parts.front();
-  const bool one_shape = std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == first.items.front()->shape; });
+  const bool one_shape = std::ranges::all_of(
+      parts, [&](const auto& p) { return p.items.front()->shape == first.items.front()->shape; });
   if (!one_shape || first.items.front()->shape.size() != 3) return division::shards;
   const auto names = layer_names_of(parts);
   const bool ordered = order_by_meaning(names).has_value();
@@ -151,7 +157,8 @@ division divide_tensors(const std::vector<file_part>& parts, const std::optional
   if (means_stack(first.items.front()->name) && !batches) return division::shards;
   const auto& shape = first.items.front()->shape;
   reject(first.file->path,
-         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers ([layer][token][dim]; "
+         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers "
+         "([layer][token][dim]; "
          "token-major: [token][layer][dim]), or --layout '[batch][token][dim]' if each is one layer",
          describe(*first.items.front()), parts.size() - 1, shape[0]);
 }
@@ -186,15 +193,18 @@ division divide_matrices(const std::vector<file_part>& parts) {
     return std::set<std::string>(names.begin(), names.end());
   };
   const auto expected = set_of(first);
-  if (std::ranges::all_of(parts, [&](const auto& part) { return set_of(part) == expected; })) return division::shards;
+  if (std::ranges::all_of(parts, [&](const auto& part) { return set_of(part) == expected; }))
+    return division::shards;
   auto seen = expected;
   for (const auto& part : std::span(parts).subspan(1)) {
     const auto names = set_of(part);
     const auto distinct = seen.size() + names.size();
     seen.insert(names.begin(), names.end());
     if (seen.size() != distinct)
-      reject(part.file->path, "expected the tensor names of {} (shards of tokens) or no name of another file (different "
-             "layers), got {}{}", first.file->path, in_quotes(*names.begin()), names.size() > 1 ? ", ..." : "");
+      reject(part.file->path,
+             "expected the tensor names of {} (shards of tokens) or no name of another file (different "
+             "layers), got {}{}",
+             first.file->path, in_quotes(*names.begin()), names.size() > 1 ? ", ..." : "");
   }
   return division::layers;
 }
@@ -216,9 +226,10 @@ std::vector<token_shard> shards_of(const token_block& block) {
   };
   const tensor& first = *block.layers.front().first;
   const index batch = size_of(first, axes, axis::batch), tokens = size_of(first, axes, axis::token);
-  const bool together = batch == 1 || std::ranges::all_of(block.layers, [&](const auto& layer) {
-    return stride(*layer.first, axis::batch) == tokens * stride(*layer.first, axis::token);
-  });
+  const bool together =
+      batch == 1 || std::ranges::all_of(block.layers, [&](const auto& layer) {
+        return stride(*layer.first, axis::batch) == tokens * stride(*layer.first, axis::token);
+      });
   const index length = together ? batch * tokens : tokens;
   std::vector<token_shard> result;
   for (index item = 0; item < (together ? 1 : batch); ++item) {
@@ -236,16 +247,19 @@ std::vector<token_shard> shards_of(const token_block& block) {
 
 /// What stands beside the states, put on the shards of their block.
 void put_companions(const companions& beside, const tensor_file& file, std::vector<token_shard>& shards) {
-  const index tokens = std::accumulate(shards.begin(), shards.end(), index{0}, [](index n, const auto& s) { return n + s.tokens; });
+  const index tokens = std::accumulate(shards.begin(), shards.end(), index{0},
+                                       [](index n, const auto& s) { return n + s.tokens; });
   auto keep = beside.keep;
   std::vector<index> sequences;
   if (beside.mask) {
     if (std::ssize(keep) != tokens)
-      reject(file.path, "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
+      reject(file.path,
+             "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
              in_quotes(beside.mask->name), tokens, shape_text(beside.mask->shape));
   }
   for (const auto* counted : {&beside.mask, &beside.ids})
-    if (*counted && (*counted)->shape.size() == 2 && sequences.empty() && (*counted)->shape[0] * (*counted)->shape[1] == tokens)
+    if (*counted && (*counted)->shape.size() == 2 && sequences.empty() &&
+        (*counted)->shape[0] * (*counted)->shape[1] == tokens)
       sequences.assign(static_cast<std::size_t>((*counted)->shape[0]), (*counted)->shape[1]);
   if (beside.is_of_vllm && beside.ids->shape.size() == 1) sequences.assign(1, tokens);
   if (beside.lengths_name) {
@@ -253,7 +267,8 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
     if (sum == tokens) {
       sequences = beside.lengths;
     } else if (!beside.mask) {  // padded to the length of the batch's token axis
-      reject(file.path, "{}: sequences of {} tokens in all, where there are {}: say which are padding with --mask",
+      reject(file.path,
+             "{}: sequences of {} tokens in all, where there are {}: say which are padding with --mask",
              in_quotes(*beside.lengths_name), sum, tokens);
     }
   }
@@ -261,8 +276,10 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
   for (auto& shard : shards) {
     if (!keep.empty()) shard.keep.assign(keep.begin() + first, keep.begin() + first + shard.tokens);
     first += shard.tokens;
-    if (shards.size() == 1 && !sequences.empty()) shard.sequences = sequences;
-    else if (shards.size() > 1) shard.sequences.assign(1, shard.tokens);
+    if (shards.size() == 1 && !sequences.empty())
+      shard.sequences = sequences;
+    else if (shards.size() > 1)
+      shard.sequences.assign(1, shard.tokens);
   }
 }
 
@@ -272,15 +289,19 @@ void check_agreement(const std::vector<file_part>& parts, bool same_tokens, bool
     const auto& item = *part.items.front();
     const auto& axes = part.axes.axes;
     const index states = is_stack(part) ? size_of(item, axes, axis::layer) : std::ssize(part.items);
-    return std::tuple(item.dtype, size_of(item, axes, axis::dim), size_of(item, axes, axis::batch) * size_of(item, axes, axis::token), states);
+    return std::tuple(item.dtype, size_of(item, axes, axis::dim),
+                      size_of(item, axes, axis::batch) * size_of(item, axes, axis::token), states);
   };
   const auto [dtype, dims, tokens, states] = facts(parts.front());
   for (const auto& part : parts) {
     const auto [its_dtype, its_dims, its_tokens, its_states] = facts(part);
-    if (its_dtype == dtype && its_dims == dims && (!same_tokens || its_tokens == tokens) && (!same_states || its_states == states))
+    if (its_dtype == dtype && its_dims == dims && (!same_tokens || its_tokens == tokens) &&
+        (!same_states || its_states == states))
       continue;
-    reject(part.file->path, "expected the {}, dimensions and type as {} has, got {} states of {} tokens x {} dimensions, {}",
-           same_tokens ? "tokens" : "states", parts.front().file->path, its_states, its_tokens, its_dims, name_of(its_dtype));
+    reject(part.file->path,
+           "expected the {}, dimensions and type as {} has, got {} states of {} tokens x {} dimensions, {}",
+           same_tokens ? "tokens" : "states", parts.front().file->path, its_states, its_tokens, its_dims,
+           name_of(its_dtype));
   }
 }
 
@@ -303,7 +324,8 @@ std::vector<index> numbers_of(const std::vector<std::optional<index>>& named, st
   return own.size() == count ? own : numbers;
 }
 
-ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names, const stack_options& options) {
+ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names,
+                            const stack_options& options) {
   ordered_layers result;
   result.order.resize(names.size());
   std::iota(result.order.begin(), result.order.end(), std::size_t{0});
@@ -316,16 +338,23 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
     return result;
   }
   if (options.order == order_rule::by_name) {
-    std::ranges::stable_sort(result.order, natural_less, [&](std::size_t i) -> const std::string& { return names[i]; });
+    std::ranges::stable_sort(result.order, natural_less,
+                             [&](std::size_t i) -> const std::string& { return names[i]; });
     result.because = "by name";
     result.numbers = numbers_of({}, names.size());
     return result;
   }
   if (!meaning)
-    reject(path, "the order of the layers is open, their names being {} and {}{}: say --order given for the order in which "
-           "they lie in the file, and the files on the command line, --order name for that of the names, or --tensors "
-           "NAME,NAME,...", in_quotes(names.front()), in_quotes(names.size() > 1 ? names[1] : names[0]), names.size() > 2 ? ", ..." : "");
-  return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out, meaning->how};
+    reject(path,
+           "the order of the layers is open, their names being {} and {}{}: say --order given for the order "
+           "in which "
+           "they lie in the file, and the files on the command line, --order name for that of the names, or "
+           "--tensors "
+           "NAME,NAME,...",
+           in_quotes(names.front()), in_quotes(names.size() > 1 ? names[1] : names[0]),
+           names.size() > 2 ? ", ..." : "");
+  return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out,
+          meaning->how};
 }
 
 /// The layers of some parts, in order, as one block of tokens.
@@ -337,7 +366,8 @@ struct layer_block {
   std::string because;
 };
 
-layer_block join_layers(const std::vector<file_part>& parts, const std::vector<std::string>& names, const stack_options& options) {
+layer_block join_layers(const std::vector<file_part>& parts, const std::vector<std::string>& names,
+                        const stack_options& options) {
   std::vector<const tensor*> items;
   for (const auto& part : parts) items.insert(items.end(), part.items.begin(), part.items.end());
   const auto ordered = order_layers(parts.front().file->path, names, options);
@@ -369,25 +399,29 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
     auto chosen = select_states(*file, options);
     file_part part{file, std::move(chosen.items), std::move(chosen.left_out), {}, {}};
     check_one_shape(part);
-    part.beside = find_companions(beside_file(*file, companion_files), {options.mask, options.mask_file.get()});
+    part.beside =
+        find_companions(beside_file(*file, companion_files), {options.mask, options.mask_file.get()});
     parts.push_back(std::move(part));
   }
   const auto& first = parts.front();
   const auto rank_of = [](const file_part& part) { return part.items.front()->shape.size(); };
   for (const auto& part : parts)
     if (rank_of(part) != rank_of(first) || holds_one(part) != holds_one(first))
-      reject(part.file->path, "expected {} as in {}, got {}", describe(*first.items.front()), first.file->path, describe(*part.items.front()));
+      reject(part.file->path, "expected {} as in {}, got {}", describe(*first.items.front()),
+             first.file->path, describe(*part.items.front()));
 
   // Layers or stacks of layers, and which axis is which.
   const bool one_each = holds_one(first);
   const bool several = parts.size() > 1;
   bool layers = true;
   if (one_each && rank_of(first) > 2)
-    layers = several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
+    layers =
+        several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
   const auto token_axis = axis_that_varies(parts);
   for (auto& part : parts)
     part.axes = layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout)
-                       : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout, stated_layout, token_axis);
+                       : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout,
+                                       stated_layout, token_axis);
   const bool shards = !layers || (several && divide_matrices(parts) == division::shards);
 
   reading taken;
@@ -416,7 +450,8 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
     for (const auto& group : groups) {
       auto joined = join_layers(group, layer_names_of(group), options);
       auto its = shards_of(joined.block);
-      const auto telling = std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
+      const auto telling =
+          std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
       const auto& told_by = telling == group.end() ? group.front() : *telling;
       put_companions(told_by.beside, *told_by.file, its);
       add(all, std::move(its));
@@ -438,7 +473,8 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
 
   if (!options.numbers.empty()) {
     if (std::ssize(options.numbers) != states)
-      reject(all.front().path, "--layer-numbers: expected one for each of the {} states, got {}", states, options.numbers.size());
+      reject(all.front().path, "--layer-numbers: expected one for each of the {} states, got {}", states,
+             options.numbers.size());
     numbers = options.numbers;
   }
   if (std::ssize(numbers) != states) {
@@ -459,7 +495,15 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
   const index dims = size_of(*first.items.front(), first.axes.axes, axis::dim);
   const auto final_norm = final_norm_of(files);
   const auto sequence_length = sequence_length_of(files);
-  return {dtype,  states, tokens, dims, std::move(all), std::move(files), final_norm, sequence_length, std::move(numbers),
+  return {dtype,
+          states,
+          tokens,
+          dims,
+          std::move(all),
+          std::move(files),
+          final_norm,
+          sequence_length,
+          std::move(numbers),
           std::move(taken)};
 }
 

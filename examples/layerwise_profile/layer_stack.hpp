@@ -19,12 +19,12 @@ enum class order_rule {
 
 /// What the caller says about the files; empty: as the files say.
 struct stack_options {
-  std::optional<axis_order> layout;          // default: metadata key `layout`, else as axes.hpp tells
-  std::string tensor;                        // the stack's name, or the layers' common prefix
-  std::vector<std::string> tensors;          // the layers' names in order, * for anything
-  std::optional<order_rule> order;           // default: by what names mean
-  std::vector<index> numbers;                // of the states, where they are some of a model's
-  std::string mask;                          // the name of a mask beside the states, or "none"
+  std::optional<axis_order> layout;  // default: metadata key `layout`, else as axes.hpp tells
+  std::string tensor;                // the stack's name, or the layers' common prefix
+  std::vector<std::string> tensors;  // the layers' names in order, * for anything
+  std::optional<order_rule> order;   // default: by what names mean
+  std::vector<index> numbers;        // of the states, where they are some of a model's
+  std::string mask;                  // the name of a mask beside the states, or "none"
   std::shared_ptr<const tensor_file> mask_file;
 };
 
@@ -47,14 +47,14 @@ struct token_shard {
 
 /// What was taken from the files, for the user to see.
 struct reading {
-  std::vector<std::string> states;    // the names of h_0 ... h_L; of a stack one name
-  std::string axes;                   // "[layer][token][dim]"
+  std::vector<std::string> states;  // the names of h_0 ... h_L; of a stack one name
+  std::string axes;                 // "[layer][token][dim]"
   std::string axes_because;
   std::string order_because;          // empty: the states are one tensor
   std::string mask;                   // its name; empty: none
   std::vector<std::string> left_out;  // tensors that are not taken, but could be states
   std::vector<std::string> remarks;
-  bool assumed = false;               // of some of it nothing but a likelihood says so
+  bool assumed = false;  // of some of it nothing but a likelihood says so
 };
 
 /// The hidden states h_0 ... h_L of all tokens, wherever they lie in the files.

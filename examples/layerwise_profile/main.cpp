@@ -90,7 +90,8 @@ void run(options asked) {
   choose_tokens(stack, asked.tokens);
 
   report result = describe_input(stack, title_of(stack));
-  if (asked.dry_run) return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
+  if (asked.dry_run)
+    return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
 
   asked.profile.final_norm = label_of(asked, stack);
   const auto batch_tokens = asked.batch_tokens.value_or(default_batch_tokens(stack));

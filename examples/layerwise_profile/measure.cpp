@@ -10,8 +10,8 @@
 
 #include <layerwise/jump.hpp>
 
-#include <Eigen/Core>
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <algorithm>
 #include <optional>
@@ -32,16 +32,20 @@ void check_memory(const layer_stack& stack, bool linearity, bool pairs_in_turn) 
   if (linearity && !pairs_in_turn && memory_needed(stack, true, true) <= limit.bytes)
     remedy += fmt::format("; --pairs-in-turn needs {:.3g} GiB", memory_needed(stack, true, true) / 0x1p30);
   if (linearity && memory_needed(stack, false, pairs_in_turn) <= limit.bytes)
-    remedy += fmt::format("{}--no-linearity, for angles and displacements only, {:.3g} GiB", remedy.empty() ? "; " : ", and ",
-                          memory_needed(stack, false, pairs_in_turn) / 0x1p30);
-  reject(stack.files.front().path, "{} states of {} dimensions need about {:.3g} GiB for their moments, got {:.3g} GiB {}{}",
+    remedy +=
+        fmt::format("{}--no-linearity, for angles and displacements only, {:.3g} GiB",
+                    remedy.empty() ? "; " : ", and ", memory_needed(stack, false, pairs_in_turn) / 0x1p30);
+  reject(stack.files.front().path,
+         "{} states of {} dimensions need about {:.3g} GiB for their moments, got {:.3g} GiB {}{}",
          stack.states, stack.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by, remedy);
 }
 
 /// The states [first, last] of the stack as one of their own; nothing is copied but where they lie.
 layer_stack some_layers(const layer_stack& stack, index first, index last) {
-  layer_stack result{stack.dtype, last - first + 1, stack.tokens, stack.dimensions, stack.shards, {}, {}, {}, {}, {}};
-  for (auto& shard : result.shards) shard.states = {shard.states.begin() + first, shard.states.begin() + last + 1};
+  layer_stack result{
+      stack.dtype, last - first + 1, stack.tokens, stack.dimensions, stack.shards, {}, {}, {}, {}, {}};
+  for (auto& shard : result.shards)
+    shard.states = {shard.states.begin() + first, shard.states.begin() + last + 1};
   return result;
 }
 
@@ -54,7 +58,8 @@ std::string with_remedy(std::string what) {
 
 template <class Scalar>
 layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& owner, index first_state,
-                                layerwise::profile_options options, index batch_tokens, progress_bar& progress) {
+                                layerwise::profile_options options, index batch_tokens,
+                                progress_bar& progress) {
   if (options.method == layerwise::solver::orthogonal) options.method = layerwise::solver::automatic;
   layerwise::layer_profiler profiler(options);
   for (const auto& shard : stack.shards)
@@ -65,7 +70,8 @@ layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& own
           profiler.add(batch<Scalar>(shard, stack.dimensions, first, count).states(), *mask);
         } catch (const layerwise::error& error) {
           reject(shard.path, "in tokens {} to {} (row 0 is token {}{}): {}", first, first + count - 1, first,
-                 first_state > 0 ? fmt::format(", layer 0 is state {}", first_state) : "", with_remedy(error.what()));
+                 first_state > 0 ? fmt::format(", layer 0 is state {}", first_state) : "",
+                 with_remedy(error.what()));
         }
       }
       owner.release_pages();
@@ -115,7 +121,8 @@ index default_batch_tokens(const layer_stack& stack) {
 }
 
 double memory_needed(const layer_stack& stack, bool linearity, bool pairs_in_turn) {
-  const double d = static_cast<double>(stack.dimensions), states = pairs_in_turn ? 2.0 : static_cast<double>(stack.states);
+  const double d = static_cast<double>(stack.dimensions),
+               states = pairs_in_turn ? 2.0 : static_cast<double>(stack.states);
   // A block of 512 tokens a layer waits to be filled; four more are worked in.
   double doubles = (states + 4.0) * 512.0 * d;
   // Of each pair x^T x and x^T t; and, for the pairs that are solved at once, copies of them, a factor and a solution.

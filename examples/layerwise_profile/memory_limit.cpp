@@ -23,9 +23,10 @@ void lower(memory_limit& limit, std::optional<double> bytes, const char* set_by)
 }
 
 /// Each group limits those below it.
-void lower_by_groups(memory_limit& limit, const std::filesystem::path& root, std::string_view group, const char* file) {
+void lower_by_groups(memory_limit& limit, const std::filesystem::path& root, std::string_view group,
+                     const char* file) {
   constexpr auto set_by = "of the container's memory";
-  for (std::filesystem::path path = group; ; path = path.parent_path()) {
+  for (std::filesystem::path path = group;; path = path.parent_path()) {
     lower(limit, number_in(root / path.relative_path() / file), set_by);
     if (path == path.parent_path()) return;
   }
@@ -44,7 +45,8 @@ memory_limit available_memory() {
     const auto controllers = std::string_view(line).substr(first + 1, second - first - 1);
     const auto path = std::string_view(line).substr(second + 1);
     if (controllers.empty()) lower_by_groups(limit, "/sys/fs/cgroup", path, "memory.max");
-    if (controllers == "memory") lower_by_groups(limit, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
+    if (controllers == "memory")
+      lower_by_groups(limit, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
   }
 
   rlimit space{};

@@ -131,10 +131,10 @@ class header_reader {
 /// NumPy's codes of little-endian types, and of bytes. ml_dtypes' bfloat16 has none: np.save writes the 2 bytes as void.
 std::optional<data_type> data_type_of(std::string_view descr) {
   constexpr std::pair<std::string_view, data_type> types[] = {
-      {"<f8", data_type::f64},     {"<f4", data_type::f32}, {"<f2", data_type::f16}, {"|V2", data_type::bf16},
-      {"<V2", data_type::bf16},    {"<i8", data_type::i64}, {"<i4", data_type::i32}, {"<i2", data_type::i16},
-      {"|i1", data_type::i8},      {"<u8", data_type::u64}, {"<u4", data_type::u32}, {"<u2", data_type::u16},
-      {"|u1", data_type::u8},      {"|b1", data_type::boolean}};
+      {"<f8", data_type::f64},  {"<f4", data_type::f32},    {"<f2", data_type::f16}, {"|V2", data_type::bf16},
+      {"<V2", data_type::bf16}, {"<i8", data_type::i64},    {"<i4", data_type::i32}, {"<i2", data_type::i16},
+      {"|i1", data_type::i8},   {"<u8", data_type::u64},    {"<u4", data_type::u32}, {"<u2", data_type::u16},
+      {"|u1", data_type::u8},   {"|b1", data_type::boolean}};
   for (const auto& [code, type] : types)
     if (code == descr) return type;
   return std::nullopt;
@@ -142,8 +142,10 @@ std::optional<data_type> data_type_of(std::string_view descr) {
 
 [[noreturn]] void reject_type(const std::string& path, std::string_view descr) {
   std::string_view remedy = "convert it, in Python: np.save(\"new.npy\", a.astype(\"<f4\"))";
-  if (descr.starts_with(">")) remedy = "it is big-endian; in Python: np.save(\"new.npy\", a.astype(a.dtype.newbyteorder(\"<\")))";
-  reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr), remedy);
+  if (descr.starts_with(">"))
+    remedy = "it is big-endian; in Python: np.save(\"new.npy\", a.astype(a.dtype.newbyteorder(\"<\")))";
+  reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr),
+         remedy);
 }
 
 /// What comes before the array, and the array's bytes.
@@ -175,7 +177,8 @@ npy_parts take_apart(const std::string& path, std::span<const std::byte> file) {
 
   header_reader header(path, as_text(file.subspan(header_begin, length)), header_begin);
   header.read();
-  return {*header.descr, *header.fortran_order, std::move(*header.shape), file.subspan(header_begin + length)};
+  return {*header.descr, *header.fortran_order, std::move(*header.shape),
+          file.subspan(header_begin + length)};
 }
 
 }  // namespace
@@ -184,7 +187,8 @@ bool is_npy(std::span<const std::byte> file) { return as_text(file).substr(0, ma
 
 bool holds_numbers(const std::string& path, std::span<const std::byte> file) {
   const auto descr = take_apart(path, file).descr;
-  return data_type_of(descr) || (descr.size() > 1 && std::string_view("fiub").find(descr[1]) != std::string_view::npos);
+  return data_type_of(descr) ||
+         (descr.size() > 1 && std::string_view("fiub").find(descr[1]) != std::string_view::npos);
 }
 
 tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) {
@@ -194,8 +198,9 @@ tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) 
   const auto needed = bytes_needed(shape, bits_of(*type));
   if (!needed) reject(path, "shape: expected fewer than 2^63 bytes, got {}", shape_text(shape));
   if (data.size() != *needed)
-    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed, shape_text(shape),
-           descr, data.size(), data.size() < *needed ? "truncated?" : "too many (several arrays in one file?)");
+    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed,
+           shape_text(shape), descr, data.size(),
+           data.size() < *needed ? "truncated?" : "too many (several arrays in one file?)");
 
   tensor_file result{path, file_format::npy, {}, {}, nullptr, {}, {}};
   if (*type == data_type::bf16)

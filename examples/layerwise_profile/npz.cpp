@@ -27,8 +27,11 @@ bool is_zip(std::span<const std::byte> file) {
 
 tensor_file parse_npz(const std::string& path, std::span<const std::byte>) {
   const auto name = std::filesystem::path(path).filename().string();
-  reject(path, "expected a .safetensors or .npy file, got a zip archive (.npz, .pt), which this build, made without "
-         "libzip, does not read: for .npz, unzip {} -d new, then layerwise-profile new", name);
+  reject(
+      path,
+      "expected a .safetensors or .npy file, got a zip archive (.npz, .pt), which this build, made without "
+      "libzip, does not read: for .npz, unzip {} -d new, then layerwise-profile new",
+      name);
 }
 
 #else
@@ -47,7 +50,8 @@ std::unique_ptr<zip_t, close_archive> open_archive(const std::string& path, std:
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* const source = zip_source_buffer_create(file.data(), file.size(), 0, &error);
-  zip_t* const archive = source == nullptr ? nullptr : zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
+  zip_t* const archive =
+      source == nullptr ? nullptr : zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
   if (archive == nullptr) {
     const std::string reason = zip_error_strerror(&error);
     zip_error_fini(&error);
@@ -65,11 +69,13 @@ std::vector<std::byte> read_member(const std::string& where, zip_t* archive, con
   std::vector<std::byte> bytes(about.size);
   for (std::size_t done = 0; done < bytes.size();) {
     const auto count = zip_fread(member.get(), bytes.data() + done, bytes.size() - done);
-    if (count <= 0) reject(where, "can't be read: {}", count == 0 ? "truncated?" : zip_file_strerror(member.get()));
+    if (count <= 0)
+      reject(where, "can't be read: {}", count == 0 ? "truncated?" : zip_file_strerror(member.get()));
     done += static_cast<std::size_t>(count);
   }
   std::byte end;
-  if (zip_fread(member.get(), &end, 1) < 0) reject(where, "can't be read: {}", zip_file_strerror(member.get()));
+  if (zip_fread(member.get(), &end, 1) < 0)
+    reject(where, "can't be read: {}", zip_file_strerror(member.get()));
   return bytes;
 }
 
@@ -79,7 +85,8 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
   const auto archive = open_archive(path, file);
   const auto name = std::filesystem::path(path).filename().string();
   tensor_file result{path, file_format::npz, {}, {}, nullptr, {}, {}};
-  const auto count = static_cast<zip_uint64_t>(std::max<zip_int64_t>(zip_get_num_entries(archive.get(), 0), 0));
+  const auto count =
+      static_cast<zip_uint64_t>(std::max<zip_int64_t>(zip_get_num_entries(archive.get(), 0), 0));
   for (zip_uint64_t i = 0; i < count; ++i) {
     zip_stat_t about;
     zip_stat_init(&about);
@@ -89,12 +96,15 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
     if ((about.valid & wanted) != wanted) reject(path, "member {}: expected a name and a size", i);
     const std::string_view member = about.name;
     if (member.ends_with("/data.pkl") || member == "data.pkl")
-      reject(path, "expected a .safetensors, .npy or .npz file, got what torch.save writes (.pt): {}", torch_remedy());
+      reject(path, "expected a .safetensors, .npy or .npz file, got what torch.save writes (.pt): {}",
+             torch_remedy());
     if (!member.ends_with(".npy")) continue;
     const auto where = fmt::format("{}: {}", path, member);
     if (about.comp_method != ZIP_CM_STORE)
-      reject(path, "expected an archive of np.savez, got a compressed one: in Python: "
-             "np.savez(\"new.npz\", **np.load(\"{}\"))", name);
+      reject(path,
+             "expected an archive of np.savez, got a compressed one: in Python: "
+             "np.savez(\"new.npz\", **np.load(\"{}\"))",
+             name);
     if (about.size != about.comp_size || about.size > file.size())
       reject(where, "expected at most the archive's {} bytes, got {}", file.size(), about.size);
     auto bytes = std::make_shared<const std::vector<std::byte>>(read_member(where, archive.get(), about));

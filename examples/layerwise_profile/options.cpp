@@ -38,7 +38,8 @@ command_line read_command_line(int argc, char** argv) {
            o.stack.layout = parse_axes(text);
            if (!o.stack.layout)
              throw CLI::ValidationError(
-                 "--layout", text + ": expected layer-major, token-major, or axes as in '[layer][batch][token][dim]'");
+                 "--layout",
+                 text + ": expected layer-major, token-major, or axes as in '[layer][batch][token][dim]'");
          },
          "What the axes of a tensor are: layer-major ([layer][token][dim]),\n"
          "token-major ([token][layer][dim]), or any order, as in\n"
@@ -54,10 +55,11 @@ command_line read_command_line(int argc, char** argv) {
       ->delimiter(',')
       ->type_name("NAME,...")
       ->group(input);
-  add_choice(app, "--order", o.stack.order,
-             std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
-             "Of layers whose names do not tell it: that of the names, or the one\n"
-             "in which they lie in the file, and the files on the command line")
+  add_choice(
+      app, "--order", o.stack.order,
+      std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
+      "Of layers whose names do not tell it: that of the names, or the one\n"
+      "in which they lie in the file, and the files on the command line")
       ->group(input);
   app.add_option("--layer-numbers", o.stack.numbers,
                  "The numbers of the states in their model, where they are some of its\n"
@@ -83,7 +85,8 @@ command_line read_command_line(int argc, char** argv) {
       ->type_name("N")
       ->group(input);
   app.add_option("--skip-first", o.tokens.skip_first,
-                 "Leave out the first K tokens of each sequence, padding not counted\n(the first is often an attention sink)")
+                 "Leave out the first K tokens of each sequence, padding not counted\n(the first is often an "
+                 "attention sink)")
       ->check(not_negative)
       ->type_name("K")
       ->group(input);
@@ -126,7 +129,8 @@ command_line read_command_line(int argc, char** argv) {
                  {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
              "Of the numbers (default: table); csv and json have every digit")
       ->group(output);
-  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(output);
+  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")
+      ->group(output);
   app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check([](const std::string& name) {

@@ -122,7 +122,8 @@ set multiplot
 set lmargin at screen 0.100
 set rmargin at screen 0.965
 )";
-  text += fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0), last + 0.06 * (last - first + 1.0) + 0.5);
+  text += fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0),
+                      last + 0.06 * (last - first + 1.0) + 0.5);
   text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',{}'\n",
                       gnuplot_string(shortened(source.title, 100)), title_size(source.title));
   text += fmt::format(

@@ -15,10 +15,10 @@ struct report {
   std::string title;  // the model where the file names one, else the file
   std::vector<std::string> files;
   data_type dtype;
-  reading taken;                      // from the files
-  index tokens_left_out;              // by masks, --skip-first and --last-only
-  std::vector<index> layer_numbers;   // of layers[0 ... L - 1] in their model
-  std::vector<index> state_numbers;   // of h_0 ... h_L
+  reading taken;                     // from the files
+  index tokens_left_out;             // by masks, --skip-first and --last-only
+  std::vector<index> layer_numbers;  // of layers[0 ... L - 1] in their model
+  std::vector<index> state_numbers;  // of h_0 ... h_L
   layerwise::layer_profile profile;
 };
 

@@ -27,8 +27,10 @@ std::string_view header_text(const std::string& path, std::span<const std::byte>
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), length_bytes);
   if (length > longest_header)
-    reject(path, "expected a .safetensors, .npy or .npz file: its header length (bytes 0 to 7) is at most {}, got {}",
-           longest_header, length);
+    reject(
+        path,
+        "expected a .safetensors, .npy or .npz file: its header length (bytes 0 to 7) is at most {}, got {}",
+        longest_header, length);
   if (length > file.size() - length_bytes)
     reject(path,
            "header length (bytes 0 to 7): expected at most {}, the bytes that follow in the file, got {}: "

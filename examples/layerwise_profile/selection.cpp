@@ -17,7 +17,8 @@ using tensors = std::vector<const tensor*>;
 std::string describe(const tensors& items) {
   constexpr std::size_t most = 4;
   std::string text;
-  for (std::size_t i = 0; i < std::min(items.size(), most); ++i) text += (i == 0 ? "" : ", ") + describe(*items[i]);
+  for (std::size_t i = 0; i < std::min(items.size(), most); ++i)
+    text += (i == 0 ? "" : ", ") + describe(*items[i]);
   if (items.size() > most) text += fmt::format(" and {} more", items.size() - most);
   return text.empty() ? "none" : text;
 }
@@ -30,7 +31,8 @@ std::vector<std::string> names_of(const tensors& items) {
 
 tensors of_rank(const tensors& items, std::size_t rank) {
   tensors result;
-  std::ranges::copy_if(items, std::back_inserter(result), [&](const tensor* t) { return t->shape.size() == rank; });
+  std::ranges::copy_if(items, std::back_inserter(result),
+                       [&](const tensor* t) { return t->shape.size() == rank; });
   return result;
 }
 
@@ -47,7 +49,8 @@ tensors layers_among(const tensor_file& file, const tensors& items) {
   if (layered.size() == 1) return *layered.front();
   const auto& first = groups.begin()->second;
   const auto& second = std::next(groups.begin())->second;
-  reject(file.path, "expected one tensor of all layers, or tensors of one shape and type, one a layer, got {} and {}: "
+  reject(file.path,
+         "expected one tensor of all layers, or tensors of one shape and type, one a layer, got {} and {}: "
          "choose with --tensor NAME or --tensors NAME,NAME,... (* stands for anything)",
          describe(tensors{first.front()}), describe(tensors{second.front()}));
 }
@@ -65,7 +68,8 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
     tensors found;
     for (const auto* item : all)
       if (matches(item->name, pattern)) found.push_back(item);
-    if (found.empty()) reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
+    if (found.empty())
+      reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
     if (const auto order = order_by_meaning(names_of(found)); order && order->left_out.empty()) {
       const auto unordered = found;
       for (std::size_t i = 0; i < found.size(); ++i) found[i] = unordered[order->order[i]];
@@ -76,8 +80,8 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
   }
   for (const auto* item : result)
     if (item->shape != result.front()->shape || item->dtype != result.front()->dtype)
-      reject(file.path, "--tensors: expected tensors of one shape and type, got {} and {}", describe(tensors{result.front()}),
-             describe(tensors{item}));
+      reject(file.path, "--tensors: expected tensors of one shape and type, got {} and {}",
+             describe(tensors{result.front()}), describe(tensors{item}));
   return result;
 }
 
@@ -85,9 +89,11 @@ tensors with_prefix(const tensor_file& file, const std::string& wanted, const te
   tensors result;
   for (const auto* item : all)
     if (item->name == wanted && item->shape.size() > 2) return {item};
-  std::ranges::copy_if(all, std::back_inserter(result), [&](const tensor* t) { return t->name.starts_with(wanted); });
+  std::ranges::copy_if(all, std::back_inserter(result),
+                       [&](const tensor* t) { return t->name.starts_with(wanted); });
   if (result.empty())
-    reject(file.path, "expected a floating-point tensor named {}, or one a layer with names that begin so, got {}",
+    reject(file.path,
+           "expected a floating-point tensor named {}, or one a layer with names that begin so, got {}",
            in_quotes(wanted), describe(all));
   return layers_among(file, result);
 }
@@ -104,14 +110,18 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   if (!options.tensor.empty()) return without(with_prefix(file, options.tensor, all), all);
 
   tensors states;
-  std::ranges::copy_if(all, std::back_inserter(states), [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
+  std::ranges::copy_if(all, std::back_inserter(states),
+                       [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
   if (states.empty())
-    reject(file.path, "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}",
-           describe(everything));
+    reject(
+        file.path,
+        "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}",
+        describe(everything));
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
   if (four.size() == 1) return without(four, all);
   if (four.size() > 1)
-    reject(file.path, "expected one tensor of four dimensions, got {}: choose with --tensor NAME", describe(four));
+    reject(file.path, "expected one tensor of four dimensions, got {}: choose with --tensor NAME",
+           describe(four));
   // Beside the layers' matrices a last_hidden_state adds nothing.
   const bool only_the_last = three.size() == 1 && means_last_state(three.front()->name) && two.size() > 1;
   if (three.size() == 1 && !only_the_last) return without(three, all);

@@ -9,7 +9,8 @@ namespace layerwise_profile {
 
 /// The tensors of one file that hold its hidden states.
 struct selection {
-  std::vector<const tensor*> items;   // one, or one a layer of one shape and type, in the order of their bytes, or as asked
+  std::vector<const tensor*>
+      items;  // one, or one a layer of one shape and type, in the order of their bytes, or as asked
   std::vector<std::string> left_out;  // names of other tensors of floating point that might have been meant
 };
 

@@ -54,31 +54,23 @@ std::string layer_cell(index layer, const layer_metrics&) { return fmt::format("
 std::string with_cell(index, const layer_metrics& m) { return scored_bar(m.linearity); }
 std::string with_adjusted_cell(index, const layer_metrics& m) { return adjusted(m.linearity); }
 std::string without_cell(index, const layer_metrics& m) { return scored_bar(m.residual_linearity); }
-std::string without_adjusted_cell(index, const layer_metrics& m) {
-  return adjusted(m.residual_linearity);
-}
+std::string without_adjusted_cell(index, const layer_metrics& m) { return adjusted(m.residual_linearity); }
 std::string floor_cell(index, const layer_metrics& m) {
   return number("{:.3f}", larger(m, &linearity_result::chance_floor));
 }
 std::string bound_cell(index, const layer_metrics& m) {
   return number("{:.0e}", larger(m, &linearity_result::error_bound));
 }
-std::string displacement_cell(index, const layer_metrics& m) {
-  return fmt::format("{:.5f}", m.displacement);
-}
+std::string displacement_cell(index, const layer_metrics& m) { return fmt::format("{:.5f}", m.displacement); }
 std::string jump_cell(index, const layer_metrics& m) { return number("{:.3f}", m.jump_rate); }
-std::string angle_cell(index, const layer_metrics& m) {
-  return fmt::format("{:.4f}", m.angular_distance);
-}
+std::string angle_cell(index, const layer_metrics& m) { return fmt::format("{:.4f}", m.angular_distance); }
 std::string contribution_cell(index, const layer_metrics& m) {
   return fmt::format("{:.4f}", m.contribution_ratio);
 }
 std::string outlier_cell(index, const layer_metrics& m) {
   return number("{:.2f}", m.outlier_share ? std::optional(100 * *m.outlier_share) : std::nullopt);
 }
-std::string outlier_index_cell(index, const layer_metrics& m) {
-  return number("{}", m.outlier_dimension);
-}
+std::string outlier_index_cell(index, const layer_metrics& m) { return number("{}", m.outlier_dimension); }
 
 constexpr column columns[] = {
     {{"", "layer"}, 5, ink::plain, layer_cell},

@@ -33,10 +33,10 @@ struct tensor_file {
   std::string path;
   file_format format;
   std::map<std::string, std::string> metadata;
-  std::vector<tensor> tensors;                 // views into the mapping, or into `members`; in the order of their bytes
+  std::vector<tensor> tensors;  // views into the mapping, or into `members`; in the order of their bytes
   std::shared_ptr<const mapped_file> mapping;  // empty when the bytes belong to the caller
   std::vector<std::shared_ptr<const std::vector<std::byte>>> members;  // of an archive
-  std::string remark;                          // what was assumed in reading it, for the user to know; or nothing
+  std::string remark;  // what was assumed in reading it, for the user to know; or nothing
 };
 
 /// Opens a .safetensors, .npy or .npz file, told apart by their first bytes. Reads the header only, of an archive its

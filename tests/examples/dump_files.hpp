@@ -170,16 +170,21 @@ inline buffer zip(const std::vector<std::pair<std::string, buffer>>& members, st
     const auto offset = file.size();
     const auto common = [&](buffer& to) {
       number(to, method, 2), number(to, 0, 4);  // no date
-      number(to, crc32(bytes), 4), number(to, bytes.size(), 4), number(to, bytes.size(), 4), number(to, name.size(), 2);
+      number(to, crc32(bytes), 4), number(to, bytes.size(), 4), number(to, bytes.size(), 4),
+          number(to, name.size(), 2);
     };
-    append(file, std::string("PK\x03\x04")), number(file, 20, 2), number(file, 0, 2), common(file), number(file, 0, 2);
+    append(file, std::string("PK\x03\x04")), number(file, 20, 2), number(file, 0, 2), common(file),
+        number(file, 0, 2);
     append(file, name), append(file, bytes.data(), bytes.size());
-    append(directory, std::string("PK\x01\x02")), number(directory, 20, 2), number(directory, 20, 2), number(directory, 0, 2);
-    common(directory), number(directory, 0, 2 + 2 + 2 + 2 + 4), number(directory, offset, 4), append(directory, name);
+    append(directory, std::string("PK\x01\x02")), number(directory, 20, 2), number(directory, 20, 2),
+        number(directory, 0, 2);
+    common(directory), number(directory, 0, 2 + 2 + 2 + 2 + 4), number(directory, offset, 4),
+        append(directory, name);
   }
   const auto begin = file.size();
   append(file, directory.data(), directory.size());
-  append(file, std::string("PK\x05\x06")), number(file, 0, 4), number(file, members.size(), 2), number(file, members.size(), 2);
+  append(file, std::string("PK\x05\x06")), number(file, 0, 4), number(file, members.size(), 2),
+      number(file, members.size(), 2);
   number(file, directory.size(), 4), number(file, begin, 4), number(file, 0, 2);
   return file;
 }

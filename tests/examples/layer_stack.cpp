@@ -85,8 +85,7 @@ TEST_CASE("a rank-3 tensor is read in both layouts and all types") {
     check_elements(stack, 3, 10, 5);
 
     const parsed_files tokens({safetensors({token_major(type, 3, 10, 5)})});
-    check_elements(stack_layers(tokens.files, axes("token-major")), 3, 10,
-                   5);
+    check_elements(stack_layers(tokens.files, axes("token-major")), 3, 10, 5);
   }
 }
 
@@ -215,7 +214,8 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
 
   CHECK(contains(rejection({file({{"final_norm", "perhaps"}})}),
                  "file0: __metadata__: final_norm: expected before or after, got 'perhaps'"));
-  CHECK(contains(rejection({file({{"layout", "any"}})}), "layer-major or token-major, or axes as in [layer][batch][token][dim], got 'any'"));
+  CHECK(contains(rejection({file({{"layout", "any"}})}),
+                 "layer-major or token-major, or axes as in [layer][batch][token][dim], got 'any'"));
   for (const auto* length : {"0", "-1", "1.5", "12x", "", "99999999999999999999"})
     CHECK(contains(rejection({file({{"sequence_length", length}})}), "a positive integer"));
   CHECK(contains(rejection({file({{"final_norm", "after"}}), file({{"final_norm", "before"}})}),
@@ -250,15 +250,20 @@ TEST_CASE("dumps with nothing to profile are refused") {
   const auto f32 = data_type::f32;
   CHECK(contains(rejection({safetensors("{}", {})}), "got none"));
   CHECK(contains(rejection({safetensors({{"ids", "I64", {2, 2, 2}, buffer(64)}})}), "'ids' (2 x 2 x 2 I64)"));
-  CHECK(contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2, 2}, buffer(128)}})}), "2 x 2 x 2 x 2 x 2"));
+  CHECK(
+      contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2, 2}, buffer(128)}})}), "2 x 2 x 2 x 2 x 2"));
   CHECK(contains(rejection({safetensors({{"a", "F32", {3, 0, 5}, {}}})}), "no dimension to be 0"));
   CHECK(contains(rejection({safetensors({{"a", "F32", {0, 5}, {}}, {"b", "F32", {0, 5}, {}}})}),
                  "no dimension to be 0"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}), "expected the states of all layers, got those of one"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}, axes("layer-major")), "at least two layers"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}),
+                 "expected the states of all layers, got those of one"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}, axes("layer-major")),
+                 "at least two layers"));
   CHECK(contains(rejection({npy(matrix(f32, 0, 4, 5, ""), f32)}), "at least two layers"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")), "at most 4096 layers, got 5000"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")), "--layout token-major?"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")),
+                 "at most 4096 layers, got 5000"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")),
+                 "--layout token-major?"));
   CHECK(contains(rejection({}), "at least one file"));
 }
 

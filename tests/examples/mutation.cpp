@@ -321,7 +321,8 @@ TEST_CASE("damaged files are read within their bounds or refused") {
 
 TEST_CASE("damaged archives are read or refused") {
   const auto array = npy(layer_major(data_type::f32, 3, 6, 4), data_type::f32);
-  const auto archive = zip({{"hidden_states.npy", array}, {"attention_mask.npy", npy("|u1", false, {6}, buffer(6, std::byte{1}))}});
+  const auto archive = zip({{"hidden_states.npy", array},
+                            {"attention_mask.npy", npy("|u1", false, {6}, buffer(6, std::byte{1}))}});
   std::size_t read = 0, refused = 0;
   for (std::uint64_t round = 0; round < 4000; ++round) {
     CAPTURE(round);

@@ -30,7 +30,8 @@ process_result run(std::vector<std::string> arguments) {
 
 /// Token t of layer l is the unit vector at 17 t + 10 l degrees, turned by `more`.
 double turned(index layer, index token, index dim, double more = 0) {
-  const double angle = (17.0 * static_cast<double>(token) + 10.0 * static_cast<double>(layer) + more) * std::numbers::pi / 180;
+  const double angle =
+      (17.0 * static_cast<double>(token) + 10.0 * static_cast<double>(layer) + more) * std::numbers::pi / 180;
   return dim == 0 ? std::cos(angle) : std::sin(angle);
 }
 
@@ -43,7 +44,8 @@ entry states(const std::string& name, const places& shape, const std::function<d
 
 /// [layer][token][2]
 entry stack(const std::string& name, index layers, index tokens, data_type type = data_type::f32) {
-  return states(name, {layers, tokens, 2}, [](const places& p) { return turned(p[0], p[1], p[2]); }, type);
+  return states(
+      name, {layers, tokens, 2}, [](const places& p) { return turned(p[0], p[1], p[2]); }, type);
 }
 
 /// [token][layer][2], from token `first` on
@@ -57,7 +59,8 @@ entry one_layer(const std::string& name, index layer, index tokens = 4) {
 
 /// [batch][3][2], sequence b turned by 40 b degrees
 entry one_batch(const std::string& name, index layer, index batch = 2, index tokens = 3) {
-  return states(name, {batch, tokens, 2}, [=](const places& p) { return turned(layer, p[1], p[2], 40.0 * static_cast<double>(p[0])); });
+  return states(name, {batch, tokens, 2},
+                [=](const places& p) { return turned(layer, p[1], p[2], 40.0 * static_cast<double>(p[0])); });
 }
 
 entry integers(const std::string& name, const places& shape, const std::vector<std::int64_t>& values) {
@@ -69,7 +72,8 @@ entry integers(const std::string& name, const places& shape, const std::vector<s
 buffer as_npy(const entry& item, data_type type = data_type::f32) { return npy(item, type); }
 
 /// What the program reads of those files: every layer turns by 10 degrees.
-json check_read(std::vector<std::string> arguments, std::size_t layers, index tokens, double precision = 1e-7) {
+json check_read(std::vector<std::string> arguments, std::size_t layers, index tokens,
+                double precision = 1e-7) {
   arguments.insert(arguments.end(), {"--format", "json"});
   const auto result = run(arguments);
   CAPTURE(result.errors);
@@ -77,7 +81,8 @@ json check_read(std::vector<std::string> arguments, std::size_t layers, index to
   auto document = json::parse(result.output);
   CHECK(document["tokens"] == tokens);
   CHECK(document["layers"].size() == layers);
-  for (const auto& layer : document["layers"]) CHECK(std::abs(layer["displacement"].get<double>() - ten_degrees) < precision);
+  for (const auto& layer : document["layers"])
+    CHECK(std::abs(layer["displacement"].get<double>() - ten_degrees) < precision);
   return document;
 }
 
@@ -118,7 +123,8 @@ entry padded(const std::vector<std::int64_t>& mask, bool zeros) {
 TEST_CASE("one [batch][token][dim] array a layer is layers, not shards") {
   const temporary_folder folder;
   std::vector<std::string> files;
-  for (const index l : {0, 1, 2, 3}) files.push_back(folder.write(fmt::format("layer_{}.npy", l), as_npy(one_batch("", l))));
+  for (const index l : {0, 1, 2, 3})
+    files.push_back(folder.write(fmt::format("layer_{}.npy", l), as_npy(one_batch("", l))));
   const auto document = check_read(files, 3, 6);
   CHECK(document["input"]["axes"] == "[batch][token][dim]");
   CHECK(document["input"]["tensors"] == json{"layer_0", "layer_1", "layer_2", "layer_3"});
@@ -126,14 +132,16 @@ TEST_CASE("one [batch][token][dim] array a layer is layers, not shards") {
 
   // Where the names speak of no layers either reading is possible.
   std::vector<std::string> bare;
-  for (const index l : {0, 1, 2, 3}) bare.push_back(folder.write(fmt::format("x{}.npy", l), as_npy(one_batch("", l, 5, 8))));
+  for (const index l : {0, 1, 2, 3})
+    bare.push_back(folder.write(fmt::format("x{}.npy", l), as_npy(one_batch("", l, 5, 8))));
   check_refused(bare, {"--layout layer-major", "'[batch][token][dim]'"});
   bare.insert(bare.end(), {"--layout", "[batch][token][dim]"});
   check_read(bare, 3, 40);
 
   // Tensors of one name in files that are named.
   std::vector<std::string> same;
-  for (const index l : {10, 0, 2}) same.push_back(folder.write(fmt::format("block.{}.safetensors", l), safetensors({one_layer("h", l)})));
+  for (const index l : {10, 0, 2})
+    same.push_back(folder.write(fmt::format("block.{}.safetensors", l), safetensors({one_layer("h", l)})));
   CHECK(run(same).status == 0);
   CHECK(contains(run(same).output, "read 'block.0' ... 'block.10'"));
 }
@@ -142,11 +150,15 @@ TEST_CASE("the states of the last layer are no stack") {
   const temporary_folder folder;
   const auto named = folder.write("a.safetensors", safetensors({one_batch("last_hidden_state", 0)}));
   check_refused({named}, {"expected the states of all layers", "outputs.hidden_states"});
-  check_refused({folder.write("last_hidden_state.npy", as_npy(one_batch("", 0)))}, {"expected the states of all layers"});
+  check_refused({folder.write("last_hidden_state.npy", as_npy(one_batch("", 0)))},
+                {"expected the states of all layers"});
   // Token ids tell that [2][3] are a batch.
-  check_refused({folder.write("b.safetensors", safetensors({one_batch("embeddings", 0), integers("input_ids", {2, 3}, {1, 2, 3, 4, 5, 6})}))},
-                {"expected the states of all layers", "input_ids"});
-  check_refused({folder.write("c.npy", as_npy(one_batch("", 0, 8, 200)))}, {"8 layers or a batch of 8", "--layout"});
+  check_refused(
+      {folder.write("b.safetensors", safetensors({one_batch("embeddings", 0),
+                                                  integers("input_ids", {2, 3}, {1, 2, 3, 4, 5, 6})}))},
+      {"expected the states of all layers", "input_ids"});
+  check_refused({folder.write("c.npy", as_npy(one_batch("", 0, 8, 200)))},
+                {"8 layers or a batch of 8", "--layout"});
   check_refused({named, "--layout", "[batch][token][dim]"}, {"expected the states of all layers"});
 }
 
@@ -154,7 +166,8 @@ TEST_CASE("vLLM's files are [token][layer][dim], one a request") {
   const temporary_folder folder;
   const auto file = [&](const std::string& name, index layers, index tokens, index first = 0) {
     std::vector<std::int64_t> ids(static_cast<std::size_t>(tokens), 7);
-    return folder.write(name, safetensors({by_token("hidden_states", layers, tokens, first), integers("token_ids", {tokens}, ids)}));
+    return folder.write(name, safetensors({by_token("hidden_states", layers, tokens, first),
+                                           integers("token_ids", {tokens}, ids)}));
   };
   const auto first = file("req-10.safetensors", 6, 4), second = file("req-2.safetensors", 6, 7, 4);
   const auto one = check_read({first}, 5, 4);
@@ -181,22 +194,27 @@ TEST_CASE("vLLM's files are [token][layer][dim], one a request") {
   check_refused({a}, {"20 states of 33 tokens", "33 states of 20 tokens", "--layout"});
   check_read({a, "--layout", "token-major"}, 32, 20);
   const auto b = plain.write("b.safetensors", safetensors({by_token("hidden_states", 33, 25, 20)}));
-  CHECK(contains(check_read({a, b}, 32, 45)["input"]["axes_because"].get<std::string>(), "differs between files"));
-  check_refused({folder / "req-2.safetensors", file("deep.safetensors", 5, 9)}, {"expected the states", "5 states of 9 tokens"});
+  CHECK(contains(check_read({a, b}, 32, 45)["input"]["axes_because"].get<std::string>(),
+                 "differs between files"));
+  check_refused({folder / "req-2.safetensors", file("deep.safetensors", 5, 9)},
+                {"expected the states", "5 states of 9 tokens"});
 }
 
 TEST_CASE("a shape that leaves no doubt is taken, and said so") {
   const temporary_folder folder;
   const auto check = [&](index a, index b, const char* axes) {
     CAPTURE(a);
-    const auto path = folder.write("a.npy", as_npy(states("", {a, b, 2}, [](const places& p) { return turned(p[0], p[1], p[2]) + 3.0; })));
+    const auto path = folder.write(
+        "a.npy",
+        as_npy(states("", {a, b, 2}, [](const places& p) { return turned(p[0], p[1], p[2]) + 3.0; })));
     const auto result = run({path, "--format", "csv"});
     if (axes == nullptr) {
       CHECK(result.status == 1);
       CHECK(contains(result.errors, "--layout"));
     } else {
       CHECK(result.status == 0);
-      CHECK(contains(result.errors, fmt::format("as {} (by its shape)", axes)));  // CSV has no other place for it
+      CHECK(contains(result.errors,
+                     fmt::format("as {} (by its shape)", axes)));  // CSV has no other place for it
     }
   };
   check(13, 4096, "[layer][token][dim]");
@@ -213,28 +231,43 @@ TEST_CASE("a shape that leaves no doubt is taken, and said so") {
 TEST_CASE("stacks of four dimensions, and dicts of three") {
   const temporary_folder folder;
   const auto four = [](index layers, index batch, index tokens) {
-    return states("hidden_states", {layers, batch, tokens, 2}, [=](const places& p) { return turned(p[0], p[1] * tokens + p[2], p[3]); });
+    return states("hidden_states", {layers, batch, tokens, 2},
+                  [=](const places& p) { return turned(p[0], p[1] * tokens + p[2], p[3]); });
   };
   const auto one = check_read({folder.write("a.safetensors", safetensors({four(3, 1, 6)}))}, 2, 6);
   CHECK(one["input"]["axes"] == "[layer][batch][token][dim]");
   check_read({folder.write("b.safetensors", safetensors({four(3, 2, 6)}))}, 2, 12);
   check_read({folder.write("b2.safetensors", safetensors({four(3, 2, 6)})), "--skip-first", "1"}, 2, 10);
   // torch.stack(..., dim=1): the sequences of a layer do not lie together.
-  const auto swapped = states("hidden_states", {2, 3, 6, 2}, [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
-  check_read({folder.write("c.safetensors", safetensors({swapped, integers("input_ids", {2, 6}, std::vector<std::int64_t>(12, 5))})),
-              "--layout", "[batch][layer][token][dim]"}, 2, 12);
-  const auto wide = states("hidden_states", {4, 3, 6, 2}, [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
-  check_read({folder.write("d.safetensors", safetensors({wide, integers("attention_mask", {4, 6}, std::vector<std::int64_t>(24, 1))})),
-              "--layout", "[batch][layer][token][dim]", "--last-only"}, 2, 4);
-  const auto last = states("hidden_states", {6, 5, 3, 2}, [](const places& p) { return turned(p[2], p[0] * 5 + p[1], p[3]); });
-  check_read({folder.write("e.safetensors", safetensors({last, integers("input_ids", {6, 5}, std::vector<std::int64_t>(30, 5))}))}, 2, 30);
+  const auto swapped = states("hidden_states", {2, 3, 6, 2},
+                              [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
+  check_read(
+      {folder.write("c.safetensors",
+                    safetensors({swapped, integers("input_ids", {2, 6}, std::vector<std::int64_t>(12, 5))})),
+       "--layout", "[batch][layer][token][dim]"},
+      2, 12);
+  const auto wide = states("hidden_states", {4, 3, 6, 2},
+                           [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
+  check_read({folder.write("d.safetensors", safetensors({wide, integers("attention_mask", {4, 6},
+                                                                        std::vector<std::int64_t>(24, 1))})),
+              "--layout", "[batch][layer][token][dim]", "--last-only"},
+             2, 4);
+  const auto last = states("hidden_states", {6, 5, 3, 2},
+                           [](const places& p) { return turned(p[2], p[0] * 5 + p[1], p[3]); });
+  check_read(
+      {folder.write("e.safetensors",
+                    safetensors({last, integers("input_ids", {6, 5}, std::vector<std::int64_t>(30, 5))}))},
+      2, 30);
 
   std::vector<entry> dict;
   for (const index l : {0, 1, 2})
-    dict.push_back(states(fmt::format("hidden_states.{}", l), {1, 6, 2}, [=](const places& p) { return turned(l, p[1], p[2]); }));
+    dict.push_back(states(fmt::format("hidden_states.{}", l), {1, 6, 2},
+                          [=](const places& p) { return turned(l, p[1], p[2]); }));
   check_read({folder.write("f.safetensors", safetensors(dict))}, 2, 6);
-  check_refused({folder / "f.safetensors", "--tensor", "hidden_states.1"}, {"expected the states of all layers, got those of one"});
-  dict.push_back(states("last_hidden_state", {1, 6, 2}, [](const places& p) { return turned(7, p[1], p[2]); }));
+  check_refused({folder / "f.safetensors", "--tensor", "hidden_states.1"},
+                {"expected the states of all layers, got those of one"});
+  dict.push_back(
+      states("last_hidden_state", {1, 6, 2}, [](const places& p) { return turned(7, p[1], p[2]); }));
   dict.push_back(states("logits", {1, 6, 9}, [](const places&) { return 1.0; }));
   const auto more = check_read({folder.write("g.safetensors", safetensors(dict))}, 2, 6);
   CHECK(contains(more["input"]["not_read"].dump(), "last_hidden_state"));
@@ -261,35 +294,46 @@ TEST_CASE("layers in files are ordered by number, whatever order the shell gives
   CHECK(some["layers"][1]["layer"] == 2);
   const temporary_folder sparse;
   std::vector<std::string> every_eighth;
-  for (const index l : {0, 8, 16}) every_eighth.push_back(sparse.write(fmt::format("layer_{}.npy", l), as_npy(one_layer("", l / 8))));
+  for (const index l : {0, 8, 16})
+    every_eighth.push_back(sparse.write(fmt::format("layer_{}.npy", l), as_npy(one_layer("", l / 8))));
   CHECK(check_read(every_eighth, 2, 4)["layers"][1]["layer"] == 16);
 
-  const auto before = folder.write("before.npy", as_npy(one_layer("", 0))), after = folder.write("after.npy", as_npy(one_layer("", 1)));
+  const auto before = folder.write("before.npy", as_npy(one_layer("", 0))),
+             after = folder.write("after.npy", as_npy(one_layer("", 1)));
   check_refused({after, before}, {"order of the layers is open", "--order given"});
   check_read({before, after, "--order", "given"}, 1, 4);
   check_refused({before, before}, {"each file once"});
-  check_refused({files[1], folder.write("layer_01.npy", as_npy(one_layer("", 3))), files[0]}, {"order of the layers is open"});
+  check_refused({files[1], folder.write("layer_01.npy", as_npy(one_layer("", 3))), files[0]},
+                {"order of the layers is open"});
 }
 
 TEST_CASE("tensors named after modules come in the model's order") {
   const temporary_folder folder;
   const auto check = [&](std::vector<std::string> names, const std::string& how) {
     std::vector<entry> entries;
-    for (std::size_t i = 0; i < names.size(); ++i) entries.push_back(one_layer(names[i], static_cast<index>(i)));
+    for (std::size_t i = 0; i < names.size(); ++i)
+      entries.push_back(one_layer(names[i], static_cast<index>(i)));
     // As save_file does: by name, which says nothing.
     std::ranges::sort(entries, {}, &entry::name);
-    const auto document = check_read({folder.write("a.safetensors", safetensors(entries))}, names.size() - 1, 4);
+    const auto document =
+        check_read({folder.write("a.safetensors", safetensors(entries))}, names.size() - 1, 4);
     CHECK(document["input"]["tensors"] == json(names));
     CHECK(document["input"]["order_because"] == how);
   };
   const std::string all = "embeddings, blocks by number, final norm";
-  check({"hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "blocks.2.hook_resid_post", "ln_final.hook_normalized"}, all);
-  check({"transformer.wte", "transformer.h.0", "transformer.h.1", "transformer.h.2", "transformer.ln_f"}, all);
-  check({"gpt_neox.embed_in", "gpt_neox.layers.0", "gpt_neox.layers.1", "gpt_neox.layers.2", "gpt_neox.final_layer_norm"}, all);
+  check({"hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "blocks.2.hook_resid_post",
+         "ln_final.hook_normalized"},
+        all);
+  check({"transformer.wte", "transformer.h.0", "transformer.h.1", "transformer.h.2", "transformer.ln_f"},
+        all);
+  check({"gpt_neox.embed_in", "gpt_neox.layers.0", "gpt_neox.layers.1", "gpt_neox.layers.2",
+         "gpt_neox.final_layer_norm"},
+        all);
   check({"model.embed_tokens", "model.layers.0", "model.layers.1", "model.layers.10", "model.norm"}, all);
   check({"inp_embd", "l_out-0", "l_out-1", "l_out-2", "result_norm"}, all);
-  check({"blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post", "blocks.1.hook_resid_mid",
-         "blocks.1.hook_resid_post"}, "by number");
+  check({"blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post",
+         "blocks.1.hook_resid_mid", "blocks.1.hook_resid_post"},
+        "by number");
   check({"bert.embeddings", "bert.encoder.layer.0", "bert.encoder.layer.1"}, "embeddings, blocks by number");
 
   // A block's input is the output of the one before; what parts of blocks give is no state.
@@ -301,13 +345,16 @@ TEST_CASE("tensors named after modules come in the model's order") {
     cache.push_back(one_layer(block + ".hook_mlp_out", 30 - 7 * l));
     cache.push_back(one_layer(block + ".hook_attn_out", 30 - 9 * l));
   }
-  CHECK(check_read({folder.write("b.safetensors", safetensors(cache))}, 3, 4)["input"]["not_read"].size() == 8);
+  CHECK(check_read({folder.write("b.safetensors", safetensors(cache))}, 3, 4)["input"]["not_read"].size() ==
+        8);
 
-  const auto odd = folder.write("c.safetensors", safetensors({one_layer("zebra", 0), one_layer("apple", 1), one_layer("mango", 2)}));
+  const auto odd = folder.write(
+      "c.safetensors", safetensors({one_layer("zebra", 0), one_layer("apple", 1), one_layer("mango", 2)}));
   check_refused({odd}, {"order of the layers is open", "--order given", "--tensors"});
   check_read({odd, "--order", "given"}, 2, 4);
   check_read({odd, "--tensors", "zebra,apple,mango"}, 2, 4);
-  check_read({folder / "b.safetensors", "--tensors", "blocks.0.hook_resid_pre,blocks.*.hook_resid_post"}, 3, 4);
+  check_read({folder / "b.safetensors", "--tensors", "blocks.0.hook_resid_pre,blocks.*.hook_resid_post"}, 3,
+             4);
   check_refused({odd, "--tensors", "zebra,horse"}, {"--tensors horse", "'mango'"});
 }
 
@@ -318,7 +365,9 @@ TEST_CASE("padding is left out, on either side, and said so") {
   const std::map<std::string, std::string> metadata{{"layout", "layer-major"}, {"sequence_length", "4"}};
   for (const auto& mask : {padded_mask, bits("11110011")})
     for (const bool zeros : {false, true}) {
-      const auto path = folder.write("a.safetensors", safetensors({padded(mask, zeros), integers("attention_mask", {2, 4}, mask)}, metadata));
+      const auto path = folder.write(
+          "a.safetensors",
+          safetensors({padded(mask, zeros), integers("attention_mask", {2, 4}, mask)}, metadata));
       const auto document = check_read({path}, 2, 6);
       CHECK(document["input"]["mask"] == "attention_mask");
       CHECK(document["input"]["tokens_left_out"] == 2);
@@ -327,7 +376,8 @@ TEST_CASE("padding is left out, on either side, and said so") {
       check_read({path, "--last-only"}, 2, 2);
       CHECK(contains(run({path}).output, "mask 'attention_mask'; 2 of 8 tokens left out"));
       // The mask in a file of its own, or under another name.
-      const auto bare = folder.write("b.safetensors", safetensors({padded(mask, zeros), integers("valid", {8}, mask)}, metadata));
+      const auto bare = folder.write(
+          "b.safetensors", safetensors({padded(mask, zeros), integers("valid", {8}, mask)}, metadata));
       const auto other = folder.write("m.npy", npy("<i8", false, {2, 4}, integers("", {}, mask).bytes));
       check_read({bare, "--mask", other}, 2, 6);
       check_read({bare, "--mask", "valid"}, 2, 6);
@@ -336,7 +386,8 @@ TEST_CASE("padding is left out, on either side, and said so") {
       if (zeros) {
         CHECK(without.status == 1);
       } else {
-        CHECK(json::parse(without.output)["layers"][0]["displacement"].get<double>() == doctest::Approx(0.13069709).epsilon(1e-6));
+        CHECK(json::parse(without.output)["layers"][0]["displacement"].get<double>() ==
+              doctest::Approx(0.13069709).epsilon(1e-6));
         CHECK(json::parse(without.output)["input"]["mask"].is_null());
       }
     }
@@ -345,12 +396,16 @@ TEST_CASE("padding is left out, on either side, and said so") {
 TEST_CASE("a mask whose meaning is open is refused") {
   const temporary_folder folder;
   const auto states_only = padded(padded_mask, false);
-  const auto with = [&](const entry& mask) { return folder.write("a.safetensors", safetensors({states_only, mask}, {{"layout", "layer-major"}})); };
-  check_refused({with(integers("padding_mask", {2, 4}, padded_mask))}, {"'padding_mask' may be a mask", "--mask padding_mask", "--mask none"});
+  const auto with = [&](const entry& mask) {
+    return folder.write("a.safetensors", safetensors({states_only, mask}, {{"layout", "layer-major"}}));
+  };
+  check_refused({with(integers("padding_mask", {2, 4}, padded_mask))},
+                {"'padding_mask' may be a mask", "--mask padding_mask", "--mask none"});
   check_read({folder / "a.safetensors", "--mask", "padding_mask"}, 2, 6);
   check_refused({with(integers("attention_mask", {2, 4}, bits("11112200")))}, {"got 2", "--mask none"});
   check_refused({with(integers("attention_mask", {2, 3}, bits("111110")))}, {"8 tokens", "2 x 3"});
-  check_refused({with(integers("attention_mask", {2, 4}, std::vector<std::int64_t>(8, 0)))}, {"expected tokens to profile", "leaves out all"});
+  check_refused({with(integers("attention_mask", {2, 4}, std::vector<std::int64_t>(8, 0)))},
+                {"expected tokens to profile", "leaves out all"});
   check_refused({with({"attention_mask", "F32", {2, 4}, buffer(32)})}, {"expected integers"});
   check_refused({with(integers("ids", {1}, {1})), "--mask", "nothing"}, {"--mask nothing"});
 
@@ -358,10 +413,11 @@ TEST_CASE("a mask whose meaning is open is refused") {
   const temporary_folder arrays;
   std::vector<std::string> files;
   for (const index l : {0, 1, 2})
-    files.push_back(arrays.write(fmt::format("layer_{}.npy", l), as_npy(states("", {2, 4, 2}, [=](const places& p) {
-                                   const bool real = padded_mask[static_cast<std::size_t>(4 * p[0] + p[1])] == 1;
-                                   return turned(real ? l : 9 * l, 4 * p[0] + p[1], p[2]);
-                                 }))));
+    files.push_back(
+        arrays.write(fmt::format("layer_{}.npy", l), as_npy(states("", {2, 4, 2}, [=](const places& p) {
+                       const bool real = padded_mask[static_cast<std::size_t>(4 * p[0] + p[1])] == 1;
+                       return turned(real ? l : 9 * l, 4 * p[0] + p[1], p[2]);
+                     }))));
   arrays.write("attention_mask.npy", npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes));
   CHECK(check_read({arrays / ""}, 2, 6)["input"]["mask"] == "attention_mask");
   arrays.write("zz.npy", npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes));
@@ -371,9 +427,11 @@ TEST_CASE("a mask whose meaning is open is refused") {
 TEST_CASE("token ids that look padded, without a mask, are not taken for tokens") {
   const temporary_folder folder;
   const auto with = [&](const std::vector<std::int64_t>& ids) {
-    return folder.write("a.safetensors", safetensors({stack("hidden_states", 3, 8), integers("input_ids", {2, 4}, ids)}));
+    return folder.write("a.safetensors",
+                        safetensors({stack("hidden_states", 3, 8), integers("input_ids", {2, 4}, ids)}));
   };
-  check_refused({with({5, 6, 7, 8, 9, 3, 0, 0})}, {"'input_ids' looks padded", "2 times 0 at the end of sequence 1", "--mask none"});
+  check_refused({with({5, 6, 7, 8, 9, 3, 0, 0})},
+                {"'input_ids' looks padded", "2 times 0 at the end of sequence 1", "--mask none"});
   check_refused({with({0, 0, 7, 8, 9, 3, 1, 2})}, {"2 times 0 at the beginning of sequence 0"});
   check_read({folder / "a.safetensors", "--mask", "none"}, 2, 8);
   check_read({with({5, 6, 7, 8, 9, 3, 1, 0})}, 2, 8);
@@ -382,25 +440,41 @@ TEST_CASE("token ids that look padded, without a mask, are not taken for tokens"
 
 TEST_CASE("lengths of sequences tell where they begin") {
   const temporary_folder folder;
-  const auto path = folder.write("a.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 5})}));
+  const auto path = folder.write(
+      "a.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 5})}));
   check_read({path, "--skip-first", "1"}, 2, 7);
   check_read({path, "--last-only"}, 2, 2);
-  const auto ends = folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 9), integers("cu_seqlens", {3}, {0, 4, 9})}));
+  const auto ends = folder.write(
+      "b.safetensors", safetensors({stack("hidden_states", 3, 9), integers("cu_seqlens", {3}, {0, 4, 9})}));
   check_read({ends, "--skip-first", "1"}, 2, 7);
-  check_refused({folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 4})}))}, {"seq_lens"});
+  check_refused({folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 9),
+                                                            integers("seq_lens", {2}, {4, 4})}))},
+                {"seq_lens"});
 }
 
 // ---- types and formats
 
 TEST_CASE("tensors of any type beside the states are stepped over") {
   const temporary_folder folder;
-  for (const auto& [dtype, bytes] : {std::pair{"F4", 8}, {"F6_E2M3", 12}, {"F6_E3M2", 12}, {"F8_E4M3", 16}, {"F128_NEW", 5}, {"I16", 32}}) {
+  for (const auto& [dtype, bytes] : {std::pair{"F4", 8},
+                                     {"F6_E2M3", 12},
+                                     {"F6_E3M2", 12},
+                                     {"F8_E4M3", 16},
+                                     {"F128_NEW", 5},
+                                     {"I16", 32}}) {
     CAPTURE(dtype);
-    const auto path = folder.write("a.safetensors", safetensors({stack("hidden_states", 2, 6), {"lm_head.weight", dtype, {2, 8}, buffer(static_cast<std::size_t>(bytes))}}));
+    const auto path = folder.write(
+        "a.safetensors",
+        safetensors({stack("hidden_states", 2, 6),
+                     {"lm_head.weight", dtype, {2, 8}, buffer(static_cast<std::size_t>(bytes))}}));
     check_read({path}, 1, 6);
   }
-  check_refused({folder.write("b.safetensors", safetensors({{"hidden_states", "F8_E5M2", {2, 6, 2}, buffer(24)}}))}, {"F8_E5M2"});
-  check_refused({folder.write("c.safetensors", safetensors({stack("hidden_states", 2, 6), {"w", "F4", {2, 8}, buffer(16)}}))}, {"8 bytes", "got 16"});
+  check_refused(
+      {folder.write("b.safetensors", safetensors({{"hidden_states", "F8_E5M2", {2, 6, 2}, buffer(24)}}))},
+      {"F8_E5M2"});
+  check_refused({folder.write("c.safetensors",
+                              safetensors({stack("hidden_states", 2, 6), {"w", "F4", {2, 8}, buffer(16)}}))},
+                {"8 bytes", "got 16"});
 }
 
 TEST_CASE(".npy as the world writes it") {
@@ -414,8 +488,13 @@ TEST_CASE(".npy as the world writes it") {
     CHECK(contains(run({path, "--format", "csv"}).errors, "taken for bfloat16"));
   }
   const auto f32 = stack("", 2, 6);
-  check_read({folder.write("b.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 6L, 2L), }", f32.bytes))}, 1, 6);
-  check_refused({folder.write("c.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (np.int64(2), 6, 2), }", f32.bytes))}, {"integer"});
+  check_read({folder.write("b.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 6L, 2L), }",
+                                        f32.bytes))},
+             1, 6);
+  check_refused(
+      {folder.write("c.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (np.int64(2), 6, 2), }",
+                                 f32.bytes))},
+      {"integer"});
   auto twice = as_npy(f32);
   append(twice, twice.data(), twice.size());
   check_refused({folder.write("d.npy", twice)}, {"several arrays"});
@@ -429,20 +508,23 @@ TEST_CASE("files of other programs are named, with what makes them readable") {
   };
   check_refused({write("m.gguf", "GGUF" + std::string(60, '\3'))}, {"GGUF", "dump_hidden_states.py m.gguf"});
   check_refused({write("m.h5", "\x89HDF\r\n\x1a\n" + std::string(60, '\0'))}, {"HDF5", "h5py"});
-  check_refused({write("a.safetensors.zst", "\x28\xb5\x2f\xfd" + std::string(60, '\0'))}, {"zstd -d a.safetensors.zst"});
+  check_refused({write("a.safetensors.zst", "\x28\xb5\x2f\xfd" + std::string(60, '\0'))},
+                {"zstd -d a.safetensors.zst"});
   check_refused({write("a.npy.gz", "\x1f\x8b" + std::string(60, '\0'))}, {"gunzip a.npy.gz"});
   check_refused({write("old.pt", "\x80\x02\x8a\x0a" + std::string(60, 'l'))}, {"pickle", "save_file"});
 }
 
 TEST_CASE(".npz archives of np.savez") {
   const temporary_folder folder;
-  if (contains(run({folder.write("probe.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}))}).errors, "without libzip")) {
+  if (contains(run({folder.write("probe.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}))}).errors,
+               "without libzip")) {
     MESSAGE("this build has no libzip");
     return;
   }
   check_read({folder / "probe.npz"}, 1, 6);
   std::vector<std::pair<std::string, buffer>> layers;
-  for (const index l : {2, 0, 10, 1, 3, 4, 5, 6, 7, 8, 9}) layers.emplace_back(fmt::format("arr_{}.npy", l), as_npy(one_layer("", l)));
+  for (const index l : {2, 0, 10, 1, 3, 4, 5, 6, 7, 8, 9})
+    layers.emplace_back(fmt::format("arr_{}.npy", l), as_npy(one_layer("", l)));
   const auto document = check_read({folder.write("layers.npz", zip(layers))}, 10, 4);
   CHECK(document["input"]["tensors"][10] == "arr_10");
 
@@ -450,10 +532,16 @@ TEST_CASE(".npz archives of np.savez") {
   const auto mask = npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes);
   const auto text = npy("<U5", false, {1}, buffer(20));
   const auto states = as_npy(padded(padded_mask, true));
-  check_read({folder.write("masked.npz", zip({{"hidden_states.npy", states}, {"attention_mask.npy", mask}, {"prompt.npy", text}}))}, 2, 6);
+  check_read({folder.write(
+                 "masked.npz",
+                 zip({{"hidden_states.npy", states}, {"attention_mask.npy", mask}, {"prompt.npy", text}}))},
+             2, 6);
 
-  check_refused({folder.write("c.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}, 8))}, {"compressed", "np.savez(\"new.npz\", **np.load(\"c.npz\"))"});
-  check_refused({folder.write("model.pt", zip({{"archive/data.pkl", buffer(10)}, {"archive/data/0", buffer(10)}}))}, {"torch.save", "save_file"});
+  check_refused({folder.write("c.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}, 8))},
+                {"compressed", "np.savez(\"new.npz\", **np.load(\"c.npz\"))"});
+  check_refused(
+      {folder.write("model.pt", zip({{"archive/data.pkl", buffer(10)}, {"archive/data/0", buffer(10)}}))},
+      {"torch.save", "save_file"});
   check_refused({folder.write("none.npz", zip({}))}, {"got none"});
   check_refused({folder.write("text.npz", zip({{"prompt.npy", text}}))}, {"got none"});
   auto damaged = zip({{"a.npy", as_npy(stack("", 2, 6))}});
@@ -465,21 +553,27 @@ TEST_CASE(".npz archives of np.savez") {
 
 TEST_CASE("--dry-run prints what would be read, and measures nothing") {
   const temporary_folder folder;
-  const auto path = folder.write("a.safetensors", safetensors({padded(padded_mask, true), integers("attention_mask", {2, 4}, padded_mask),
-                                                               states("rope", {8, 4}, [](const places&) { return 1.0; })},
-                                                              {{"layout", "layer-major"}, {"final_norm", "before"}}));
+  const auto path =
+      folder.write("a.safetensors",
+                   safetensors({padded(padded_mask, true), integers("attention_mask", {2, 4}, padded_mask),
+                                states("rope", {8, 4}, [](const places&) { return 1.0; })},
+                               {{"layout", "layer-major"}, {"final_norm", "before"}}));
   const auto plan = run({path, "--dry-run"});
   CHECK(plan.status == 0);
-  for (const auto* part : {"3 of 8 tokens x 2 dimensions, F32", "[layer][token][dim]: as the metadata says", "'hidden_states'",
-                           "'attention_mask'", "6 take part, 2 left out", "h_2 is before it", "'rope'", "a.safetensors", "GiB"}) {
+  for (const auto* part : {"3 of 8 tokens x 2 dimensions, F32", "[layer][token][dim]: as the metadata says",
+                           "'hidden_states'", "'attention_mask'", "6 take part, 2 left out",
+                           "h_2 is before it", "'rope'", "a.safetensors", "GiB"}) {
     CAPTURE(part);
     CHECK(contains(plan.output, part));
   }
   // NaN in the data is not looked at.
-  const auto nan = folder.write("n.safetensors", safetensors({states("hidden_states", {3, 8, 2}, [](const places&) { return std::nan(""); })}));
+  const auto nan = folder.write(
+      "n.safetensors",
+      safetensors({states("hidden_states", {3, 8, 2}, [](const places&) { return std::nan(""); })}));
   CHECK(run({nan, "--dry-run"}).status == 0);
   CHECK(run({nan}).status == 1);
-  std::vector<entry> modules{one_layer("transformer.wte", 0), one_layer("transformer.h.0", 1), one_layer("transformer.ln_f", 2)};
+  std::vector<entry> modules{one_layer("transformer.wte", 0), one_layer("transformer.h.0", 1),
+                             one_layer("transformer.ln_f", 2)};
   const auto order = run({folder.write("m.safetensors", safetensors(modules)), "--dry-run"});
   CHECK(contains(order.output, "h_2  'transformer.ln_f'"));
 }
@@ -490,7 +584,8 @@ TEST_CASE("angles need no moments, and pairs may be taken in turn") {
   const temporary_folder folder;
   const auto path = folder.write("a.safetensors", safetensors({stack("hidden_states", 5, 40)}));
   const auto all = check_read({path}, 4, 40);
-  const auto angles = check_read({path, "--no-linearity"}, 4, 40), turns = check_read({path, "--pairs-in-turn"}, 4, 40);
+  const auto angles = check_read({path, "--no-linearity"}, 4, 40),
+             turns = check_read({path, "--pairs-in-turn"}, 4, 40);
   for (std::size_t l = 0; l < 4; ++l) {
     CHECK(angles["layers"][l]["linearity"].is_null());
     auto without = all["layers"][l];
@@ -502,9 +597,11 @@ TEST_CASE("angles need no moments, and pairs may be taken in turn") {
   CHECK(run({path, "--no-linearity", "--format", "csv", "--output", folder / "a.csv"}).status == 0);
 
   // 81 states of 8192 dimensions: 80 GiB of moments.
-  const auto wide = folder.write("w.safetensors", safetensors({states("hidden_states", {81, 16, 8192}, [](const places& p) {
-    return 1.0 + static_cast<double>(p[2] % 7 + p[0]) / 64;
-  }, data_type::f16)}));
+  const auto wide = folder.write(
+      "w.safetensors",
+      safetensors({states(
+          "hidden_states", {81, 16, 8192},
+          [](const places& p) { return 1.0 + static_cast<double>(p[2] % 7 + p[0]) / 64; }, data_type::f16)}));
   check_refused({wide}, {"81 states of 8192 dimensions", "GiB", "--no-linearity"});
   const auto measured = run({wide, "--no-linearity", "--format", "json"});
   REQUIRE(measured.status == 0);
@@ -515,11 +612,15 @@ TEST_CASE("angles need no moments, and pairs may be taken in turn") {
 #if !defined(__SANITIZE_ADDRESS__)
 TEST_CASE("the limit that counts is the process's own") {
   const temporary_folder folder;
-  const auto path = folder.write("a.safetensors", safetensors({states("hidden_states", {33, 64, 2048}, [](const places& p) {
-    return 1.0 + static_cast<double>((p[2] * p[1]) % 7 + p[0]) / 64;
-  }, data_type::f16)}));
+  const auto path = folder.write(
+      "a.safetensors",
+      safetensors({states(
+          "hidden_states", {33, 64, 2048},
+          [](const places& p) { return 1.0 + static_cast<double>((p[2] * p[1]) % 7 + p[0]) / 64; },
+          data_type::f16)}));
   const auto limited = [&](const std::string& more) {
-    const auto result = run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_PROFILE_PROGRAM, path});
+    const auto result = run_process(
+        {"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_PROFILE_PROGRAM, path});
     REQUIRE(result);
     return *result;
   };

@@ -129,7 +129,8 @@ TEST_CASE("an entry with a wrong or missing member is refused") {
   check_rejected(header_rejection(R"({"a":{"dtype":"U8","shape":[1]}})", 1), {"'a'", "no data_offsets"});
   // A type of the future is stepped over; its size is not known.
   CHECK(header_rejection(tensor_json("F12", "[1]", "[0,4]"), 4).empty());
-  check_rejected(header_rejection(tensor_json("F4", "[2]", "[0,4]"), 4), {"1 bytes for 2 elements of F4", "got 4"});
+  check_rejected(header_rejection(tensor_json("F4", "[2]", "[0,4]"), 4),
+                 {"1 bytes for 2 elements of F4", "got 4"});
   check_rejected(header_rejection(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4),
                  {"dtype", "number"});
   check_rejected(header_rejection(tensor_json("F32", "4", "[0,4]"), 4), {"shape", "list", "number"});
