@@ -2,6 +2,7 @@
 
 #include "foreign_file.hpp"
 #include "input_error.hpp"
+#include "memory_limit.hpp"
 #include "npy.hpp"
 
 #include <fmt/format.h>
@@ -85,6 +86,7 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
   const auto archive = open_archive(path, file);
   const auto name = std::filesystem::path(path).filename().string();
   tensor_file result{path, file_format::npz, {}, {}, nullptr, {}, {}};
+  double total = 0;  // bytes in memory
   const auto count =
       static_cast<zip_uint64_t>(std::max<zip_int64_t>(zip_get_num_entries(archive.get(), 0), 0));
   for (zip_uint64_t i = 0; i < count; ++i) {
@@ -107,6 +109,10 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
              name);
     if (about.size != about.comp_size || about.size > file.size())
       reject(where, "expected at most the archive's {} bytes, got {}", file.size(), about.size);
+    total += static_cast<double>(about.size);
+    if (const auto limit = available_memory(); total > limit.bytes)
+      reject(path, "expected arrays that fit the {:.3g} GiB {}, got more than {:.3g} GiB: unzip {} -d new, then "
+             "layerwise-profile new, which maps the files", limit.bytes / 0x1p30, limit.set_by, total / 0x1p30, name);
     auto bytes = std::make_shared<const std::vector<std::byte>>(read_member(where, archive.get(), about));
     if (is_npy(*bytes) && !holds_numbers(where, *bytes)) continue;
     auto array = parse_npy(where, *bytes);
