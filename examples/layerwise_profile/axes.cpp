@@ -36,7 +36,8 @@ std::vector<axis_order> stack_readings(std::size_t rank) {
 bool may_be(const tensor& item, const axis_order& axes) {
   const index states = size_of(item, axes, axis::layer);
   const index tokens = size_of(item, axes, axis::token) * size_of(item, axes, axis::batch);
-  return states >= 2 && states <= likely_states && tokens >= likely_tokens;
+  const bool one_token = has(axes, axis::batch) && size_of(item, axes, axis::token) == 1;  // an axis of 1 is that of the batch
+  return states >= 2 && states <= likely_states && tokens >= likely_tokens && !one_token;
 }
 
 /// "13 states of 4096 tokens"
@@ -62,7 +63,7 @@ std::string counts(const tensor& item, const axis_order& axes) {
 
 [[noreturn]] void reject_lone(const tensor_file& file, const tensor& item, std::string_view why) {
   reject(file.path,
-         "{}: expected the states of all layers, got those of one ({}): save all of them, in Python: "
+         "{}: expected the states of all layers, got those of one ({}): name the files of the other layers, too, or save all, in Python: "
          "save_file({{"
          "f\"hidden_states.{{i}}\": h.contiguous() for i, h in enumerate(outputs.hidden_states)}}, "
          "\"new.safetensors\"); "
@@ -72,9 +73,10 @@ std::string counts(const tensor& item, const axis_order& axes) {
 
 bool is_power_of_two(index n) { return n > 0 && (n & (n - 1)) == 0; }
 
-/// L + 1 states of an even number of layers, and tokens cut to a round number: [81][16], [33][64].
+/// L + 1 states of an even number of layers, and, where no batch tells the axes apart, tokens cut to a round number:
+/// [81][16], [33][64].
 bool looks_like(const tensor& item, const axis_order& axes) {
-  return size_of(item, axes, axis::layer) % 2 == 1 && size_of(item, axes, axis::token) % 8 == 0;
+  return size_of(item, axes, axis::layer) % 2 == 1 && (item.shape.size() > 3 || size_of(item, axes, axis::token) % 8 == 0);
 }
 
 /// The name of a tensor, or of the file that holds no other.
@@ -84,19 +86,15 @@ std::string name_of(const tensor_file& file, const tensor& item) {
 
 axis_reading by_shape(const tensor_file& file, const tensor& item) {
   if (item.shape.size() == 3 && item.shape[0] == 1) reject_lone(file, item, "[1][token][dim]");
-  std::vector<axis_order> possible;
+  const auto name = name_of(file, item);
   const auto all = stack_readings(item.shape.size());
+  std::vector<axis_order> possible;
   for (const auto& axes : all)
     if (may_be(item, axes)) possible.push_back(axes);
-  const auto name = name_of(file, item);
   // Eight, sixteen ... of something are sequences of a batch more often than layers.
   const index first = item.shape.front();
-  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() &&
-      possible.front() == all.front())
+  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() && possible.front() == all.front())
     reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
-  // torch.stack(outputs.hidden_states)
-  if (item.shape.size() == 4 && !possible.empty() && possible.front() == all.front())
-    return {all.front(), "as torch.stack(outputs.hidden_states) writes it", true};
   if (possible.size() > 1) {
     std::vector<axis_order> alike;
     for (const auto& axes : possible)
@@ -131,7 +129,11 @@ axis_reading checked(const tensor_file& file, const tensor& item, axis_reading r
 
 }  // namespace
 
-std::optional<axis_order> parse_axes(std::string_view text) {
+std::optional<axis_order> parse_axes(std::string_view spelling) {
+  std::string words;  // [Layers][tokens][dim], layer_major
+  for (const char c : spelling) words += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (std::size_t at; (at = words.find("s]")) != std::string::npos;) words.erase(at, 1);
+  std::string_view text = words;
   if (text == "layer-major") return layer_major;
   if (text == "token-major") return token_major;
   axis_order axes;
@@ -177,38 +179,51 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
       reject_lone(file, item, "--layout has no [layer]");
     return checked(file, item, {*asked, "as --layout says"});
   }
+  if (stated && stated->size() == item.shape.size() && beside.tell_tokens() && fitting(item, beside, {*stated}).empty())
+    reject(file.path, "{}: the metadata says {}, but {} counts {}: say which axis is which with --layout, or leave a mask out with --mask none", describe(item),
+           text_of(*stated), beside.who_tells(), beside.lengths_text());
   if (stated) return checked(file, item, {*stated, "as the metadata says"});
-  if (means_last_state(name_of(file, item))) reject_lone(file, item, "by its name");
+  const auto name = name_of(file, item);
+  if (means_last_state(name) || (item.shape.size() == 3 && means_one_layer(name))) reject_lone(file, item, "by its name");
+  if (item.shape.size() != 3 && item.shape.size() != 4)
+    reject(file.path, "expected a stack of three or four dimensions, got {}", describe(item));
 
-  auto readings = stack_readings(item.shape.size());
   if (!beside.tell_tokens()) {
     // Not so if the other axis is as long as a batch, or as sequences are cut.
     if (token_axis && item.shape.size() == 3 && *token_axis < 2) {
       const auto& axes = *token_axis == 0 ? token_major : layer_major;
       const index states = size_of(item, axes, axis::layer);
-      const bool batches = *token_axis == 0 ? states % 8 == 0 : is_power_of_two(states) && states >= 8;
-      if (states >= 2 && states <= likely_states && !batches)
-        return {axes, "the axis that differs between files is that of tokens"};
+      const bool stack = means_stack(name) ? !(is_power_of_two(states) && states >= 8) : states % 2 == 1;
+      if (states >= 2 && states <= likely_states && stack)
+        return {axes, "the axis that differs between files is that of tokens", true};
+      reject_open(file, item, {layer_major, token_major}, "layers, or a batch");
     }
     return checked(file, item, by_shape(file, item));
   }
-  const auto fits = fitting(item, beside, readings);
+  auto readings = stack_readings(item.shape.size());
+  if (item.shape.size() == 4) {  // tokens before the batch, which nobody is told of by a shape
+    readings.push_back({axis::layer, axis::token, axis::batch, axis::dim});
+    readings.push_back({axis::token, axis::layer, axis::batch, axis::dim});
+    readings.push_back({axis::token, axis::batch, axis::layer, axis::dim});
+  }
+  auto fits = fitting(item, beside, readings);
+  std::erase_if(fits, [&](const axis_order& axes) { return size_of(item, axes, axis::layer) < 2; });
   const bool one_layer = item.shape.size() == 3 && !fitting(item, beside, {one_batch}).empty();
   const auto why = fmt::format("as {} tells", beside.who_tells());
   if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});
   if (fits.empty() && one_layer) reject_lone(file, item, fmt::format("[batch][token][dim], {}", why));
   if (fits.empty())
-    reject_open(
-        file, item, readings,
-        fmt::format("none of its axes is as long as {}, {}", beside.who_tells(), beside.lengths_text()));
+    reject(file.path, "{}: its axes do not fit {}, which counts {}: say which is which with --layout, as in --layout '{}'",
+           describe(item), beside.who_tells(), beside.lengths_text(), text_of(readings.front()));
   // As many states as tokens. vLLM's files have these two tensors, no metadata, and the tokens first.
-  if (item.name == "hidden_states" && beside.is_of_vllm && item.shape.size() == 3)
+  const bool token_first = std::ranges::find(fits, token_major) != fits.end();
+  if (item.name == "hidden_states" && beside.is_of_vllm && token_first)
     return checked(file, item, {token_major, "as vLLM writes it"});
   reject_open(file, item, fits, fmt::format("{} leaves open which axis is which", beside.who_tells()));
 }
 
 axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const companions& beside,
-                           const std::optional<axis_order>& asked) {
+                           const std::optional<axis_order>& asked, const std::optional<axis_order>& stated) {
   if (asked && asked->size() == item.shape.size()) {
     if (!has(*asked, axis::layer)) return {*asked, "as --layout says"};
     reject(file.path,
@@ -219,6 +234,8 @@ axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const co
   }
   if (item.shape.size() == 2) return {{axis::token, axis::dim}, "a matrix a layer"};
   const axis_order batch_second{axis::token, axis::batch, axis::dim};
+  if (stated && stated->size() == item.shape.size() && !has(*stated, axis::layer)) return {*stated, "as the metadata says"};
+  if (item.shape[1] == 1 && item.shape[0] > 1) return {batch_second, "one tensor a layer, of one sequence"};
   const bool first = beside.fit(item.shape[0], item.shape[1], true);
   const bool second = beside.fit(item.shape[1], item.shape[0], true);
   if (beside.tell_tokens() && second && !first)

@@ -18,7 +18,7 @@ using axis_order = std::vector<axis>;
 
 /// "[layer][token][dim]", "[batch][token][dim]", ... in any order, or the words layer-major and token-major; nothing for
 /// other texts, an axis twice, or no token or dim.
-std::optional<axis_order> parse_axes(std::string_view text);
+std::optional<axis_order> parse_axes(std::string_view spelling);
 std::string text_of(const axis_order& axes);
 
 bool has(const axis_order& axes, axis which);
@@ -42,7 +42,7 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
 
 /// The axes of a tensor that holds one layer: [token][dim] or [batch][token][dim].
 axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const companions& beside,
-                           const std::optional<axis_order>& asked);
+                           const std::optional<axis_order>& asked, const std::optional<axis_order>& stated);
 
 /// Whether the shape alone, or what stands beside it, lets a tensor be a stack of layers.
 bool may_be_stack(const tensor& item);

@@ -15,9 +15,11 @@
 namespace layerwise_profile {
 namespace {
 
-constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids"};
-constexpr std::string_view length_names[] = {"sequence_lengths", "seq_lengths", "seq_lens",
-                                             "seqlens",          "prompt_lens", "lengths"};
+constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids", "prompt_ids", "decoder_input_ids", "tokens", "ids"};
+constexpr std::string_view length_names[] = {"sequence_lengths", "sequence_length", "seq_lengths", "seq_lens", "seq_len", "seqlens", "seqlen",
+                                             "prompt_lens", "prompt_len", "lengths", "length", "lens", "num_tokens", "n_tokens"};
+/// Integers beside the states that say nothing of which tokens are real.
+constexpr std::string_view other_names[] = {"token_type_ids", "special_tokens_mask", "position_ids", "labels"};
 constexpr std::string_view boundary_names[] = {"cu_seqlens", "cu_seq_lens", "query_start_loc"};
 constexpr std::string_view mask_name = "attention_mask";
 
@@ -93,16 +95,23 @@ std::vector<index> counts_of(const tensor_file& file, const tensor& item) {
   return values;
 }
 
+/// [batch][token] or [token]: [batch][1][1][token] and [1][token] without the ones.
 companions::counted count(const tensor& item, std::string name) {
   auto shape = item.shape;
-  while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
-  return {std::move(name), std::move(shape)};
+  std::erase(shape, index{1});
+  if (shape.empty()) shape = {1};
+  return {std::move(name), shape, item.shape.size() > 1 && item.shape.front() == 1 && shape.size() == 1};
 }
 
 /// The shape of a mask or of token ids: [token] or [batch][token].
 bool counts_tokens(const tensor& item) {
   return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 &&
          !item.bytes.empty();
+}
+
+/// The shape of lengths: [sequence], or one number.
+bool counts_lengths(const tensor& item) {
+  return is_integer(item.dtype) && item.shape.size() <= 1 && !item.bytes.empty();
 }
 
 void take_mask(const tensor_file& file, const tensor& item, std::string name, companions& result) {
@@ -122,33 +131,32 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
   result.mask = count(item, std::move(name));
 }
 
-/// Where some sequences of a batch, and not all, begin or end with one id several times, nothing else is as likely as
-/// padding. ids: [sequence][position].
-void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids,
-                    index sequences) {
-  const index length = std::ssize(ids) / sequences;
-  for (const bool at_end : {true, false}) {
-    const auto id = [&](index sequence, index i) {
-      return ids[static_cast<std::size_t>(sequence * length + (at_end ? length - 1 - i : i))];
-    };
-    const auto run = [&](index sequence) {
-      index count = 1;
-      while (count < length && id(sequence, count) == id(sequence, 0)) ++count;
-      return count;
-    };
-    index longest = 0;
-    for (index s = 1; s < sequences; ++s)
-      if (run(s) > run(longest)) longest = s;
-    const auto repeats = [&](index s) { return id(s, 0) == id(longest, 0) && run(s) > 1; };
-    bool all = true;
-    for (index s = 0; s < sequences; ++s) all = all && repeats(s);
-    if (run(longest) > 1 && !all)
-      reject(file.path,
-             "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say "
-             "--mask FILE "
-             "(1 for a real token), or --mask none if all are real",
-             in_quotes(item.name), run(longest), id(longest, 0), at_end ? "end" : "beginning", longest);
-  }
+/// One id several times at the end or the beginning of a sequence is padding more often than text.
+/// ids: [sequence][position].
+void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids, index sequences) {
+  const index length = std::ssize(ids) / sequences, least = sequences > 1 ? 2 : 4;
+  for (const bool at_end : {true, false})
+    for (index sequence = 0; sequence < sequences; ++sequence) {
+      const auto id = [&](index i) { return ids[static_cast<std::size_t>(sequence * length + (at_end ? length - 1 - i : i))]; };
+      index run = 1;
+      while (run < length && id(run) == id(0)) ++run;
+      if (run >= least && run < length)
+        reject(file.path, "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say --mask FILE "
+               "(1 for a real token), or --mask none if all are real", in_quotes(item.name), run, id(0), at_end ? "end" : "beginning",
+               sequence);
+    }
+}
+
+/// Whether a tensor that is none of those known may be a mask: by its name, or because it has ones and zeros only.
+bool may_be_mask(const tensor& item) {
+  std::string lower = item.name;
+  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  if (item.bytes.empty() || is_one_of(lower, other_names) || is_companion(item.name)) return false;
+  if (lower.find("mask") != std::string::npos) return item.shape.size() <= 4;
+  if (!counts_tokens(item)) return false;
+  const auto values = integers_of(item);
+  return std::ranges::all_of(values, [](index v) { return v == 0 || v == 1; }) && std::ranges::count(values, 0) > 0 &&
+         std::ranges::count(values, 1) > 0;
 }
 
 /// The tensor of a file that --mask names.
@@ -202,9 +210,12 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
   const tensor* ids = nullptr;
   for (const auto& item : file.tensors) {
     const auto part = last_part(item.name);
-    if (is_one_of(item.name, id_names) && counts_tokens(item))
+    if (is_one_of(item.name, id_names) && counts_tokens(item)) {
+      if (ids != nullptr && ids->shape != item.shape)
+        reject(file.path, "expected token ids of one shape, got {} and {}", describe(*ids), describe(item));
       result.ids = count(item, item.name), ids = &item;
-    if (is_one_of(item.name, length_names) && counts_tokens(item) && item.shape.size() == 1) {
+    }
+    if (is_one_of(item.name, length_names) && counts_lengths(item)) {
       result.lengths = counts_of(file, item);
       result.lengths_name = item.name;
     }
@@ -219,8 +230,7 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
     if (is_the_mask && choice.file == nullptr) {
       take_mask(file, item, item.name, result);
       found_mask = true;
-    } else if (choice.name.empty() && choice.file == nullptr && item.name.find("mask") != std::string::npos &&
-               counts_tokens(item)) {
+    } else if (choice.name.empty() && choice.file == nullptr && may_be_mask(item)) {
       result.unused.push_back(item.name);
     }
   }
@@ -244,7 +254,7 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
 }
 
 bool is_companion(std::string_view name) {
-  return is_one_of(name, id_names) || is_one_of(name, length_names) || is_one_of(name, boundary_names) ||
+  return is_one_of(name, other_names) || is_one_of(name, id_names) || is_one_of(name, length_names) || is_one_of(name, boundary_names) ||
          last_part(name) == mask_name;
 }
 

@@ -17,10 +17,12 @@ std::string unpacked(const std::string& path) {
 
 }  // namespace
 
-std::string torch_remedy() {
-  return "convert it, in Python: from safetensors.torch import save_file; states = torch.load(\"FILE\"); "
-         "save_file({f\"hidden_states.{i}\": h.contiguous() for i, h in enumerate(states)}, "
-         "\"new.safetensors\")";
+std::string torch_remedy(const std::string& path) {
+  return fmt::format(
+      "convert it, in Python: from safetensors.torch import save_file; states = torch.load(\"{}\"); states = "
+      "states.values() if isinstance(states, dict) else states; save_file({{\"hidden_states\": torch.stack(list(states))}}, "
+      "\"new.safetensors\")",
+      std::filesystem::path(path).filename().string());
 }
 
 void reject_foreign(const std::string& path, std::span<const std::byte> file) {
@@ -48,7 +50,7 @@ void reject_foreign(const std::string& path, std::span<const std::byte> file) {
   // Pickle protocols 2 to 5: what torch.save wrote before 1.6, and pickle.dump of anything.
   if (bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5 &&
       (bytes[2] == '\x8a' || bytes[2] == '}' || bytes[2] == ']' || bytes[2] == '\x95' || bytes[2] == 'c'))
-    reject(path, "{}, got a Python pickle (.pt, .pkl): {}", expected, torch_remedy());
+    reject(path, "{}, got a Python pickle (.pt, .pkl): {}", expected, torch_remedy(path));
 }
 
 }  // namespace layerwise_profile

@@ -11,6 +11,6 @@ namespace layerwise_profile {
 void reject_foreign(const std::string& path, std::span<const std::byte> file);
 
 /// What to type in Python to make a readable file of one that torch.save has written.
-std::string torch_remedy();
+std::string torch_remedy(const std::string& path);
 
 }  // namespace layerwise_profile

@@ -17,8 +17,11 @@ namespace fs = std::filesystem;
 /// Names of files that are read, and of those that are refused with what to do about them: they must not be left out in
 /// silence.
 bool is_dump(const fs::path& path) {
-  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt", ".safetensors.zst"};
-  const auto name = path.filename().string();
+  auto name = path.filename().string();
+  for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (const std::string_view packed : {".gz", ".zst", ".xz", ".bz2"})
+    if (name.ends_with(packed)) name.resize(name.size() - packed.size());
+  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt", ".pth", ".pkl", ".h5", ".hdf5"};
   return std::ranges::any_of(endings, [&](std::string_view end) { return name.ends_with(end); });
 }
 
@@ -32,21 +35,23 @@ std::vector<std::string> dumps_in(const fs::path& directory) {
   return result;
 }
 
+/// Those in the directory, or in the directories in it.
 std::vector<std::string> dumps_below(const fs::path& directory) {
-  auto result = dumps_in(directory);
-  if (!result.empty()) return result;
-  std::vector<std::string> directories;
+  const auto here = dumps_in(directory);
+  std::vector<std::string> directories, below;
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error))
     if (entry->is_directory(error)) directories.push_back(entry->path().string());
   std::ranges::sort(directories, natural_less);
   for (const auto& each : directories) {
     const auto more = dumps_in(each);
-    result.insert(result.end(), more.begin(), more.end());
+    below.insert(below.end(), more.begin(), more.end());
   }
-  if (result.empty())
+  if (!here.empty() && !below.empty())
+    reject(directory.string(), "expected dumps in the directory or in those in it, got both: name those that are meant");
+  if (here.empty() && below.empty())
     reject(directory.string(), "expected a directory with .safetensors, .npy or .npz files, got none in it");
-  return result;
+  return here.empty() ? below : here;
 }
 
 }  // namespace

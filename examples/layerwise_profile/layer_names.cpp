@@ -48,6 +48,18 @@ bool has_word(const std::vector<std::string>& words, std::initializer_list<std::
 enum class stage { embedding, block, norm, left_out, unknown };
 enum class site { pre, mid, post };
 
+/// Words before a number that counts something else than layers.
+constexpr std::string_view counted_otherwise[] = {
+    "prompt", "sample", "text", "batch", "request", "req", "seq", "sequence", "step", "token", "tokens", "doc", "document",
+    "example", "item", "chunk", "shard", "part", "epoch", "checkpoint", "ckpt", "run", "head", "expert", "user", "prompts"};
+
+/// A number with a sign, not with a dash before it: layer_-1, hidden_states[-3], but l_out-1.
+bool has_negative_number(std::string_view name) {
+  for (std::size_t i = 0; i + 1 < name.size(); ++i)
+    if (name[i] == '-' && is_digit(name[i + 1]) && (i == 0 || !(is_letter(name[i - 1]) || is_digit(name[i - 1])))) return true;
+  return false;
+}
+
 /// What one name says. `pattern` is the name with its numbers and its site taken out: names of one pattern are blocks
 /// of one model.
 struct meaning {
@@ -55,6 +67,7 @@ struct meaning {
   layerwise_profile::site site = site::post;
   std::string pattern;
   std::vector<index> numbers;
+  std::vector<bool> counts_layers;  // of each number: no word before it says otherwise
 };
 
 /// Saturates: a name may hold any number of digits.
@@ -68,9 +81,11 @@ meaning meaning_of(std::string_view name) {
   const auto lower = lower_case(name);
   const auto words = words_of(name);
   meaning result;
+  std::string before;
   for (const auto& word : words) {
     if (is_digit(word.front())) {
       result.numbers.push_back(number_of(word));
+      result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) == std::end(counted_otherwise));
       result.pattern += " #";
     } else if (word == "pre" || word == "mid" || word == "post") {
       result.site = word == "pre" ? site::pre : word == "mid" ? site::mid : site::post;
@@ -78,6 +93,7 @@ meaning meaning_of(std::string_view name) {
     } else {
       result.pattern += " " + word;
     }
+    before = word;
   }
   const auto first_digit = std::ranges::find_if(lower, is_digit);
   const bool numbered = first_digit != lower.end();
@@ -87,6 +103,7 @@ meaning meaning_of(std::string_view name) {
   const bool part_of_block =
       numbered && contains_any(behind, {"attn", "attention", "mlp", "ln1", "ln2", "norm", "hook_q", "hook_k",
                                         "hook_v", "hook_z", "pattern", "ffn", "router"});
+  if (has_negative_number(name)) return result;
   if (means_no_state(name) || part_of_block || (positional && !numbered) || means_last_state(name))
     result.stage = stage::left_out;
   else if (numbered)
@@ -95,7 +112,7 @@ meaning meaning_of(std::string_view name) {
     result.stage = stage::embedding;
   else if (contains_any(lower, {"ln_f", "lnf", "norm_f", "ln_final", "ln_post"}) ||
            has_word(words, {"norm", "layernorm", "finalnorm"}))
-    result.stage = stage::norm;
+    result.stage = has_word(words, {"pre", "input", "first"}) ? stage::unknown : stage::norm;
   return result;
 }
 
@@ -116,7 +133,25 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
 
 bool means_last_state(std::string_view name) {
   return contains_any(lower_case(name),
-                      {"last_hidden_state", "last_hidden", "lasthidden", "final_hidden_state"});
+                      {"last_hidden", "lasthidden", "final_hidden", "last_layer", "last_state", "sequence_output",
+                                         "encoder_output", "pooled", "pooler"});
+}
+
+bool means_one_layer(std::string_view name) {
+  const auto meaning = meaning_of(name);
+  if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm) return true;
+  const bool layer = meaning.stage == stage::block && meaning.counts_layers.back();
+  return layer && is_digit(name.back()) && speak_of_layers({std::string(name)});
+}
+
+bool means_first_or_last(std::string_view name) {
+  const auto what = meaning_of(name).stage;
+  return what == stage::embedding || what == stage::norm;
+}
+
+bool differ_in_numbers(std::string_view a, std::string_view b) {
+  const auto first = meaning_of(a), second = meaning_of(b);
+  return !first.numbers.empty() && first.pattern == second.pattern;
 }
 
 bool means_stack(std::string_view name) {
@@ -144,6 +179,8 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     const auto counting = counting_number(blocks);
     if (!counting) return std::nullopt;
     which = *counting;
+    for (const auto* m : blocks)
+      if (!m->counts_layers[which]) return std::nullopt;
   }
 
   // Two names for one place are not an order: std::map would drop one.
@@ -175,19 +212,18 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
   });
   if (in_order.empty()) return std::nullopt;
 
-  const bool named = has(stage::embedding) || has(stage::norm);
   const bool several_sites = has_site(site::mid) || (has_site(site::pre) && has_site(site::post));
-  const bool after_blocks = named || has_site(site::post);
+  // Beside embeddings block 0 gives h_1; where blocks are counted from 1 their numbers are those of the states.
+  index first_block = 1;
+  for (const auto& [where, i] : in_order)
+    if (std::get<0>(where) == stage::block) first_block = std::min(first_block, std::get<1>(where));
+  const index shift = has(stage::embedding) && first_block == 0 ? 1 : 0;
   for (const auto& [where, i] : in_order) {
     result.order.push_back(i);
     const auto& [which_stage, number, at] = where;
-    // Where the embeddings are named, block 0 gives h_1.
-    std::optional<index> state = number;
-    if (which_stage == stage::embedding) state = 0;
-    if (which_stage == stage::block && named && after_blocks && number < std::numeric_limits<index>::max())
-      state = number + 1;
-    if (which_stage == stage::norm)
-      state = result.numbers.empty() || !result.numbers.back() ? state : *result.numbers.back() + 1;
+    std::optional<index> state = 0;  // of the embeddings
+    if (which_stage == stage::block) state = number < std::numeric_limits<index>::max() ? number + shift : number;
+    if (which_stage == stage::norm && !result.numbers.empty() && result.numbers.back()) state = *result.numbers.back() + 1;
     result.numbers.push_back(several_sites ? std::nullopt : state);
   }
   result.how = has(stage::embedding) ? "embeddings" : "";
@@ -199,7 +235,7 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
 bool speak_of_layers(const std::vector<std::string>& names) {
   return std::ranges::all_of(names, [](const auto& name) {
     const auto words = words_of(name);
-    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "embed", "embeds",
+    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "hidden", "embed", "embeds",
                             "embedding", "embeddings", "embd", "wte", "norm", "ln"});
   });
 }
@@ -229,13 +265,20 @@ bool natural_less(std::string_view a, std::string_view b) {
 }
 
 bool matches(std::string_view name, std::string_view pattern) {
-  const auto star = pattern.find('*');
-  if (star == std::string_view::npos) return name == pattern;
-  if (!name.starts_with(pattern.substr(0, star))) return false;
-  const auto rest = pattern.substr(star + 1);
-  for (auto begin = star; begin <= name.size(); ++begin)
-    if (matches(name.substr(begin), rest)) return true;
-  return false;
+  // Back to the last star when what follows it does not fit.
+  std::size_t at = 0, in = 0, star = std::string_view::npos, tried = 0;
+  while (at < name.size()) {
+    if (in < pattern.size() && pattern[in] == '*') {
+      star = in++, tried = at;
+    } else if (in < pattern.size() && pattern[in] == name[at]) {
+      ++in, ++at;
+    } else if (star != std::string_view::npos) {
+      in = star + 1, at = ++tried;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', in) == std::string_view::npos;
 }
 
 }  // namespace layerwise_profile

@@ -25,11 +25,18 @@ struct layer_order {
 /// Nothing where the names differ in more than that, or two of them mean the same place.
 std::optional<layer_order> order_by_meaning(const std::vector<std::string>& names);
 
-/// Whether the names speak of layers, not only of numbers: layer_3, blocks.0, h.7, l_out-2.
+/// Whether the names speak of layers, not only of numbers: layer_3, blocks.0, h.7, l_out-2, hidden_states.4.
 bool speak_of_layers(const std::vector<std::string>& names);
 
-/// Whether the name is that of one layer's states only: last_hidden_state.
+/// Whether the name is that of one layer's states only: last_hidden_state, ln_f, wte, hidden_states.12, layer_3.
+bool means_one_layer(std::string_view name);
 bool means_last_state(std::string_view name);
+
+/// Whether two names differ in their numbers only.
+bool differ_in_numbers(std::string_view a, std::string_view b);
+
+/// Whether the name is that of the embeddings or of the final norm.
+bool means_first_or_last(std::string_view name);
 
 /// Whether the name says that a whole stack of layers is in it: hidden_states, layers.
 bool means_stack(std::string_view name);

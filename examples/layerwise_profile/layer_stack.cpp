@@ -45,14 +45,14 @@ std::optional<axis_order> layout_of(std::span<const tensor_file> files) {
   const auto text = agreed_metadata(files, "layout");
   if (!text) return std::nullopt;
   if (auto axes = parse_axes(*text)) return axes;
-  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim]",
+  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout)",
                   *text);
 }
 
 std::optional<std::string> final_norm_of(std::span<const tensor_file> files) {
   auto text = agreed_metadata(files, "final_norm");
   if (text && *text != "before" && *text != "after")
-    reject_metadata(files, "final_norm", "before or after", *text);
+    reject_metadata(files, "final_norm", "before or after (or say --final-norm)", *text);
   return text;
 }
 
@@ -62,7 +62,7 @@ std::optional<index> sequence_length_of(std::span<const tensor_file> files) {
   index value = 0;
   const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), value);
   if (status != std::errc{} || end != text->data() + text->size() || value < 1)
-    reject_metadata(files, "sequence_length", "a positive integer", *text);
+    reject_metadata(files, "sequence_length", "a positive integer (or say --sequence-length)", *text);
   return value;
 }
 
@@ -87,24 +87,37 @@ std::vector<std::string> item_names(const file_part& part) {
 bool holds_one(const file_part& part) { return part.items.size() == 1; }
 bool is_stack(const file_part& part) { return has(part.axes.axes, axis::layer); }
 
-/// Files that hold integers only are masks and token ids of the others, where their names say so.
-std::pair<std::vector<const tensor_file*>, std::vector<const tensor_file*>> states_and_companions(
-    std::span<const tensor_file> files) {
+std::filesystem::path folder_of(const tensor_file& file) { return std::filesystem::path(file.path).parent_path(); }
+
+struct division_of_files {
   std::vector<const tensor_file*> states, beside;
+};
+
+/// Files that hold integers only are masks and token ids of the others in their folder, where their names say so.
+division_of_files states_and_companions(std::span<const tensor_file> files) {
+  division_of_files result;
   for (const auto& file : files) {
-    const bool integers = file.format == file_format::npy && is_integer(file.tensors.front().dtype);
+    const bool is_array = file.format == file_format::npy;
+    const bool integers = is_array && is_integer(file.tensors.front().dtype);
     if (integers && !is_companion(stem_of(file)))
-      reject(file.path, "expected hidden states in floating point, got {}: if it is a mask, say --mask {}",
-             describe(file.tensors.front()), file.path);
-    (integers ? beside : states).push_back(&file);
+      reject(file.path, "expected hidden states in floating point, got {}: if it is a mask of the tokens, say --mask {}; if not, "
+             "leave it out of the command line, or out of the folder", describe(file.tensors.front()), file.path);
+    if (is_array && !integers && means_no_state(stem_of(file)))
+      reject(file.path, "expected hidden states, got {} of that name: leave it out of the command line, or out of the folder; a mask "
+             "is of integers", describe(file.tensors.front()));
+    (integers ? result.beside : result.states).push_back(&file);
   }
-  return {states, beside};
+  for (const auto* file : result.beside)
+    if (std::ranges::none_of(result.states, [&](const auto* s) { return folder_of(*s) == folder_of(*file); }))
+      reject(file->path, "expected hidden states beside it, got none");
+  return result;
 }
 
-/// Those companions as tensors of a file, with the names of their files, and the metadata of the states' file.
+/// The companions in the folder of a file of states as its tensors, with the names of their files.
 tensor_file beside_file(const tensor_file& states, const std::vector<const tensor_file*>& others) {
   tensor_file result{states.path, states.format, states.metadata, states.tensors, nullptr, {}, {}};
   for (const auto* other : others) {
+    if (folder_of(*other) != folder_of(states)) continue;
     result.tensors.push_back(other->tensors.front());
     result.tensors.back().name = stem_of(*other);
   }
@@ -142,23 +155,28 @@ std::vector<std::string> layer_names_of(const std::vector<file_part>& parts) {
 /// Files of one tensor of three dimensions each: stacks of some tokens, or batches of one layer?
 division divide_tensors(const std::vector<file_part>& parts, const std::optional<axis_order>& told) {
   if (told) return has(*told, axis::layer) ? division::shards : division::layers;
-  if (std::ranges::any_of(parts,
-                          [](const auto& p) { return p.beside.ids && p.beside.ids->shape.size() == 1; }))
-    return division::shards;
   const auto& first = parts.front();
-  const bool one_shape = std::ranges::all_of(
-      parts, [&](const auto& p) { return p.items.front()->shape == first.items.front()->shape; });
-  if (!one_shape || first.items.front()->shape.size() != 3) return division::shards;
+  const auto& shape = first.items.front()->shape;
   const auto names = layer_names_of(parts);
-  const bool ordered = order_by_meaning(names).has_value();
+  const bool tensor_is_last = means_last_state(first.items.front()->name);
+  const bool one_shape = std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == shape; });
+  const bool ordered = !tensor_is_last && order_by_meaning(names).has_value();
+  if (shape.size() != 3) return division::shards;
+  if (ordered && speak_of_layers(names) && !one_shape)
+    reject(first.file->path, "expected layers of one shape, as their names say that they are, got {} and others", describe(*first.items.front()));
   const bool batches = !may_be_stack(*first.items.front());  // [1][token][dim]
-  if (ordered && (speak_of_layers(names) || batches)) return division::layers;
+  // hidden_states_3 may be the fourth layer, or the fourth stack.
+  const bool may_be_stacks = !batches && std::ranges::all_of(names, [](const auto& n) { return n.find("states") != std::string::npos; });
+  if (ordered && one_shape && !may_be_stacks && (speak_of_layers(names) || batches)) return division::layers;
+  // Token ids of one sequence a file that fit the tokens of a stack.
+  const bool one_prompt_each = std::ranges::all_of(parts, [&](const auto& p) {
+    return p.beside.ids && p.beside.ids->shape.size() == 1 && p.items.front()->shape[0] > 1;
+  });
+  if (one_prompt_each || !one_shape || tensor_is_last) return division::shards;
   // A name that all files share says what each of them is.
   if (means_stack(first.items.front()->name) && !batches) return division::shards;
-  const auto& shape = first.items.front()->shape;
   reject(first.file->path,
-         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers "
-         "([layer][token][dim]; "
+         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers ([layer][token][dim]; "
          "token-major: [token][layer][dim]), or --layout '[batch][token][dim]' if each is one layer",
          describe(*first.items.front()), parts.size() - 1, shape[0]);
 }
@@ -186,6 +204,8 @@ division divide_matrices(const std::vector<file_part>& parts) {
       for (const auto& part : parts) all.insert(part.items.front()->name);
       return all;
     }();
+    if (names.size() == 1 && means_last_state(*names.begin()))
+      reject(first.file->path, "expected the states of all layers, got {} in each file, those of one", in_quotes(*names.begin()));
     if (names.size() == 1 || names.size() == parts.size()) return division::layers;
   }
   const auto set_of = [](const file_part& part) {
@@ -234,7 +254,7 @@ std::vector<token_shard> shards_of(const token_block& block) {
   std::vector<token_shard> result;
   for (index item = 0; item < (together ? 1 : batch); ++item) {
     token_shard shard{block.part->file->path, length, {}, {}, {}};
-    if (batch > 1) shard.sequences.assign(static_cast<std::size_t>(length / tokens), tokens);
+    if (has(axes, axis::batch)) shard.sequences.assign(static_cast<std::size_t>(length / tokens), tokens);
     for (const auto& [tensor, number] : block.layers) {
       const auto offset = number * stride(*tensor, axis::layer) + item * stride(*tensor, axis::batch);
       shard.states.push_back({tensor->bytes.data() + offset * static_cast<index>(size_of(tensor->dtype)),
@@ -261,7 +281,9 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
     if (*counted && (*counted)->shape.size() == 2 && sequences.empty() &&
         (*counted)->shape[0] * (*counted)->shape[1] == tokens)
       sequences.assign(static_cast<std::size_t>((*counted)->shape[0]), (*counted)->shape[1]);
-  if (beside.is_of_vllm && beside.ids->shape.size() == 1) sequences.assign(1, tokens);
+  const bool one_sequence = (beside.mask && beside.mask->one_sequence) || (beside.ids && beside.ids->one_sequence) ||
+                            (beside.is_of_vllm && beside.ids->shape.size() == 1);
+  if (one_sequence) sequences.assign(1, tokens);
   if (beside.lengths_name) {
     const index sum = std::accumulate(beside.lengths.begin(), beside.lengths.end(), index{0});
     if (sum == tokens) {
@@ -324,7 +346,7 @@ std::vector<index> numbers_of(const std::vector<std::optional<index>>& named, st
   return own.size() == count ? own : numbers;
 }
 
-ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names,
+ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names, bool of_files,
                             const stack_options& options) {
   ordered_layers result;
   result.order.resize(names.size());
@@ -345,14 +367,11 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
     return result;
   }
   if (!meaning)
-    reject(path,
-           "the order of the layers is open, their names being {} and {}{}: say --order given for the order "
-           "in which "
-           "they lie in the file, and the files on the command line, --order name for that of the names, or "
-           "--tensors "
-           "NAME,NAME,...",
-           in_quotes(names.front()), in_quotes(names.size() > 1 ? names[1] : names[0]),
-           names.size() > 2 ? ", ..." : "");
+    reject(path, "the order of the layers is open, their names being {}{}{}: if these are the layers and nothing else, say {}--order "
+           "given for the order in which they lie in {} and files on the command line (in a folder: by name)", in_quotes(names[0]),
+           names.size() > 2 ? ", " + in_quotes(names[1]) + ", " : " and ", in_quotes(names.back()),
+           of_files ? "" : "--tensors NAME,NAME,... (* for any number), h_0 first, or ",
+           of_files ? "the archive" : "the file (safetensors' save_file sorts by name)");
   return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out,
           meaning->how};
 }
@@ -370,7 +389,7 @@ layer_block join_layers(const std::vector<file_part>& parts, const std::vector<s
                         const stack_options& options) {
   std::vector<const tensor*> items;
   for (const auto& part : parts) items.insert(items.end(), part.items.begin(), part.items.end());
-  const auto ordered = order_layers(parts.front().file->path, names, options);
+  const auto ordered = order_layers(parts.front().file->path, names, parts.front().items.front()->name.empty(), options);
   layer_block result{{&parts.front(), {}}, {}, ordered.numbers, {}, ordered.because};
   for (const auto i : ordered.order) {
     result.block.layers.emplace_back(items[i], 0);
@@ -388,9 +407,8 @@ void add(std::vector<token_shard>& to, std::vector<token_shard> more) {
 
 layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& options) {
   if (files.empty()) reject("input", "expected at least one file, got none");
-  const auto stated_layout = layout_of(files);
+  const auto stated_layout = options.layout ? std::nullopt : layout_of(files);
   const auto [state_files, companion_files] = states_and_companions(files);
-  if (state_files.empty()) reject(files.front().path, "expected hidden states beside it, got none");
 
   std::vector<file_part> parts;
   for (const auto* file : state_files) {
@@ -419,7 +437,7 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
         several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
   const auto token_axis = axis_that_varies(parts);
   for (auto& part : parts)
-    part.axes = layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout)
+    part.axes = layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout, stated_layout)
                        : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout,
                                        stated_layout, token_axis);
   const bool shards = !layers || (several && divide_matrices(parts) == division::shards);
@@ -453,6 +471,9 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
       const auto telling =
           std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
       const auto& told_by = telling == group.end() ? group.front() : *telling;
+      for (const auto& part : group)
+        if (part.beside.mask && part.beside.keep != told_by.beside.keep)
+          reject(part.file->path, "expected the mask of {}, got another: the files hold layers of the same tokens", told_by.file->path);
       put_companions(told_by.beside, *told_by.file, its);
       add(all, std::move(its));
       taken.states = joined.names, numbers = joined.numbers, taken.order_because = joined.because;
@@ -484,7 +505,7 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
 
   taken.axes = text_of(first.axes.axes);
   taken.axes_because = first.axes.why;
-  taken.assumed = std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
+  taken.axes_assumed = taken.assumed = std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
   for (const auto& part : parts)
     if (part.beside.mask) taken.mask = part.beside.mask->name;
   for (const auto& name : first.left_out) taken.left_out.push_back(name);
@@ -493,8 +514,8 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
       taken.remarks.push_back(file.remark), taken.assumed = true;
   const data_type dtype = first.items.front()->dtype;
   const index dims = size_of(*first.items.front(), first.axes.axes, axis::dim);
-  const auto final_norm = final_norm_of(files);
-  const auto sequence_length = sequence_length_of(files);
+  const auto final_norm = options.final_norm_is_known ? std::nullopt : final_norm_of(files);
+  const auto sequence_length = options.sequences_are_known ? std::nullopt : sequence_length_of(files);
   return {dtype,
           states,
           tokens,

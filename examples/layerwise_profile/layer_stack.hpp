@@ -24,6 +24,8 @@ struct stack_options {
   std::vector<std::string> tensors;  // the layers' names in order, * for anything
   std::optional<order_rule> order;   // default: by what names mean
   std::vector<index> numbers;        // of the states, where they are some of a model's
+  bool final_norm_is_known = false;  // what the metadata say of it is not looked at
+  bool sequences_are_known = false;  // nor what they say of these
   std::string mask;                  // the name of a mask beside the states, or "none"
   std::shared_ptr<const tensor_file> mask_file;
 };
@@ -50,6 +52,7 @@ struct reading {
   std::vector<std::string> states;  // the names of h_0 ... h_L; of a stack one name
   std::string axes;                 // "[layer][token][dim]"
   std::string axes_because;
+  bool axes_assumed = false;          // nothing but their shape says so
   std::string order_because;          // empty: the states are one tensor
   std::string mask;                   // its name; empty: none
   std::vector<std::string> left_out;  // tensors that are not taken, but could be states

@@ -22,6 +22,7 @@
 #include <filesystem>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include <unistd.h>
@@ -83,9 +84,15 @@ void print_or_write(const options& asked, const std::string& text) {
 }
 
 void run(options asked) {
-  std::vector<tensor_file> files;
-  for (const auto& path : expand_paths(asked.files)) files.push_back(open_tensor_file(path));
   choose_mask(asked.mask, asked.stack);
+  asked.stack.final_norm_is_known = asked.final_norm.has_value();
+  asked.stack.sequences_are_known = asked.tokens.sequence_length.has_value();
+  std::vector<tensor_file> files;
+  for (const auto& path : expand_paths(asked.files)) {
+    std::error_code error;
+    const bool is_mask = asked.stack.mask_file && std::filesystem::equivalent(path, asked.mask, error);
+    if (!is_mask) files.push_back(open_tensor_file(path));
+  }
   auto stack = stack_layers(std::move(files), asked.stack);
   choose_tokens(stack, asked.tokens);
 

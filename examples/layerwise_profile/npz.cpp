@@ -99,7 +99,7 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
     const std::string_view member = about.name;
     if (member.ends_with("/data.pkl") || member == "data.pkl")
       reject(path, "expected a .safetensors, .npy or .npz file, got what torch.save writes (.pt): {}",
-             torch_remedy());
+             torch_remedy(path));
     if (!member.ends_with(".npy")) continue;
     const auto where = fmt::format("{}: {}", path, member);
     if (about.comp_method != ZIP_CM_STORE)

@@ -7,11 +7,41 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <limits>
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace layerwise_profile {
+namespace {
+
+/// The parts of "a,b,c". CLI11's own lists would take the files that follow for more of them.
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text)
+    if (c == ',')
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  return parts;
+}
+
+/// Rising numbers.
+std::vector<index> numbers_of(const std::string& text) {
+  std::vector<index> numbers;
+  for (const auto& part : parts_of(text)) {
+    index value = -1;
+    const auto [end, status] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (status != std::errc{} || end != part.data() + part.size() || value < 0 || (!numbers.empty() && value <= numbers.back()))
+      throw CLI::ValidationError("--layer-numbers", text + ": expected rising numbers, as in 0,8,16");
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
+}  // namespace
 
 command_line read_command_line(int argc, char** argv) {
   command_line result;
@@ -43,29 +73,30 @@ command_line read_command_line(int argc, char** argv) {
          },
          "What the axes of a tensor are: layer-major ([layer][token][dim]),\n"
          "token-major ([token][layer][dim]), or any order, as in\n"
-         "'[layer][batch][token][dim]'; default: as metadata, token ids, masks or,\n"
-         "where it leaves no doubt, the shape tell")
+         "'[layer][batch][token][dim]'; default: as the metadata's layout,\n"
+         "attention_mask, input_ids, token_ids, sequence_lengths or, where it leaves\n"
+         "no doubt, the shape tell")
       ->type_name("AXES")
       ->group(input);
-  app.add_option("--tensor", o.stack.tensor, "Which stack of layers, or the prefix of the layers' names")
+  app.add_option("--tensor", o.stack.tensor, "Which tensor: the stack of layers, or what the layers' names begin with")
       ->type_name("NAME")
       ->group(input);
-  app.add_option("--tensors", o.stack.tensors,
-                 "The layers' tensors in their order, h_0 first; * stands for anything")
-      ->delimiter(',')
+  app.add_option_function<std::string>(
+         "--tensors", [&o](const std::string& text) { o.stack.tensors = parts_of(text); },
+         "Which tensors, one a layer, in their order, h_0 first; * stands for any\nnumber")
       ->type_name("NAME,...")
       ->group(input);
   add_choice(
       app, "--order", o.stack.order,
       std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
-      "Of layers whose names do not tell it: that of the names, or the one\n"
-      "in which they lie in the file, and the files on the command line")
+      "Of the layers: that of the names, or the one in which they lie in the file,\n"
+      "and the files on the command line; default: as the names mean, embeddings,\n"
+      "blocks by number, final norm")
       ->group(input);
-  app.add_option("--layer-numbers", o.stack.numbers,
+  app.add_option_function<std::string>(
+         "--layer-numbers", [&o](const std::string& text) { o.stack.numbers = numbers_of(text); },
                  "The numbers of the states in their model, where they are some of its\n"
                  "layers: one for each, as in 0,8,16")
-      ->delimiter(',')
-      ->check(not_negative)
       ->type_name("N,...")
       ->group(input);
   app.add_option("--mask", o.mask,
@@ -80,8 +111,8 @@ command_line read_command_line(int argc, char** argv) {
              "normalization; default: as the file's metadata says")
       ->group(input);
   app.add_option("--sequence-length", o.tokens.sequence_length,
-                 "Tokens of a sequence, for the next two; default: as the files tell")
-      ->check(at_least_one)
+                 "Tokens of a sequence, for the next two; 0: each file is one; default:\nas the files tell")
+      ->check(not_negative)
       ->type_name("N")
       ->group(input);
   app.add_option("--skip-first", o.tokens.skip_first,

@@ -36,6 +36,18 @@ tensors of_rank(const tensors& items, std::size_t rank) {
   return result;
 }
 
+/// A layer that is not among the others, because its type or shape is another, would leave a gap unseen.
+void refuse_gap(const tensor_file& file, const tensors& taken) {
+  for (const auto& item : file.tensors) {
+    if (std::ranges::find(taken, &item) != taken.end() || item.shape.size() < 2 || is_integer(item.dtype)) continue;
+    const bool sibling = std::ranges::any_of(taken, [&](const tensor* t) { return differ_in_numbers(t->name, item.name); });
+    const bool end = item.shape == taken.front()->shape && item.dtype != taken.front()->dtype && means_first_or_last(item.name);
+    if (sibling || end)
+      reject(file.path, "expected layers of one shape and type, got {} and {}: choose with --tensors NAME,NAME,... (* stands "
+             "for anything)", describe(*taken.front()), describe(item));
+  }
+}
+
 /// Those of one shape and type whose names are those of layers. Of several such groups none is taken for another.
 tensors layers_among(const tensor_file& file, const tensors& items) {
   std::map<std::pair<std::vector<index>, data_type>, tensors> groups;
@@ -70,11 +82,13 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
       if (matches(item->name, pattern)) found.push_back(item);
     if (found.empty())
       reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
-    if (const auto order = order_by_meaning(names_of(found)); order && order->left_out.empty()) {
+    if (found.size() > 1) {
+      const auto order = order_by_meaning(names_of(found));
+      if (!order || !order->left_out.empty())
+        reject(file.path, "--tensors {}: expected the names of layers of one kind, got {}: name them one by one", pattern,
+               describe(found));
       const auto unordered = found;
       for (std::size_t i = 0; i < found.size(); ++i) found[i] = unordered[order->order[i]];
-    } else {
-      std::ranges::stable_sort(found, natural_less, &tensor::name);
     }
     result.insert(result.end(), found.begin(), found.end());
   }
@@ -88,7 +102,7 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
 tensors with_prefix(const tensor_file& file, const std::string& wanted, const tensors& all) {
   tensors result;
   for (const auto* item : all)
-    if (item->name == wanted && item->shape.size() > 2) return {item};
+    if (item->name == wanted) return {item};
   std::ranges::copy_if(all, std::back_inserter(result),
                        [&](const tensor* t) { return t->name.starts_with(wanted); });
   if (result.empty())
@@ -110,22 +124,36 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   if (!options.tensor.empty()) return without(with_prefix(file, options.tensor, all), all);
 
   tensors states;
-  std::ranges::copy_if(all, std::back_inserter(states),
-                       [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
-  if (states.empty())
-    reject(
-        file.path,
-        "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}",
-        describe(everything));
+  std::ranges::copy_if(all, std::back_inserter(states), [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
+  const auto is_weight = [](const tensor& t) { return t.name.ends_with(".weight") || t.name.ends_with(".bias"); };
+  const bool named = std::ranges::any_of(states, [](const tensor* t) { return means_stack(t->name); }) || speak_of_layers(names_of(states));
+  if (states.empty() || (!named && std::ranges::any_of(file.tensors, is_weight)))
+    reject(file.path, "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}{}",
+           describe(everything), std::ranges::any_of(file.tensors, is_weight)
+               ? ": these are a model's weights; its hidden states come from running it (examples/python/dump_hidden_states.py)" : "");
+
+  // A stack that is called so comes before layers, and these before any other tensor of three or four dimensions.
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
-  if (four.size() == 1) return without(four, all);
-  if (four.size() > 1)
-    reject(file.path, "expected one tensor of four dimensions, got {}: choose with --tensor NAME",
-           describe(four));
-  // Beside the layers' matrices a last_hidden_state adds nothing.
-  const bool only_the_last = three.size() == 1 && means_last_state(three.front()->name) && two.size() > 1;
-  if (three.size() == 1 && !only_the_last) return without(three, all);
-  return without(layers_among(file, three.size() > 1 ? three : two), all);
+  tensors stacks, others;
+  for (const auto* item : states)
+    if (item->shape.size() > 2) (means_stack(item->name) && !means_one_layer(item->name) ? stacks : others).push_back(item);
+  if (stacks.size() == 1) return without(stacks, all);
+  if (stacks.empty() && four.size() == 1 && three.empty() && two.empty()) return without(four, all);
+  if (stacks.size() > 1)
+    reject(file.path, "expected one stack of layers, got {}: choose with --tensor NAME", describe(stacks));
+  if (four.empty() && three.size() == 1 && two.empty()) return without(three, all);
+  for (const auto& group : {three, two}) {
+    if (group.size() < 2) continue;
+    if (!speak_of_layers(names_of(group)) && group.size() < states.size()) continue;
+    auto taken = layers_among(file, group);
+    refuse_gap(file, taken);
+    return without(taken, all);
+  }
+  if (states.size() == 1) return without(states, all);
+  // One of three or four dimensions beside matrices, as a stack beside a table of positions.
+  if (three.size() + four.size() == 1) return without(three.empty() ? four : three, all);
+  reject(file.path, "expected one tensor of all layers, or one a layer, got {}: choose with --tensor NAME or --tensors NAME,NAME,... "
+         "(* stands for anything)", describe(states));
 }
 
 }  // namespace layerwise_profile

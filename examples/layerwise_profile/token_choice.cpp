@@ -12,6 +12,7 @@ namespace {
 /// The lengths of a shard's sequences; empty where nothing tells.
 std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked,
                                 std::optional<index> stated) {
+  if (asked == 0) return {shard.tokens};
   if (!asked && !shard.sequences.empty()) return shard.sequences;
   const auto length = asked ? asked : stated;
   if (!length) return {};
@@ -42,7 +43,7 @@ void choose_tokens(layer_stack& stack, const token_choice& choice) {
       const auto sequences = sequences_of(shard, choice.sequence_length, stack.sequence_length);
       if (sequences.empty())
         reject(shard.path,
-               "--skip-first and --last-only need --sequence-length: the file does not tell its sequences");
+               "--skip-first and --last-only need --sequence-length N, or 0 if each file is one sequence: the file does not tell");
       if (shard.keep.empty()) shard.keep.assign(static_cast<std::size_t>(shard.tokens), true);
       index first = 0;
       for (const auto length : sequences)

@@ -10,7 +10,7 @@ namespace layerwise_profile {
 
 /// Which tokens of each sequence take part, beside what masks say.
 struct token_choice {
-  std::optional<index> sequence_length;  // else what the files say of their sequences
+  std::optional<index> sequence_length;  // 0: each file is one; none: what the files say of their sequences
   index skip_first = 0;    // tokens left out at the start of each sequence; padding does not count
   bool last_only = false;  // only the last token of each sequence that is none of padding
 };

@@ -189,7 +189,7 @@ TEST_CASE("--tensor chooses among several, by name or prefix") {
                                           layer_major(data_type::f16, 3, 6, 2, 0, "b"),
                                           matrix(data_type::f32, 0, 6, 2, "m.0"),
                                           matrix(data_type::f32, 1, 6, 2, "m.1"),
-                                          {"ids", "I64", {10, 1}, buffer(80)}})});
+                                          {"counts", "I64", {10, 1}, buffer(80)}})});
   const auto message = message_of([&] { stack_layers(parsed.files); });
   CHECK(contains(message, "'a' (3 x 10 x 5 F32)"));
   CHECK(contains(message, "'b' (3 x 6 x 2 F16)"));
@@ -213,9 +213,9 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
   CHECK_FALSE(stack_layers(plain.files).sequence_length);
 
   CHECK(contains(rejection({file({{"final_norm", "perhaps"}})}),
-                 "file0: __metadata__: final_norm: expected before or after, got 'perhaps'"));
+                 "file0: __metadata__: final_norm: expected before or after (or say --final-norm), got 'perhaps'"));
   CHECK(contains(rejection({file({{"layout", "any"}})}),
-                 "layer-major or token-major, or axes as in [layer][batch][token][dim], got 'any'"));
+                 "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout), got 'any'"));
   for (const auto* length : {"0", "-1", "1.5", "12x", "", "99999999999999999999"})
     CHECK(contains(rejection({file({{"sequence_length", length}})}), "a positive integer"));
   CHECK(contains(rejection({file({{"final_norm", "after"}}), file({{"final_norm", "before"}})}),

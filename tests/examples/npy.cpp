@@ -95,7 +95,7 @@ TEST_CASE("a wrong version or header length is refused") {
 TEST_CASE("types that are no little-endian floating point are refused by name") {
   for (const std::string descr : {">f4", "|V1", "|O", "<f16", "", "<c8"})
     check_rejected(rejection(npy(descr, false, {2, 3, 4}, buffer(96))),
-                   {"descr", "'<f8', '<f4', '<f2' or bfloat16", "'" + descr + "'", "np.save"});
+                   {"descr", "'<f8', '<f4', '<f2' or bfloat16", "'" + descr + "'"});
   check_rejected(rejection(npy(">f4", false, {2, 3, 4}, buffer(96))), {"big-endian", "newbyteorder"});
   check_rejected(header_rejection("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8),
                  {"byte 20 of the file", "a string", "'['"});

@@ -154,7 +154,7 @@ TEST_CASE("the states of the last layer are no stack") {
                 {"expected the states of all layers"});
   // Token ids tell that [2][3] are a batch.
   check_refused(
-      {folder.write("b.safetensors", safetensors({one_batch("embeddings", 0),
+      {folder.write("b.safetensors", safetensors({one_batch("outputs", 0),
                                                   integers("input_ids", {2, 3}, {1, 2, 3, 4, 5, 6})}))},
       {"expected the states of all layers", "input_ids"});
   check_refused({folder.write("c.npy", as_npy(one_batch("", 0, 8, 200)))},
@@ -381,7 +381,7 @@ TEST_CASE("padding is left out, on either side, and said so") {
       const auto other = folder.write("m.npy", npy("<i8", false, {2, 4}, integers("", {}, mask).bytes));
       check_read({bare, "--mask", other}, 2, 6);
       check_read({bare, "--mask", "valid"}, 2, 6);
-      if (zeros) check_refused({bare}, {"row of zeros", "--mask"});
+      check_refused({bare}, {"'valid' may be a mask", "--mask valid"});
       const auto without = run({path, "--mask", "none", "--format", "json"});
       if (zeros) {
         CHECK(without.status == 1);
@@ -403,7 +403,7 @@ TEST_CASE("a mask whose meaning is open is refused") {
                 {"'padding_mask' may be a mask", "--mask padding_mask", "--mask none"});
   check_read({folder / "a.safetensors", "--mask", "padding_mask"}, 2, 6);
   check_refused({with(integers("attention_mask", {2, 4}, bits("11112200")))}, {"got 2", "--mask none"});
-  check_refused({with(integers("attention_mask", {2, 3}, bits("111110")))}, {"8 tokens", "2 x 3"});
+  check_refused({with(integers("attention_mask", {2, 3}, bits("111110")))}, {"2 x 3", "--mask none"});
   check_refused({with(integers("attention_mask", {2, 4}, std::vector<std::int64_t>(8, 0)))},
                 {"expected tokens to profile", "leaves out all"});
   check_refused({with({"attention_mask", "F32", {2, 4}, buffer(32)})}, {"expected integers"});
@@ -435,7 +435,7 @@ TEST_CASE("token ids that look padded, without a mask, are not taken for tokens"
   check_refused({with({0, 0, 7, 8, 9, 3, 1, 2})}, {"2 times 0 at the beginning of sequence 0"});
   check_read({folder / "a.safetensors", "--mask", "none"}, 2, 8);
   check_read({with({5, 6, 7, 8, 9, 3, 1, 0})}, 2, 8);
-  check_read({with({5, 6, 7, 7, 9, 3, 7, 7})}, 2, 8);  // every sequence ends so
+  check_refused({with({5, 6, 0, 0, 7, 8, 0, 0})}, {"looks padded"});
 }
 
 TEST_CASE("lengths of sequences tell where they begin") {
@@ -450,6 +450,135 @@ TEST_CASE("lengths of sequences tell where they begin") {
   check_refused({folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 9),
                                                             integers("seq_lens", {2}, {4, 4})}))},
                 {"seq_lens"});
+}
+
+// ---- what a second reader found
+
+TEST_CASE("what lies beside the states is not taken for them") {
+  const temporary_folder folder;
+  const auto noise = [](const std::string& name, const places& shape) {
+    return states(name, shape, [](const places& p) { return std::cos(7.0 * static_cast<double>(p[0] + 3 * p[1] + 11 * p.back())); });
+  };
+  const auto ids = integers("input_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8});
+  for (const auto* name : {"attn", "past_key_values", "queries", "features"})
+    check_read({folder.write("a.safetensors", safetensors({stack("hidden_states", 5, 8), noise(name, {2, 4, 8, 8}), ids}))}, 4, 8);
+  std::vector<entry> layers{noise("router_probs", {4, 300, 16}), noise("pixel_values", {3, 24, 24})};
+  for (const index l : {0, 1, 2}) layers.push_back(one_layer(fmt::format("hidden_states.{}", l), l));
+  check_read({folder.write("b.safetensors", safetensors(layers))}, 2, 4);
+
+  // A layer of another type or shape would leave a gap.
+  std::vector<entry> gap;
+  for (const index l : {0, 1, 3}) gap.push_back(one_layer(fmt::format("layers.{}", l), l));
+  for (const auto* dtype : {"F64", "F8_E4M3"}) {
+    auto with = gap;
+    with.push_back({"layers.2", dtype, {4, 2}, buffer(std::string(dtype) == "F64" ? 64 : 8)});
+    check_refused({folder.write("c.safetensors", safetensors(with))}, {"one shape and type", "'layers.2'", "--tensors"});
+  }
+  // Weights are no states.
+  std::vector<entry> weights{noise("backbone.norm.weight", {1, 8})};
+  for (const index l : {0, 1, 2}) weights.push_back(noise(fmt::format("backbone.mixer{}.A_log", l), {300, 8}));
+  check_refused({folder.write("d.safetensors", safetensors(weights))}, {"a model's weights", "dump_hidden_states.py"});
+}
+
+TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for a model's layers") {
+  const temporary_folder folder;
+  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post.3", "model.norm", "wte", "last_layer", "pooled_output"})
+    check_refused({folder.write("a.safetensors", safetensors({one_batch(name, 0, 4, 200)}))}, {"expected the states of all layers"});
+  check_refused({folder.write("layer_12.npy", as_npy(one_batch("", 0, 4, 200)))}, {"expected the states of all layers"});
+  for (const auto* name : {"prompt_{}", "sample_{}", "batch.{}", "step{}"}) {
+    std::vector<entry> prompts;
+    for (const index p : {0, 1, 2}) prompts.push_back(stack(fmt::format(fmt::runtime(name), p), 4, 8));
+    check_refused({folder.write("b.safetensors", safetensors(prompts))}, {"the order of the layers is open"});
+  }
+  std::vector<std::string> last;
+  for (const index p : {0, 1, 2})
+    last.push_back(folder.write(fmt::format("prompt_{}.safetensors", p), safetensors({one_batch("last_hidden_state", 0, 1, 8 + p)})));
+  check_refused(last, {"expected the states of all layers"});
+
+  // [1][token][dim] with its token ids.
+  const auto ids = integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8});
+  check_refused({folder.write("c.safetensors", safetensors({one_batch("hidden_states", 0, 1, 8), ids}))}, {"those of one"});
+  std::vector<std::string> layers;
+  for (const index l : {0, 1, 2})
+    layers.push_back(folder.write(fmt::format("layer_{}.safetensors", l), safetensors({one_batch("hidden_states", l, 1, 8), ids})));
+  check_read(layers, 2, 8);
+
+  // A last batch that is shorter.
+  std::vector<std::string> batches;
+  for (const index b : {0, 1, 2}) batches.push_back(folder.write(fmt::format("outputs_batch_{}.npy", b), as_npy(one_batch("", 0, b == 2 ? 2 : 4, 20))));
+  check_refused(batches, {"layers, or a batch", "--layout"});
+}
+
+TEST_CASE("numbers and names that mean something else") {
+  const temporary_folder folder;
+  const auto file = [&](const std::vector<std::string>& names) {
+    std::vector<entry> entries;
+    for (std::size_t i = 0; i < names.size(); ++i) entries.push_back(one_layer(names[i], static_cast<index>(i)));
+    return folder.write("a.safetensors", safetensors(entries));
+  };
+  check_refused({file({"layer_-3", "layer_-2", "layer_-1"})}, {"order of the layers is open"});
+  check_refused({file({"pre_layernorm", "layers.0", "layers.1"})}, {"order of the layers is open"});
+  check_refused({file({"checkpoint-100", "checkpoint-200"})}, {"order of the layers is open"});
+  check_read({file({"l_out-0", "l_out-1", "l_out-2"})}, 2, 4);
+  const auto numbers = [](const json& document) { return document["input"]["state_numbers"]; };
+  CHECK(numbers(check_read({file({"embeddings", "layer_1", "layer_2"})}, 2, 4)) == json{0, 1, 2});
+  CHECK(numbers(check_read({file({"wte", "h.0", "h.8", "ln_f"})}, 3, 4)) == json{0, 1, 9, 10});
+  CHECK(numbers(check_read({file({"hidden_states.0", "hidden_states.1", "norm"})}, 2, 4)) == json{0, 1, 2});
+  // The one of exactly that name, and not all that begin so.
+  std::vector<std::string> twelve;
+  for (int l = 0; l < 12; ++l) twelve.push_back(fmt::format("hidden_states.{}", l));
+  check_refused({file(twelve), "--tensor", "hidden_states.1"}, {"at least two layers"});
+  check_read({file(twelve), "--tensor", "hidden_states."}, 11, 4);
+  CHECK(run({folder / "a.safetensors", "--tensors", "*h*i*d*d*e*n*_*s*t*a*t*e*s*9*9*9*9*9*9*9*9*"}).status == 1);  // at once
+  check_read({"--tensors", "hidden_states.0,hidden_states.1", folder / "a.safetensors"}, 1, 4);
+  CHECK(run({folder / "a.safetensors", "--layer-numbers", "5,5"}).status != 0);
+}
+
+TEST_CASE("masks under other names and of other shapes are seen") {
+  const temporary_folder folder;
+  const auto with = [&](const entry& mask) {
+    return folder.write("a.safetensors", safetensors({padded(padded_mask, false), mask}, {{"layout", "layer-major"}}));
+  };
+  for (const auto* name : {"attentionMask", "valid_tokens", "is_padding", "non_pad"})
+    check_refused({with(integers(name, {2, 4}, padded_mask))}, {"may be a mask", fmt::format("--mask {}", name)});
+  check_refused({with({"padding_mask", "F32", {2, 4}, buffer(32)})}, {"may be a mask"});
+  check_read({with(integers("attention_mask", {2, 1, 1, 4}, padded_mask))}, 2, 6);
+  check_read({with(integers("attention_mask", {1, 8}, padded_mask)), "--skip-first", "1", "--sequence-length", "4"}, 2, 4);
+  check_read({with(integers("token_type_ids", {2, 4}, padded_mask)), "--mask", "none", "--tensor", "hidden_states"}, 2, 8, 1.0);
+}
+
+TEST_CASE("one sequence a file, and metadata that are not understood or wrong") {
+  const temporary_folder folder;
+  const auto one = folder.write("a.safetensors", safetensors({states("hidden_states.0", {1, 6, 2}, [](const places& p) { return turned(0, p[1], p[2]); }),
+                                                             states("hidden_states.1", {1, 6, 2}, [](const places& p) { return turned(1, p[1], p[2]); })}));
+  check_read({one, "--skip-first", "1"}, 1, 5);
+  check_read({one, "--last-only"}, 1, 1);
+  const auto plain = folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8)}));
+  check_refused({plain, "--last-only"}, {"--sequence-length N, or 0 if each file is one sequence"});
+  check_read({plain, "--last-only", "--sequence-length", "0"}, 2, 1);
+  const auto odd = folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", "batch_first"}, {"sequence_length", "4.0"}, {"final_norm", "true"}}));
+  check_refused({odd}, {"layout", "--layout"});
+  check_read({odd, "--layout", "layer-major", "--sequence-length", "4", "--final-norm", "after", "--skip-first", "1"}, 2, 6);
+  for (const auto* spelling : {"layer_major", "[layers][tokens][dim]", "Layer-Major"})
+    check_read({folder.write("d.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", spelling}}))}, 2, 8);
+  check_refused({folder.write("e.safetensors", safetensors({by_token("hidden_states", 5, 8), integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8})},
+                                                           {{"layout", "layer-major"}}))}, {"the metadata says", "token_ids", "--layout"});
+
+  // Folders of requests, each with its own companions; and a folder with dumps that are not read.
+  for (const index r : {0, 1}) {
+    std::filesystem::create_directory(folder / fmt::format("r{}", r));
+    folder.write(fmt::format("r{}/hidden_states.npy", r), as_npy(stack("", 3, 8 + r)));
+    folder.write(fmt::format("r{}/seq_lens.npy", r), npy("<i8", false, {2}, integers("", {}, {3, 5 + r}).bytes));
+  }
+  check_read({folder / "r0", folder / "r1", "--layout", "layer-major", "--skip-first", "1"}, 2, 13);
+  const temporary_folder packed;
+  for (const index l : {0, 1, 3}) packed.write(fmt::format("layer_{}.npy", l), as_npy(one_layer("", l)));
+  packed.write("layer_2.npy.gz", std::as_bytes(std::span("\x1f\x8b\x08 and more")));
+  check_refused({packed / ""}, {"gunzip layer_2.npy.gz"});
+  std::filesystem::remove(packed / "layer_2.npy.gz");
+  packed.write("mask.npy", npy("<i8", false, {4}, integers("", {}, bits("1101")).bytes));
+  check_refused({packed / ""}, {"--mask"});
+  CHECK(run({packed / "", "--mask", packed / "mask.npy"}).status == 0);  // what it says
 }
 
 // ---- types and formats
