@@ -36,7 +36,8 @@ std::vector<axis_order> stack_readings(std::size_t rank) {
 bool may_be(const tensor& item, const axis_order& axes) {
   const index states = size_of(item, axes, axis::layer);
   const index tokens = size_of(item, axes, axis::token) * size_of(item, axes, axis::batch);
-  const bool one_token = has(axes, axis::batch) && size_of(item, axes, axis::token) == 1;  // an axis of 1 is that of the batch
+  const bool one_token =
+      has(axes, axis::batch) && size_of(item, axes, axis::token) == 1;  // an axis of 1 is that of the batch
   return states >= 2 && states <= likely_states && tokens >= likely_tokens && !one_token;
 }
 
@@ -63,7 +64,8 @@ std::string counts(const tensor& item, const axis_order& axes) {
 
 [[noreturn]] void reject_lone(const tensor_file& file, const tensor& item, std::string_view why) {
   reject(file.path,
-         "{}: expected the states of all layers, got those of one ({}): name the files of the other layers, too, or save all, in Python: "
+         "{}: expected the states of all layers, got those of one ({}): name the files of the other layers, "
+         "too, or save all, in Python: "
          "save_file({{"
          "f\"hidden_states.{{i}}\": h.contiguous() for i, h in enumerate(outputs.hidden_states)}}, "
          "\"new.safetensors\"); "
@@ -76,7 +78,8 @@ bool is_power_of_two(index n) { return n > 0 && (n & (n - 1)) == 0; }
 /// L + 1 states of an even number of layers, and, where no batch tells the axes apart, tokens cut to a round number:
 /// [81][16], [33][64].
 bool looks_like(const tensor& item, const axis_order& axes) {
-  return size_of(item, axes, axis::layer) % 2 == 1 && (item.shape.size() > 3 || size_of(item, axes, axis::token) % 8 == 0);
+  return size_of(item, axes, axis::layer) % 2 == 1 &&
+         (item.shape.size() > 3 || size_of(item, axes, axis::token) % 8 == 0);
 }
 
 /// The name of a tensor, or of the file that holds no other.
@@ -93,7 +96,8 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
     if (may_be(item, axes)) possible.push_back(axes);
   // Eight, sixteen ... of something are sequences of a batch more often than layers.
   const index first = item.shape.front();
-  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() && possible.front() == all.front())
+  if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() &&
+      possible.front() == all.front())
     reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
   if (possible.size() > 1) {
     std::vector<axis_order> alike;
@@ -131,7 +135,8 @@ axis_reading checked(const tensor_file& file, const tensor& item, axis_reading r
 
 std::optional<axis_order> parse_axes(std::string_view spelling) {
   std::string words;  // [Layers][tokens][dim], layer_major
-  for (const char c : spelling) words += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (const char c : spelling)
+    words += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   for (std::size_t at; (at = words.find("s]")) != std::string::npos;) words.erase(at, 1);
   std::string_view text = words;
   if (text == "layer-major") return layer_major;
@@ -179,12 +184,16 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
       reject_lone(file, item, "--layout has no [layer]");
     return checked(file, item, {*asked, "as --layout says"});
   }
-  if (stated && stated->size() == item.shape.size() && beside.tell_tokens() && fitting(item, beside, {*stated}).empty())
-    reject(file.path, "{}: the metadata says {}, but {} counts {}: say which axis is which with --layout, or leave a mask out with --mask none", describe(item),
-           text_of(*stated), beside.who_tells(), beside.lengths_text());
+  if (stated && stated->size() == item.shape.size() && beside.tell_tokens() &&
+      fitting(item, beside, {*stated}).empty())
+    reject(file.path,
+           "{}: the metadata says {}, but {} counts {}: say which axis is which with --layout, or leave a "
+           "mask out with --mask none",
+           describe(item), text_of(*stated), beside.who_tells(), beside.lengths_text());
   if (stated) return checked(file, item, {*stated, "as the metadata says"});
   const auto name = name_of(file, item);
-  if (means_last_state(name) || (item.shape.size() == 3 && means_one_layer(name))) reject_lone(file, item, "by its name");
+  if (means_last_state(name) || (item.shape.size() == 3 && means_one_layer(name)))
+    reject_lone(file, item, "by its name");
   if (item.shape.size() != 3 && item.shape.size() != 4)
     reject(file.path, "expected a stack of three or four dimensions, got {}", describe(item));
 
@@ -213,8 +222,10 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
   if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});
   if (fits.empty() && one_layer) reject_lone(file, item, fmt::format("[batch][token][dim], {}", why));
   if (fits.empty())
-    reject(file.path, "{}: its axes do not fit {}, which counts {}: say which is which with --layout, as in --layout '{}'",
-           describe(item), beside.who_tells(), beside.lengths_text(), text_of(readings.front()));
+    reject(
+        file.path,
+        "{}: its axes do not fit {}, which counts {}: say which is which with --layout, as in --layout '{}'",
+        describe(item), beside.who_tells(), beside.lengths_text(), text_of(readings.front()));
   // As many states as tokens. vLLM's files have these two tensors, no metadata, and the tokens first.
   const bool token_first = std::ranges::find(fits, token_major) != fits.end();
   if (item.name == "hidden_states" && beside.is_of_vllm && token_first)
@@ -234,7 +245,8 @@ axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const co
   }
   if (item.shape.size() == 2) return {{axis::token, axis::dim}, "a matrix a layer"};
   const axis_order batch_second{axis::token, axis::batch, axis::dim};
-  if (stated && stated->size() == item.shape.size() && !has(*stated, axis::layer)) return {*stated, "as the metadata says"};
+  if (stated && stated->size() == item.shape.size() && !has(*stated, axis::layer))
+    return {*stated, "as the metadata says"};
   if (item.shape[1] == 1 && item.shape[0] > 1) return {batch_second, "one tensor a layer, of one sequence"};
   const bool first = beside.fit(item.shape[0], item.shape[1], true);
   const bool second = beside.fit(item.shape[1], item.shape[0], true);

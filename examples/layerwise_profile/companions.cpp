@@ -15,11 +15,14 @@
 namespace layerwise_profile {
 namespace {
 
-constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids", "prompt_ids", "decoder_input_ids", "tokens", "ids"};
-constexpr std::string_view length_names[] = {"sequence_lengths", "sequence_length", "seq_lengths", "seq_lens", "seq_len", "seqlens", "seqlen",
-                                             "prompt_lens", "prompt_len", "lengths", "length", "lens", "num_tokens", "n_tokens"};
+constexpr std::string_view id_names[] = {
+    "token_ids", "input_ids", "prompt_token_ids", "prompt_ids", "decoder_input_ids", "tokens", "ids"};
+constexpr std::string_view length_names[] = {
+    "sequence_lengths", "sequence_length", "seq_lengths", "seq_lens", "seq_len", "seqlens",    "seqlen",
+    "prompt_lens",      "prompt_len",      "lengths",     "length",   "lens",    "num_tokens", "n_tokens"};
 /// Integers beside the states that say nothing of which tokens are real.
-constexpr std::string_view other_names[] = {"token_type_ids", "special_tokens_mask", "position_ids", "labels"};
+constexpr std::string_view other_names[] = {"token_type_ids", "special_tokens_mask", "position_ids",
+                                            "labels"};
 constexpr std::string_view boundary_names[] = {"cu_seqlens", "cu_seq_lens", "query_start_loc"};
 constexpr std::string_view mask_name = "attention_mask";
 
@@ -133,17 +136,22 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
 
 /// One id several times at the end or the beginning of a sequence is padding more often than text.
 /// ids: [sequence][position].
-void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids, index sequences) {
+void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids,
+                    index sequences) {
   const index length = std::ssize(ids) / sequences, least = sequences > 1 ? 2 : 4;
   for (const bool at_end : {true, false})
     for (index sequence = 0; sequence < sequences; ++sequence) {
-      const auto id = [&](index i) { return ids[static_cast<std::size_t>(sequence * length + (at_end ? length - 1 - i : i))]; };
+      const auto id = [&](index i) {
+        return ids[static_cast<std::size_t>(sequence * length + (at_end ? length - 1 - i : i))];
+      };
       index run = 1;
       while (run < length && id(run) == id(0)) ++run;
       if (run >= least && run < length)
-        reject(file.path, "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say --mask FILE "
-               "(1 for a real token), or --mask none if all are real", in_quotes(item.name), run, id(0), at_end ? "end" : "beginning",
-               sequence);
+        reject(file.path,
+               "{} looks padded, {} times {} at the {} of sequence {}, and there is no attention_mask: say "
+               "--mask FILE "
+               "(1 for a real token), or --mask none if all are real",
+               in_quotes(item.name), run, id(0), at_end ? "end" : "beginning", sequence);
     }
 }
 
@@ -155,8 +163,8 @@ bool may_be_mask(const tensor& item) {
   if (lower.find("mask") != std::string::npos) return item.shape.size() <= 4;
   if (!counts_tokens(item)) return false;
   const auto values = integers_of(item);
-  return std::ranges::all_of(values, [](index v) { return v == 0 || v == 1; }) && std::ranges::count(values, 0) > 0 &&
-         std::ranges::count(values, 1) > 0;
+  return std::ranges::all_of(values, [](index v) { return v == 0 || v == 1; }) &&
+         std::ranges::count(values, 0) > 0 && std::ranges::count(values, 1) > 0;
 }
 
 /// The tensor of a file that --mask names.
@@ -254,8 +262,8 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
 }
 
 bool is_companion(std::string_view name) {
-  return is_one_of(name, other_names) || is_one_of(name, id_names) || is_one_of(name, length_names) || is_one_of(name, boundary_names) ||
-         last_part(name) == mask_name;
+  return is_one_of(name, other_names) || is_one_of(name, id_names) || is_one_of(name, length_names) ||
+         is_one_of(name, boundary_names) || last_part(name) == mask_name;
 }
 
 }  // namespace layerwise_profile

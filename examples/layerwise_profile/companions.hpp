@@ -12,7 +12,7 @@ namespace layerwise_profile {
 struct companions {
   struct counted {
     std::string name;
-    std::vector<index> shape;  // without dimensions of 1 in front: [token] or [batch][token]
+    std::vector<index> shape;   // without dimensions of 1 in front: [token] or [batch][token]
     bool one_sequence = false;  // it was [1][token]
   };
   std::optional<counted> ids;               // token_ids, input_ids

@@ -20,7 +20,8 @@ std::string unpacked(const std::string& path) {
 std::string torch_remedy(const std::string& path) {
   return fmt::format(
       "convert it, in Python: from safetensors.torch import save_file; states = torch.load(\"{}\"); states = "
-      "states.values() if isinstance(states, dict) else states; save_file({{\"hidden_states\": torch.stack(list(states))}}, "
+      "states.values() if isinstance(states, dict) else states; save_file({{\"hidden_states\": "
+      "torch.stack(list(states))}}, "
       "\"new.safetensors\")",
       std::filesystem::path(path).filename().string());
 }

@@ -21,7 +21,8 @@ bool is_dump(const fs::path& path) {
   for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   for (const std::string_view packed : {".gz", ".zst", ".xz", ".bz2"})
     if (name.ends_with(packed)) name.resize(name.size() - packed.size());
-  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt", ".pth", ".pkl", ".h5", ".hdf5"};
+  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt",
+                                          ".pth",         ".pkl", ".h5",  ".hdf5"};
   return std::ranges::any_of(endings, [&](std::string_view end) { return name.ends_with(end); });
 }
 
@@ -48,7 +49,8 @@ std::vector<std::string> dumps_below(const fs::path& directory) {
     below.insert(below.end(), more.begin(), more.end());
   }
   if (!here.empty() && !below.empty())
-    reject(directory.string(), "expected dumps in the directory or in those in it, got both: name those that are meant");
+    reject(directory.string(),
+           "expected dumps in the directory or in those in it, got both: name those that are meant");
   if (here.empty() && below.empty())
     reject(directory.string(), "expected a directory with .safetensors, .npy or .npz files, got none in it");
   return here.empty() ? below : here;

@@ -50,13 +50,16 @@ enum class site { pre, mid, post };
 
 /// Words before a number that counts something else than layers.
 constexpr std::string_view counted_otherwise[] = {
-    "prompt", "sample", "text", "batch", "request", "req", "seq", "sequence", "step", "token", "tokens", "doc", "document",
-    "example", "item", "chunk", "shard", "part", "epoch", "checkpoint", "ckpt", "run", "head", "expert", "user", "prompts"};
+    "prompt", "sample",     "text", "batch",    "request", "req",    "seq",   "sequence", "step",
+    "token",  "tokens",     "doc",  "document", "example", "item",   "chunk", "shard",    "part",
+    "epoch",  "checkpoint", "ckpt", "run",      "head",    "expert", "user",  "prompts"};
 
 /// A number with a sign, not with a dash before it: layer_-1, hidden_states[-3], but l_out-1.
 bool has_negative_number(std::string_view name) {
   for (std::size_t i = 0; i + 1 < name.size(); ++i)
-    if (name[i] == '-' && is_digit(name[i + 1]) && (i == 0 || !(is_letter(name[i - 1]) || is_digit(name[i - 1])))) return true;
+    if (name[i] == '-' && is_digit(name[i + 1]) &&
+        (i == 0 || !(is_letter(name[i - 1]) || is_digit(name[i - 1]))))
+      return true;
   return false;
 }
 
@@ -85,7 +88,8 @@ meaning meaning_of(std::string_view name) {
   for (const auto& word : words) {
     if (is_digit(word.front())) {
       result.numbers.push_back(number_of(word));
-      result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) == std::end(counted_otherwise));
+      result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) ==
+                                     std::end(counted_otherwise));
       result.pattern += " #";
     } else if (word == "pre" || word == "mid" || word == "post") {
       result.site = word == "pre" ? site::pre : word == "mid" ? site::mid : site::post;
@@ -133,13 +137,14 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
 
 bool means_last_state(std::string_view name) {
   return contains_any(lower_case(name),
-                      {"last_hidden", "lasthidden", "final_hidden", "last_layer", "last_state", "sequence_output",
-                                         "encoder_output", "pooled", "pooler"});
+                      {"last_hidden", "lasthidden", "final_hidden", "last_layer", "last_state",
+                       "sequence_output", "encoder_output", "pooled", "pooler"});
 }
 
 bool means_one_layer(std::string_view name) {
   const auto meaning = meaning_of(name);
-  if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm) return true;
+  if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm)
+    return true;
   const bool layer = meaning.stage == stage::block && meaning.counts_layers.back();
   return layer && is_digit(name.back()) && speak_of_layers({std::string(name)});
 }
@@ -222,8 +227,10 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     result.order.push_back(i);
     const auto& [which_stage, number, at] = where;
     std::optional<index> state = 0;  // of the embeddings
-    if (which_stage == stage::block) state = number < std::numeric_limits<index>::max() ? number + shift : number;
-    if (which_stage == stage::norm && !result.numbers.empty() && result.numbers.back()) state = *result.numbers.back() + 1;
+    if (which_stage == stage::block)
+      state = number < std::numeric_limits<index>::max() ? number + shift : number;
+    if (which_stage == stage::norm && !result.numbers.empty() && result.numbers.back())
+      state = *result.numbers.back() + 1;
     result.numbers.push_back(several_sites ? std::nullopt : state);
   }
   result.how = has(stage::embedding) ? "embeddings" : "";
@@ -235,8 +242,8 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
 bool speak_of_layers(const std::vector<std::string>& names) {
   return std::ranges::all_of(names, [](const auto& name) {
     const auto words = words_of(name);
-    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "hidden", "embed", "embeds",
-                            "embedding", "embeddings", "embd", "wte", "norm", "ln"});
+    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "hidden", "embed",
+                            "embeds", "embedding", "embeddings", "embd", "wte", "norm", "ln"});
   });
 }
 

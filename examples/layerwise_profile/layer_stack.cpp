@@ -45,7 +45,8 @@ std::optional<axis_order> layout_of(std::span<const tensor_file> files) {
   const auto text = agreed_metadata(files, "layout");
   if (!text) return std::nullopt;
   if (auto axes = parse_axes(*text)) return axes;
-  reject_metadata(files, "layout", "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout)",
+  reject_metadata(files, "layout",
+                  "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout)",
                   *text);
 }
 
@@ -87,7 +88,9 @@ std::vector<std::string> item_names(const file_part& part) {
 bool holds_one(const file_part& part) { return part.items.size() == 1; }
 bool is_stack(const file_part& part) { return has(part.axes.axes, axis::layer); }
 
-std::filesystem::path folder_of(const tensor_file& file) { return std::filesystem::path(file.path).parent_path(); }
+std::filesystem::path folder_of(const tensor_file& file) {
+  return std::filesystem::path(file.path).parent_path();
+}
 
 struct division_of_files {
   std::vector<const tensor_file*> states, beside;
@@ -100,11 +103,17 @@ division_of_files states_and_companions(std::span<const tensor_file> files) {
     const bool is_array = file.format == file_format::npy;
     const bool integers = is_array && is_integer(file.tensors.front().dtype);
     if (integers && !is_companion(stem_of(file)))
-      reject(file.path, "expected hidden states in floating point, got {}: if it is a mask of the tokens, say --mask {}; if not, "
-             "leave it out of the command line, or out of the folder", describe(file.tensors.front()), file.path);
+      reject(file.path,
+             "expected hidden states in floating point, got {}: if it is a mask of the tokens, say --mask "
+             "{}; if not, "
+             "leave it out of the command line, or out of the folder",
+             describe(file.tensors.front()), file.path);
     if (is_array && !integers && means_no_state(stem_of(file)))
-      reject(file.path, "expected hidden states, got {} of that name: leave it out of the command line, or out of the folder; a mask "
-             "is of integers", describe(file.tensors.front()));
+      reject(file.path,
+             "expected hidden states, got {} of that name: leave it out of the command line, or out of the "
+             "folder; a mask "
+             "is of integers",
+             describe(file.tensors.front()));
     (integers ? result.beside : result.states).push_back(&file);
   }
   for (const auto* file : result.beside)
@@ -159,14 +168,19 @@ division divide_tensors(const std::vector<file_part>& parts, const std::optional
   const auto& shape = first.items.front()->shape;
   const auto names = layer_names_of(parts);
   const bool tensor_is_last = means_last_state(first.items.front()->name);
-  const bool one_shape = std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == shape; });
+  const bool one_shape =
+      std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == shape; });
   const bool ordered = !tensor_is_last && order_by_meaning(names).has_value();
   if (shape.size() != 3) return division::shards;
   if (ordered && speak_of_layers(names) && !one_shape)
-    reject(first.file->path, "expected layers of one shape, as their names say that they are, got {} and others", describe(*first.items.front()));
+    reject(first.file->path,
+           "expected layers of one shape, as their names say that they are, got {} and others",
+           describe(*first.items.front()));
   const bool batches = !may_be_stack(*first.items.front());  // [1][token][dim]
   // hidden_states_3 may be the fourth layer, or the fourth stack.
-  const bool may_be_stacks = !batches && std::ranges::all_of(names, [](const auto& n) { return n.find("states") != std::string::npos; });
+  const bool may_be_stacks = !batches && std::ranges::all_of(names, [](const auto& n) {
+    return n.find("states") != std::string::npos;
+  });
   if (ordered && one_shape && !may_be_stacks && (speak_of_layers(names) || batches)) return division::layers;
   // Token ids of one sequence a file that fit the tokens of a stack.
   const bool one_prompt_each = std::ranges::all_of(parts, [&](const auto& p) {
@@ -176,7 +190,8 @@ division divide_tensors(const std::vector<file_part>& parts, const std::optional
   // A name that all files share says what each of them is.
   if (means_stack(first.items.front()->name) && !batches) return division::shards;
   reject(first.file->path,
-         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers ([layer][token][dim]; "
+         "{} and {} more files like it: say --layout layer-major if each is a stack of {} layers "
+         "([layer][token][dim]; "
          "token-major: [token][layer][dim]), or --layout '[batch][token][dim]' if each is one layer",
          describe(*first.items.front()), parts.size() - 1, shape[0]);
 }
@@ -205,7 +220,8 @@ division divide_matrices(const std::vector<file_part>& parts) {
       return all;
     }();
     if (names.size() == 1 && means_last_state(*names.begin()))
-      reject(first.file->path, "expected the states of all layers, got {} in each file, those of one", in_quotes(*names.begin()));
+      reject(first.file->path, "expected the states of all layers, got {} in each file, those of one",
+             in_quotes(*names.begin()));
     if (names.size() == 1 || names.size() == parts.size()) return division::layers;
   }
   const auto set_of = [](const file_part& part) {
@@ -281,7 +297,8 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
     if (*counted && (*counted)->shape.size() == 2 && sequences.empty() &&
         (*counted)->shape[0] * (*counted)->shape[1] == tokens)
       sequences.assign(static_cast<std::size_t>((*counted)->shape[0]), (*counted)->shape[1]);
-  const bool one_sequence = (beside.mask && beside.mask->one_sequence) || (beside.ids && beside.ids->one_sequence) ||
+  const bool one_sequence = (beside.mask && beside.mask->one_sequence) ||
+                            (beside.ids && beside.ids->one_sequence) ||
                             (beside.is_of_vllm && beside.ids->shape.size() == 1);
   if (one_sequence) sequences.assign(1, tokens);
   if (beside.lengths_name) {
@@ -367,9 +384,12 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
     return result;
   }
   if (!meaning)
-    reject(path, "the order of the layers is open, their names being {}{}{}: if these are the layers and nothing else, say {}--order "
-           "given for the order in which they lie in {} and files on the command line (in a folder: by name)", in_quotes(names[0]),
-           names.size() > 2 ? ", " + in_quotes(names[1]) + ", " : " and ", in_quotes(names.back()),
+    reject(path,
+           "the order of the layers is open, their names being {}{}{}: if these are the layers and nothing "
+           "else, say {}--order "
+           "given for the order in which they lie in {} and files on the command line (in a folder: by name)",
+           in_quotes(names[0]), names.size() > 2 ? ", " + in_quotes(names[1]) + ", " : " and ",
+           in_quotes(names.back()),
            of_files ? "" : "--tensors NAME,NAME,... (* for any number), h_0 first, or ",
            of_files ? "the archive" : "the file (safetensors' save_file sorts by name)");
   return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out,
@@ -389,7 +409,8 @@ layer_block join_layers(const std::vector<file_part>& parts, const std::vector<s
                         const stack_options& options) {
   std::vector<const tensor*> items;
   for (const auto& part : parts) items.insert(items.end(), part.items.begin(), part.items.end());
-  const auto ordered = order_layers(parts.front().file->path, names, parts.front().items.front()->name.empty(), options);
+  const auto ordered =
+      order_layers(parts.front().file->path, names, parts.front().items.front()->name.empty(), options);
   layer_block result{{&parts.front(), {}}, {}, ordered.numbers, {}, ordered.because};
   for (const auto i : ordered.order) {
     result.block.layers.emplace_back(items[i], 0);
@@ -437,9 +458,10 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
         several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
   const auto token_axis = axis_that_varies(parts);
   for (auto& part : parts)
-    part.axes = layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout, stated_layout)
-                       : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout,
-                                       stated_layout, token_axis);
+    part.axes =
+        layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout, stated_layout)
+               : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout, stated_layout,
+                               token_axis);
   const bool shards = !layers || (several && divide_matrices(parts) == division::shards);
 
   reading taken;
@@ -473,7 +495,9 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
       const auto& told_by = telling == group.end() ? group.front() : *telling;
       for (const auto& part : group)
         if (part.beside.mask && part.beside.keep != told_by.beside.keep)
-          reject(part.file->path, "expected the mask of {}, got another: the files hold layers of the same tokens", told_by.file->path);
+          reject(part.file->path,
+                 "expected the mask of {}, got another: the files hold layers of the same tokens",
+                 told_by.file->path);
       put_companions(told_by.beside, *told_by.file, its);
       add(all, std::move(its));
       taken.states = joined.names, numbers = joined.numbers, taken.order_because = joined.because;
@@ -505,7 +529,8 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
 
   taken.axes = text_of(first.axes.axes);
   taken.axes_because = first.axes.why;
-  taken.axes_assumed = taken.assumed = std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
+  taken.axes_assumed = taken.assumed =
+      std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
   for (const auto& part : parts)
     if (part.beside.mask) taken.mask = part.beside.mask->name;
   for (const auto& name : first.left_out) taken.left_out.push_back(name);

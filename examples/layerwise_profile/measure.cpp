@@ -35,8 +35,7 @@ void check_memory(const layer_stack& stack, bool linearity, bool pairs_in_turn) 
     remedy +=
         fmt::format("{}--no-linearity, for angles and displacements only, {:.3g} GiB",
                     remedy.empty() ? "; " : ", and ", memory_needed(stack, false, pairs_in_turn) / 0x1p30);
-  reject(stack.files.front().path,
-         "{} states of {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
+  reject(stack.files.front().path, "{} states of {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
          stack.states, stack.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by, remedy);
 }
 

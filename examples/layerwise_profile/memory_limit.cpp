@@ -45,7 +45,8 @@ memory_limit available_memory() {
     const auto controllers = std::string_view(line).substr(first + 1, second - first - 1);
     const auto path = std::string_view(line).substr(second + 1);
     if (controllers.empty())  // version 2, beside version 1 in a folder of its own
-      for (const auto* root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) lower_by_groups(limit, root, path, "memory.max");
+      for (const auto* root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
+        lower_by_groups(limit, root, path, "memory.max");
     if (controllers == "memory")
       lower_by_groups(limit, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
   }

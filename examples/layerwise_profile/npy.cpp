@@ -146,9 +146,11 @@ std::optional<data_type> data_type_of(std::string_view descr) {
   if (descr.starts_with(">"))
     remedy = "it is big-endian; in Python: np.save(\"new.npy\", a.astype(a.dtype.newbyteorder(\"<\")))";
   else if (kind == 'O')
-    remedy = "it holds Python objects, arrays of different shapes, for one; in Python: np.savez(\"new.npz\", *a)";
+    remedy =
+        "it holds Python objects, arrays of different shapes, for one; in Python: np.savez(\"new.npz\", *a)";
   else if (kind == 'V')
-    remedy = "its type was lost; in Python, with the array as it was: np.save(\"new.npy\", a.astype(\"<f4\"))";
+    remedy =
+        "its type was lost; in Python, with the array as it was: np.save(\"new.npy\", a.astype(\"<f4\"))";
   else if (kind == 'c' || kind == 'U' || kind == 'S' || kind == 'M' || kind == 'm')
     remedy = "these are no hidden states";
   reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr),

@@ -111,8 +111,10 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
       reject(where, "expected at most the archive's {} bytes, got {}", file.size(), about.size);
     total += static_cast<double>(about.size);
     if (const auto limit = available_memory(); total > limit.bytes)
-      reject(path, "expected arrays that fit the {:.3g} GiB {}, got more than {:.3g} GiB: unzip {} -d new, then "
-             "layerwise-profile new, which maps the files", limit.bytes / 0x1p30, limit.set_by, total / 0x1p30, name);
+      reject(path,
+             "expected arrays that fit the {:.3g} GiB {}, got more than {:.3g} GiB: unzip {} -d new, then "
+             "layerwise-profile new, which maps the files",
+             limit.bytes / 0x1p30, limit.set_by, total / 0x1p30, name);
     auto bytes = std::make_shared<const std::vector<std::byte>>(read_member(where, archive.get(), about));
     if (is_npy(*bytes) && !holds_numbers(where, *bytes)) continue;
     auto array = parse_npy(where, *bytes);

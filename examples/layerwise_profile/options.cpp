@@ -34,7 +34,8 @@ std::vector<index> numbers_of(const std::string& text) {
   for (const auto& part : parts_of(text)) {
     index value = -1;
     const auto [end, status] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (status != std::errc{} || end != part.data() + part.size() || value < 0 || (!numbers.empty() && value <= numbers.back()))
+    if (status != std::errc{} || end != part.data() + part.size() || value < 0 ||
+        (!numbers.empty() && value <= numbers.back()))
       throw CLI::ValidationError("--layer-numbers", text + ": expected rising numbers, as in 0,8,16");
     numbers.push_back(value);
   }
@@ -78,7 +79,8 @@ command_line read_command_line(int argc, char** argv) {
          "no doubt, the shape tell")
       ->type_name("AXES")
       ->group(input);
-  app.add_option("--tensor", o.stack.tensor, "Which tensor: the stack of layers, or what the layers' names begin with")
+  app.add_option("--tensor", o.stack.tensor,
+                 "Which tensor: the stack of layers, or what the layers' names begin with")
       ->type_name("NAME")
       ->group(input);
   app.add_option_function<std::string>(
@@ -95,8 +97,8 @@ command_line read_command_line(int argc, char** argv) {
       ->group(input);
   app.add_option_function<std::string>(
          "--layer-numbers", [&o](const std::string& text) { o.stack.numbers = numbers_of(text); },
-                 "The numbers of the states in their model, where they are some of its\n"
-                 "layers: one for each, as in 0,8,16")
+         "The numbers of the states in their model, where they are some of its\n"
+         "layers: one for each, as in 0,8,16")
       ->type_name("N,...")
       ->group(input);
   app.add_option("--mask", o.mask,

@@ -95,7 +95,8 @@ std::string to_plan(const layer_stack& stack, const report& source, bool lineari
   };
   line("states", fmt::format("{} of {} tokens x {} dimensions, {}", stack.states, stack.tokens,
                              stack.dimensions, name_of(stack.dtype)));
-  line("axes", fmt::format("{}: {}{}", taken.axes, taken.axes_because, taken.axes_assumed ? " (assumed)" : ""));
+  line("axes",
+       fmt::format("{}: {}{}", taken.axes, taken.axes_because, taken.axes_assumed ? " (assumed)" : ""));
   if (!taken.order_because.empty()) line("order", taken.order_because);
   for (std::size_t i = 0; i < taken.states.size(); ++i)
     line(i == 0 ? "tensors" : "", taken.states.size() == 1
@@ -125,8 +126,10 @@ std::string to_plan(const layer_stack& stack, const report& source, bool lineari
   for (std::size_t i = 0; i < source.files.size(); ++i) line(i == 0 ? "files" : "", source.files[i]);
   const auto limit = available_memory();
   const double needed = memory_needed(stack, linearity, pairs_in_turn);
-  line("memory", fmt::format("about {:.3g} GiB, of {:.3g} GiB {}{}", needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
-                             needed > limit.bytes ? ": too much; see --pairs-in-turn and --no-linearity" : ""));
+  line(
+      "memory",
+      fmt::format("about {:.3g} GiB, of {:.3g} GiB {}{}", needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
+                  needed > limit.bytes ? ": too much; see --pairs-in-turn and --no-linearity" : ""));
   return text;
 }
 

@@ -39,12 +39,18 @@ tensors of_rank(const tensors& items, std::size_t rank) {
 /// A layer that is not among the others, because its type or shape is another, would leave a gap unseen.
 void refuse_gap(const tensor_file& file, const tensors& taken) {
   for (const auto& item : file.tensors) {
-    if (std::ranges::find(taken, &item) != taken.end() || item.shape.size() < 2 || is_integer(item.dtype)) continue;
-    const bool sibling = std::ranges::any_of(taken, [&](const tensor* t) { return differ_in_numbers(t->name, item.name); });
-    const bool end = item.shape == taken.front()->shape && item.dtype != taken.front()->dtype && means_first_or_last(item.name);
+    if (std::ranges::find(taken, &item) != taken.end() || item.shape.size() < 2 || is_integer(item.dtype))
+      continue;
+    const bool sibling =
+        std::ranges::any_of(taken, [&](const tensor* t) { return differ_in_numbers(t->name, item.name); });
+    const bool end = item.shape == taken.front()->shape && item.dtype != taken.front()->dtype &&
+                     means_first_or_last(item.name);
     if (sibling || end)
-      reject(file.path, "expected layers of one shape and type, got {} and {}: choose with --tensors NAME,NAME,... (* stands "
-             "for anything)", describe(*taken.front()), describe(item));
+      reject(file.path,
+             "expected layers of one shape and type, got {} and {}: choose with --tensors NAME,NAME,... (* "
+             "stands "
+             "for anything)",
+             describe(*taken.front()), describe(item));
   }
 }
 
@@ -85,8 +91,9 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
     if (found.size() > 1) {
       const auto order = order_by_meaning(names_of(found));
       if (!order || !order->left_out.empty())
-        reject(file.path, "--tensors {}: expected the names of layers of one kind, got {}: name them one by one", pattern,
-               describe(found));
+        reject(file.path,
+               "--tensors {}: expected the names of layers of one kind, got {}: name them one by one",
+               pattern, describe(found));
       const auto unordered = found;
       for (std::size_t i = 0; i < found.size(); ++i) found[i] = unordered[order->order[i]];
     }
@@ -124,19 +131,29 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   if (!options.tensor.empty()) return without(with_prefix(file, options.tensor, all), all);
 
   tensors states;
-  std::ranges::copy_if(all, std::back_inserter(states), [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
-  const auto is_weight = [](const tensor& t) { return t.name.ends_with(".weight") || t.name.ends_with(".bias"); };
-  const bool named = std::ranges::any_of(states, [](const tensor* t) { return means_stack(t->name); }) || speak_of_layers(names_of(states));
+  std::ranges::copy_if(all, std::back_inserter(states),
+                       [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
+  const auto is_weight = [](const tensor& t) {
+    return t.name.ends_with(".weight") || t.name.ends_with(".bias");
+  };
+  const bool named = std::ranges::any_of(states, [](const tensor* t) { return means_stack(t->name); }) ||
+                     speak_of_layers(names_of(states));
   if (states.empty() || (!named && std::ranges::any_of(file.tensors, is_weight)))
-    reject(file.path, "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got {}{}",
-           describe(everything), std::ranges::any_of(file.tensors, is_weight)
-               ? ": these are a model's weights; its hidden states come from running it (examples/python/dump_hidden_states.py)" : "");
+    reject(file.path,
+           "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got "
+           "{}{}",
+           describe(everything),
+           std::ranges::any_of(file.tensors, is_weight)
+               ? ": these are a model's weights; its hidden states come from running it "
+                 "(examples/python/dump_hidden_states.py)"
+               : "");
 
   // A stack that is called so comes before layers, and these before any other tensor of three or four dimensions.
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
   tensors stacks, others;
   for (const auto* item : states)
-    if (item->shape.size() > 2) (means_stack(item->name) && !means_one_layer(item->name) ? stacks : others).push_back(item);
+    if (item->shape.size() > 2)
+      (means_stack(item->name) && !means_one_layer(item->name) ? stacks : others).push_back(item);
   if (stacks.size() == 1) return without(stacks, all);
   if (stacks.empty() && four.size() == 1 && three.empty() && two.empty()) return without(four, all);
   if (stacks.size() > 1)
@@ -152,8 +169,11 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   if (states.size() == 1) return without(states, all);
   // One of three or four dimensions beside matrices, as a stack beside a table of positions.
   if (three.size() + four.size() == 1) return without(three.empty() ? four : three, all);
-  reject(file.path, "expected one tensor of all layers, or one a layer, got {}: choose with --tensor NAME or --tensors NAME,NAME,... "
-         "(* stands for anything)", describe(states));
+  reject(file.path,
+         "expected one tensor of all layers, or one a layer, got {}: choose with --tensor NAME or --tensors "
+         "NAME,NAME,... "
+         "(* stands for anything)",
+         describe(states));
 }
 
 }  // namespace layerwise_profile

@@ -43,7 +43,8 @@ void choose_tokens(layer_stack& stack, const token_choice& choice) {
       const auto sequences = sequences_of(shard, choice.sequence_length, stack.sequence_length);
       if (sequences.empty())
         reject(shard.path,
-               "--skip-first and --last-only need --sequence-length N, or 0 if each file is one sequence: the file does not tell");
+               "--skip-first and --last-only need --sequence-length N, or 0 if each file is one sequence: "
+               "the file does not tell");
       if (shard.keep.empty()) shard.keep.assign(static_cast<std::size_t>(shard.tokens), true);
       index first = 0;
       for (const auto length : sequences)

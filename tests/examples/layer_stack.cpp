@@ -212,10 +212,12 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
   CHECK_FALSE(stack_layers(plain.files).final_norm);
   CHECK_FALSE(stack_layers(plain.files).sequence_length);
 
-  CHECK(contains(rejection({file({{"final_norm", "perhaps"}})}),
-                 "file0: __metadata__: final_norm: expected before or after (or say --final-norm), got 'perhaps'"));
-  CHECK(contains(rejection({file({{"layout", "any"}})}),
-                 "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout), got 'any'"));
+  CHECK(contains(
+      rejection({file({{"final_norm", "perhaps"}})}),
+      "file0: __metadata__: final_norm: expected before or after (or say --final-norm), got 'perhaps'"));
+  CHECK(contains(
+      rejection({file({{"layout", "any"}})}),
+      "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout), got 'any'"));
   for (const auto* length : {"0", "-1", "1.5", "12x", "", "99999999999999999999"})
     CHECK(contains(rejection({file({{"sequence_length", length}})}), "a positive integer"));
   CHECK(contains(rejection({file({{"final_norm", "after"}}), file({{"final_norm", "before"}})}),

@@ -457,11 +457,15 @@ TEST_CASE("lengths of sequences tell where they begin") {
 TEST_CASE("what lies beside the states is not taken for them") {
   const temporary_folder folder;
   const auto noise = [](const std::string& name, const places& shape) {
-    return states(name, shape, [](const places& p) { return std::cos(7.0 * static_cast<double>(p[0] + 3 * p[1] + 11 * p.back())); });
+    return states(name, shape, [](const places& p) {
+      return std::cos(7.0 * static_cast<double>(p[0] + 3 * p[1] + 11 * p.back()));
+    });
   };
   const auto ids = integers("input_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8});
   for (const auto* name : {"attn", "past_key_values", "queries", "features"})
-    check_read({folder.write("a.safetensors", safetensors({stack("hidden_states", 5, 8), noise(name, {2, 4, 8, 8}), ids}))}, 4, 8);
+    check_read({folder.write("a.safetensors",
+                             safetensors({stack("hidden_states", 5, 8), noise(name, {2, 4, 8, 8}), ids}))},
+               4, 8);
   std::vector<entry> layers{noise("router_probs", {4, 300, 16}), noise("pixel_values", {3, 24, 24})};
   for (const index l : {0, 1, 2}) layers.push_back(one_layer(fmt::format("hidden_states.{}", l), l));
   check_read({folder.write("b.safetensors", safetensors(layers))}, 2, 4);
@@ -472,19 +476,25 @@ TEST_CASE("what lies beside the states is not taken for them") {
   for (const auto* dtype : {"F64", "F8_E4M3"}) {
     auto with = gap;
     with.push_back({"layers.2", dtype, {4, 2}, buffer(std::string(dtype) == "F64" ? 64 : 8)});
-    check_refused({folder.write("c.safetensors", safetensors(with))}, {"one shape and type", "'layers.2'", "--tensors"});
+    check_refused({folder.write("c.safetensors", safetensors(with))},
+                  {"one shape and type", "'layers.2'", "--tensors"});
   }
   // Weights are no states.
   std::vector<entry> weights{noise("backbone.norm.weight", {1, 8})};
-  for (const index l : {0, 1, 2}) weights.push_back(noise(fmt::format("backbone.mixer{}.A_log", l), {300, 8}));
-  check_refused({folder.write("d.safetensors", safetensors(weights))}, {"a model's weights", "dump_hidden_states.py"});
+  for (const index l : {0, 1, 2})
+    weights.push_back(noise(fmt::format("backbone.mixer{}.A_log", l), {300, 8}));
+  check_refused({folder.write("d.safetensors", safetensors(weights))},
+                {"a model's weights", "dump_hidden_states.py"});
 }
 
 TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for a model's layers") {
   const temporary_folder folder;
-  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post.3", "model.norm", "wte", "last_layer", "pooled_output"})
-    check_refused({folder.write("a.safetensors", safetensors({one_batch(name, 0, 4, 200)}))}, {"expected the states of all layers"});
-  check_refused({folder.write("layer_12.npy", as_npy(one_batch("", 0, 4, 200)))}, {"expected the states of all layers"});
+  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post.3", "model.norm", "wte",
+                           "last_layer", "pooled_output"})
+    check_refused({folder.write("a.safetensors", safetensors({one_batch(name, 0, 4, 200)}))},
+                  {"expected the states of all layers"});
+  check_refused({folder.write("layer_12.npy", as_npy(one_batch("", 0, 4, 200)))},
+                {"expected the states of all layers"});
   for (const auto* name : {"prompt_{}", "sample_{}", "batch.{}", "step{}"}) {
     std::vector<entry> prompts;
     for (const index p : {0, 1, 2}) prompts.push_back(stack(fmt::format(fmt::runtime(name), p), 4, 8));
@@ -492,20 +502,25 @@ TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for
   }
   std::vector<std::string> last;
   for (const index p : {0, 1, 2})
-    last.push_back(folder.write(fmt::format("prompt_{}.safetensors", p), safetensors({one_batch("last_hidden_state", 0, 1, 8 + p)})));
+    last.push_back(folder.write(fmt::format("prompt_{}.safetensors", p),
+                                safetensors({one_batch("last_hidden_state", 0, 1, 8 + p)})));
   check_refused(last, {"expected the states of all layers"});
 
   // [1][token][dim] with its token ids.
   const auto ids = integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8});
-  check_refused({folder.write("c.safetensors", safetensors({one_batch("hidden_states", 0, 1, 8), ids}))}, {"those of one"});
+  check_refused({folder.write("c.safetensors", safetensors({one_batch("hidden_states", 0, 1, 8), ids}))},
+                {"those of one"});
   std::vector<std::string> layers;
   for (const index l : {0, 1, 2})
-    layers.push_back(folder.write(fmt::format("layer_{}.safetensors", l), safetensors({one_batch("hidden_states", l, 1, 8), ids})));
+    layers.push_back(folder.write(fmt::format("layer_{}.safetensors", l),
+                                  safetensors({one_batch("hidden_states", l, 1, 8), ids})));
   check_read(layers, 2, 8);
 
   // A last batch that is shorter.
   std::vector<std::string> batches;
-  for (const index b : {0, 1, 2}) batches.push_back(folder.write(fmt::format("outputs_batch_{}.npy", b), as_npy(one_batch("", 0, b == 2 ? 2 : 4, 20))));
+  for (const index b : {0, 1, 2})
+    batches.push_back(
+        folder.write(fmt::format("outputs_batch_{}.npy", b), as_npy(one_batch("", 0, b == 2 ? 2 : 4, 20))));
   check_refused(batches, {"layers, or a batch", "--layout"});
 }
 
@@ -513,7 +528,8 @@ TEST_CASE("numbers and names that mean something else") {
   const temporary_folder folder;
   const auto file = [&](const std::vector<std::string>& names) {
     std::vector<entry> entries;
-    for (std::size_t i = 0; i < names.size(); ++i) entries.push_back(one_layer(names[i], static_cast<index>(i)));
+    for (std::size_t i = 0; i < names.size(); ++i)
+      entries.push_back(one_layer(names[i], static_cast<index>(i)));
     return folder.write("a.safetensors", safetensors(entries));
   };
   check_refused({file({"layer_-3", "layer_-2", "layer_-1"})}, {"order of the layers is open"});
@@ -529,7 +545,8 @@ TEST_CASE("numbers and names that mean something else") {
   for (int l = 0; l < 12; ++l) twelve.push_back(fmt::format("hidden_states.{}", l));
   check_refused({file(twelve), "--tensor", "hidden_states.1"}, {"at least two layers"});
   check_read({file(twelve), "--tensor", "hidden_states."}, 11, 4);
-  CHECK(run({folder / "a.safetensors", "--tensors", "*h*i*d*d*e*n*_*s*t*a*t*e*s*9*9*9*9*9*9*9*9*"}).status == 1);  // at once
+  CHECK(run({folder / "a.safetensors", "--tensors", "*h*i*d*d*e*n*_*s*t*a*t*e*s*9*9*9*9*9*9*9*9*"}).status ==
+        1);  // at once
   check_read({"--tensors", "hidden_states.0,hidden_states.1", folder / "a.safetensors"}, 1, 4);
   CHECK(run({folder / "a.safetensors", "--layer-numbers", "5,5"}).status != 0);
 }
@@ -537,38 +554,58 @@ TEST_CASE("numbers and names that mean something else") {
 TEST_CASE("masks under other names and of other shapes are seen") {
   const temporary_folder folder;
   const auto with = [&](const entry& mask) {
-    return folder.write("a.safetensors", safetensors({padded(padded_mask, false), mask}, {{"layout", "layer-major"}}));
+    return folder.write("a.safetensors",
+                        safetensors({padded(padded_mask, false), mask}, {{"layout", "layer-major"}}));
   };
   for (const auto* name : {"attentionMask", "valid_tokens", "is_padding", "non_pad"})
-    check_refused({with(integers(name, {2, 4}, padded_mask))}, {"may be a mask", fmt::format("--mask {}", name)});
+    check_refused({with(integers(name, {2, 4}, padded_mask))},
+                  {"may be a mask", fmt::format("--mask {}", name)});
   check_refused({with({"padding_mask", "F32", {2, 4}, buffer(32)})}, {"may be a mask"});
   check_read({with(integers("attention_mask", {2, 1, 1, 4}, padded_mask))}, 2, 6);
-  check_read({with(integers("attention_mask", {1, 8}, padded_mask)), "--skip-first", "1", "--sequence-length", "4"}, 2, 4);
-  check_read({with(integers("token_type_ids", {2, 4}, padded_mask)), "--mask", "none", "--tensor", "hidden_states"}, 2, 8, 1.0);
+  check_read(
+      {with(integers("attention_mask", {1, 8}, padded_mask)), "--skip-first", "1", "--sequence-length", "4"},
+      2, 4);
+  check_read(
+      {with(integers("token_type_ids", {2, 4}, padded_mask)), "--mask", "none", "--tensor", "hidden_states"},
+      2, 8, 1.0);
 }
 
 TEST_CASE("one sequence a file, and metadata that are not understood or wrong") {
   const temporary_folder folder;
-  const auto one = folder.write("a.safetensors", safetensors({states("hidden_states.0", {1, 6, 2}, [](const places& p) { return turned(0, p[1], p[2]); }),
-                                                             states("hidden_states.1", {1, 6, 2}, [](const places& p) { return turned(1, p[1], p[2]); })}));
+  const auto one = folder.write(
+      "a.safetensors",
+      safetensors(
+          {states("hidden_states.0", {1, 6, 2}, [](const places& p) { return turned(0, p[1], p[2]); }),
+           states("hidden_states.1", {1, 6, 2}, [](const places& p) { return turned(1, p[1], p[2]); })}));
   check_read({one, "--skip-first", "1"}, 1, 5);
   check_read({one, "--last-only"}, 1, 1);
   const auto plain = folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8)}));
   check_refused({plain, "--last-only"}, {"--sequence-length N, or 0 if each file is one sequence"});
   check_read({plain, "--last-only", "--sequence-length", "0"}, 2, 1);
-  const auto odd = folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", "batch_first"}, {"sequence_length", "4.0"}, {"final_norm", "true"}}));
+  const auto odd = folder.write(
+      "c.safetensors",
+      safetensors({stack("hidden_states", 3, 8)},
+                  {{"layout", "batch_first"}, {"sequence_length", "4.0"}, {"final_norm", "true"}}));
   check_refused({odd}, {"layout", "--layout"});
-  check_read({odd, "--layout", "layer-major", "--sequence-length", "4", "--final-norm", "after", "--skip-first", "1"}, 2, 6);
+  check_read({odd, "--layout", "layer-major", "--sequence-length", "4", "--final-norm", "after",
+              "--skip-first", "1"},
+             2, 6);
   for (const auto* spelling : {"layer_major", "[layers][tokens][dim]", "Layer-Major"})
-    check_read({folder.write("d.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", spelling}}))}, 2, 8);
-  check_refused({folder.write("e.safetensors", safetensors({by_token("hidden_states", 5, 8), integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8})},
-                                                           {{"layout", "layer-major"}}))}, {"the metadata says", "token_ids", "--layout"});
+    check_read(
+        {folder.write("d.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", spelling}}))},
+        2, 8);
+  check_refused(
+      {folder.write("e.safetensors", safetensors({by_token("hidden_states", 5, 8),
+                                                  integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8})},
+                                                 {{"layout", "layer-major"}}))},
+      {"the metadata says", "token_ids", "--layout"});
 
   // Folders of requests, each with its own companions; and a folder with dumps that are not read.
   for (const index r : {0, 1}) {
     std::filesystem::create_directory(folder / fmt::format("r{}", r));
     folder.write(fmt::format("r{}/hidden_states.npy", r), as_npy(stack("", 3, 8 + r)));
-    folder.write(fmt::format("r{}/seq_lens.npy", r), npy("<i8", false, {2}, integers("", {}, {3, 5 + r}).bytes));
+    folder.write(fmt::format("r{}/seq_lens.npy", r),
+                 npy("<i8", false, {2}, integers("", {}, {3, 5 + r}).bytes));
   }
   check_read({folder / "r0", folder / "r1", "--layout", "layer-major", "--skip-first", "1"}, 2, 13);
   const temporary_folder packed;
