@@ -99,6 +99,13 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
   if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() &&
       possible.front() == all.front())
     reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
+  // torch.stack(outputs.hidden_states), of fewer sequences than layers; not so where the second axis looks more like one of
+  // layers.
+  if (item.shape.size() == 4 && !possible.empty() && possible.front() == all.front()) {
+    const index second = item.shape[1];
+    if (first > second && (first % 2 == 1 || second % 2 == 0 || second < 5))
+      return {all.front(), "by its shape, as torch.stack(outputs.hidden_states) makes it", true};
+  }
   if (possible.size() > 1) {
     std::vector<axis_order> alike;
     for (const auto& axes : possible)

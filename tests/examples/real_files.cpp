@@ -259,6 +259,22 @@ TEST_CASE("stacks of four dimensions, and dicts of three") {
                     safetensors({last, integers("input_ids", {6, 5}, std::vector<std::int64_t>(30, 5))}))},
       2, 30);
 
+  // Without ids, by the shape.
+  const auto by_shape = [&](const places& shape, std::size_t layer_axis) {
+    const auto path = folder.write("s.safetensors", safetensors({states("hidden_states", shape, [=](const places& p) {
+      index token = 0;
+      for (std::size_t i = 0; i < 3; ++i) token = i == layer_axis ? token : token * shape[i] + p[i];
+      return turned(p[layer_axis], token, p[3]);
+    })}));
+    return path;
+  };
+  check_read({by_shape({4, 2, 3, 2}, 0)}, 3, 6);
+  check_read({by_shape({5, 3, 20, 2}, 0)}, 4, 60);
+  check_read({by_shape({13, 32, 8, 2}, 0)}, 12, 256);
+  check_read({by_shape({4, 13, 64, 2}, 1)}, 12, 256);
+  check_read({by_shape({4, 200, 13, 2}, 2)}, 12, 800);
+  check_refused({by_shape({13, 25, 8, 2}, 0)}, {"which axis is which is open", "--layout '[batch][layer][token][dim]'"});
+
   std::vector<entry> dict;
   for (const index l : {0, 1, 2})
     dict.push_back(states(fmt::format("hidden_states.{}", l), {1, 6, 2},
