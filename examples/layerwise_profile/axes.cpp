@@ -75,13 +75,6 @@ std::string counts(const tensor& item, const axis_order& axes) {
 
 bool is_power_of_two(index n) { return n > 0 && (n & (n - 1)) == 0; }
 
-/// L + 1 states of an even number of layers, and, where no batch tells the axes apart, tokens cut to a round number:
-/// [81][16], [33][64].
-bool looks_like(const tensor& item, const axis_order& axes) {
-  return size_of(item, axes, axis::layer) % 2 == 1 &&
-         (item.shape.size() > 3 || size_of(item, axes, axis::token) % 8 == 0);
-}
-
 /// The name of a tensor, or of the file that holds no other.
 std::string name_of(const tensor_file& file, const tensor& item) {
   return item.name.empty() ? std::filesystem::path(file.path).stem().string() : item.name;
@@ -99,18 +92,14 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
   if (is_power_of_two(first) && first >= 8 && !means_stack(name) && !possible.empty() &&
       possible.front() == all.front())
     reject_open(file, item, all, fmt::format("{} layers or a batch of {}", first, first));
-  // torch.stack(outputs.hidden_states), of fewer sequences than layers; not so where the second axis looks more like one of
-  // layers.
-  if (item.shape.size() == 4 && !possible.empty() && possible.front() == all.front()) {
-    const index second = item.shape[1];
-    if (first > second && (first % 2 == 1 || second % 2 == 0 || second < 5))
-      return {all.front(), "by its shape, as torch.stack(outputs.hidden_states) makes it", true};
-  }
+  // torch.stack(outputs.hidden_states), of fewer sequences than layers.
+  const bool stacked = item.shape.size() == 4 && !possible.empty() && possible.front() == all.front();
+  if (stacked && first > item.shape[1])
+    return {all.front(), "by its shape, as torch.stack(outputs.hidden_states) makes it", true};
   if (possible.size() > 1) {
-    std::vector<axis_order> alike;
-    for (const auto& axes : possible)
-      if (looks_like(item, axes)) alike.push_back(axes);
-    if (alike.size() == 1) possible = alike;
+    // L + 1 states of an even number of layers, and tokens cut to a round number: 81 x 16, 33 x 64.
+    const bool rounded = item.shape.size() == 3 && first % 2 == 1 && item.shape[1] % 8 == 0;
+    if (rounded && possible.front() == layer_major) possible.resize(1);
   }
   if (possible.size() != 1)
     reject_open(file, item, possible.empty() ? all : possible, "which axis is which is open");
@@ -217,13 +206,18 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
     return checked(file, item, by_shape(file, item));
   }
   auto readings = stack_readings(item.shape.size());
-  if (item.shape.size() == 4) {  // tokens before the batch, which nobody is told of by a shape
-    readings.push_back({axis::layer, axis::token, axis::batch, axis::dim});
-    readings.push_back({axis::token, axis::layer, axis::batch, axis::dim});
-    readings.push_back({axis::token, axis::batch, axis::layer, axis::dim});
+  const auto find_fits = [&] {
+    auto found = fitting(item, beside, readings);
+    std::erase_if(found, [&](const axis_order& axes) { return size_of(item, axes, axis::layer) < 2; });
+    return found;
+  };
+  auto fits = find_fits();
+  if (item.shape.size() == 4 && fits.empty()) {  // tokens before the batch
+    readings = {{axis::layer, axis::token, axis::batch, axis::dim},
+                {axis::token, axis::layer, axis::batch, axis::dim},
+                {axis::token, axis::batch, axis::layer, axis::dim}};
+    fits = find_fits();
   }
-  auto fits = fitting(item, beside, readings);
-  std::erase_if(fits, [&](const axis_order& axes) { return size_of(item, axes, axis::layer) < 2; });
   const bool one_layer = item.shape.size() == 3 && !fitting(item, beside, {one_batch}).empty();
   const auto why = fmt::format("as {} tells", beside.who_tells());
   if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});

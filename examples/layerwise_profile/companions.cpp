@@ -16,7 +16,7 @@ namespace layerwise_profile {
 namespace {
 
 constexpr std::string_view id_names[] = {
-    "token_ids", "input_ids", "prompt_token_ids", "prompt_ids", "decoder_input_ids", "tokens", "ids"};
+    "token_ids", "input_ids", "prompt_token_ids", "decoder_input_ids"};
 constexpr std::string_view length_names[] = {
     "sequence_lengths", "sequence_length", "seq_lengths", "seq_lens", "seq_len", "seqlens",    "seqlen",
     "prompt_lens",      "prompt_len",      "lengths",     "length",   "lens",    "num_tokens", "n_tokens"};
@@ -138,7 +138,7 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
 /// ids: [sequence][position].
 void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids,
                     index sequences) {
-  const index length = std::ssize(ids) / sequences, least = sequences > 1 ? 2 : 4;
+  const index length = std::ssize(ids) / sequences, least = sequences > 1 ? 2 : 5;
   for (const bool at_end : {true, false})
     for (index sequence = 0; sequence < sequences; ++sequence) {
       const auto id = [&](index i) {
@@ -216,11 +216,11 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
   companions result;
   bool found_mask = false;
   const tensor* ids = nullptr;
+  bool several = false;  // of an encoder and a decoder: which are the states' is not known
   for (const auto& item : file.tensors) {
     const auto part = last_part(item.name);
     if (is_one_of(item.name, id_names) && counts_tokens(item)) {
-      if (ids != nullptr && ids->shape != item.shape)
-        reject(file.path, "expected token ids of one shape, got {} and {}", describe(*ids), describe(item));
+      several = several || (ids != nullptr && ids->shape != item.shape);
       result.ids = count(item, item.name), ids = &item;
     }
     if (is_one_of(item.name, length_names) && counts_lengths(item)) {
@@ -239,7 +239,7 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
       take_mask(file, item, item.name, result);
       found_mask = true;
     } else if (choice.name.empty() && choice.file == nullptr && may_be_mask(item)) {
-      result.unused.push_back(item.name);
+      result.candidates.push_back({item.name, item.shape});
     }
   }
   for (const auto length : result.lengths)
@@ -250,13 +250,11 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
   } else if (!choice.name.empty() && choice.name != "none" && !found_mask) {
     reject(file.path, "--mask {}: expected the name of a tensor in the file, of a file, or none, got neither",
            choice.name);
-  } else if (!found_mask && !result.unused.empty()) {
-    reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
-           in_quotes(result.unused.front()), shortened(result.unused.front(), 80));
   }
+  if (several) result.ids.reset(), ids = nullptr;
   const bool may_be_padded = choice.name.empty() && !result.mask && !result.lengths_name && ids != nullptr;
-  if (may_be_padded && result.ids->shape.size() == 2)
-    refuse_padding(file, *ids, integers_of(*ids), result.ids->shape[0]);
+  if (may_be_padded)
+    refuse_padding(file, *ids, integers_of(*ids), result.ids->shape.size() == 2 ? result.ids->shape[0] : 1);
   result.is_of_vllm = file.metadata.empty() && result.ids && result.ids->name == "token_ids" && !result.mask;
   return result;
 }

@@ -20,7 +20,7 @@ struct companions {
   std::vector<bool> keep;                   // the mask's elements
   std::optional<std::string> lengths_name;  // sequence_lengths, cu_seqlens, ...
   std::vector<index> lengths;
-  std::vector<std::string> unused;  // names of tensors that look like a mask but are none that is known
+  std::vector<counted> candidates;  // tensors that may be a mask, if they have an element for each token
   bool is_of_vllm = false;          // hidden_states and token_ids, and no metadata
 
   bool tell_tokens() const { return ids || mask || lengths_name; }

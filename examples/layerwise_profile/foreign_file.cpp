@@ -19,10 +19,9 @@ std::string unpacked(const std::string& path) {
 
 std::string torch_remedy(const std::string& path) {
   return fmt::format(
-      "convert it, in Python: from safetensors.torch import save_file; states = torch.load(\"{}\"); states = "
-      "states.values() if isinstance(states, dict) else states; save_file({{\"hidden_states\": "
-      "torch.stack(list(states))}}, "
-      "\"new.safetensors\")",
+      "convert it, in Python: from safetensors.torch import save_file; h = torch.load(\"{}\", weights_only=False); h = "
+      "h.get(\"hidden_states\", list(h.values())) if hasattr(h, \"get\") else h; "
+      "save_file({{\"hidden_states\": torch.stack(list(h))}}, \"new.safetensors\")",
       std::filesystem::path(path).filename().string());
 }
 

@@ -54,6 +54,9 @@ constexpr std::string_view counted_otherwise[] = {
     "token",  "tokens",     "doc",  "document", "example", "item",   "chunk", "shard",    "part",
     "epoch",  "checkpoint", "ckpt", "run",      "head",    "expert", "user",  "prompts"};
 
+/// Words before the number of a layer.
+constexpr std::string_view layer_words[] = {"layer", "layers", "block", "blocks", "h", "l", "state", "states", "hidden", "resid", "out", "emb", "embed", "embedding", "embeddings"};
+
 /// A number with a sign, not with a dash before it: layer_-1, hidden_states[-3], but l_out-1.
 bool has_negative_number(std::string_view name) {
   for (std::size_t i = 0; i + 1 < name.size(); ++i)
@@ -71,6 +74,7 @@ struct meaning {
   std::string pattern;
   std::vector<index> numbers;
   std::vector<bool> counts_layers;  // of each number: no word before it says otherwise
+  bool numbers_a_layer = false;     // of one of them: the word before it says so
 };
 
 /// Saturates: a name may hold any number of digits.
@@ -90,6 +94,7 @@ meaning meaning_of(std::string_view name) {
       result.numbers.push_back(number_of(word));
       result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) ==
                                      std::end(counted_otherwise));
+      result.numbers_a_layer = result.numbers_a_layer || std::ranges::find(layer_words, before) != std::end(layer_words);
       result.pattern += " #";
     } else if (word == "pre" || word == "mid" || word == "post") {
       result.site = word == "pre" ? site::pre : word == "mid" ? site::mid : site::post;
@@ -100,8 +105,12 @@ meaning meaning_of(std::string_view name) {
     before = word;
   }
   const auto first_digit = std::ranges::find_if(lower, is_digit);
-  const bool numbered = first_digit != lower.end();
   const std::string_view behind(first_digit, lower.end());
+  const bool is_embedding = has_word(words, {"embed", "embeds", "embedding", "embeddings", "emb", "embd", "wte", "inp"});
+  const bool is_norm = contains_any(lower, {"ln_f", "lnf", "norm_f", "ln_final", "ln_post"}) ||
+                       has_word(words, {"norm", "layernorm", "finalnorm"});
+  // gpt2.wte has a digit, and no number.
+  const bool numbered = first_digit != lower.end() && (result.numbers_a_layer || !(is_embedding || is_norm));
 
   const bool positional = has_word(words, {"pos", "position", "positions", "positional", "wpe", "rotary"});
   const bool part_of_block =
@@ -112,10 +121,9 @@ meaning meaning_of(std::string_view name) {
     result.stage = stage::left_out;
   else if (numbered)
     result.stage = stage::block;
-  else if (has_word(words, {"embed", "embeds", "embedding", "embeddings", "emb", "embd", "wte", "inp"}))
+  else if (is_embedding)
     result.stage = stage::embedding;
-  else if (contains_any(lower, {"ln_f", "lnf", "norm_f", "ln_final", "ln_post"}) ||
-           has_word(words, {"norm", "layernorm", "finalnorm"}))
+  else if (is_norm)
     result.stage = has_word(words, {"pre", "input", "first"}) ? stage::unknown : stage::norm;
   return result;
 }
@@ -136,8 +144,9 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
 }  // namespace
 
 bool means_last_state(std::string_view name) {
-  return contains_any(lower_case(name),
-                      {"last_hidden", "lasthidden", "final_hidden", "last_layer", "last_state",
+  return !has_word(words_of(name), {"norm", "layernorm"}) &&
+         contains_any(lower_case(name),
+                      {"last_hidden", "lasthidden", "final_hidden", "final_layer", "states_last", "hidden_last", "last_layer", "last_state",
                        "sequence_output", "encoder_output", "pooled", "pooler"});
 }
 
@@ -145,9 +154,12 @@ bool means_one_layer(std::string_view name) {
   const auto meaning = meaning_of(name);
   if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm)
     return true;
-  const bool layer = meaning.stage == stage::block && meaning.counts_layers.back();
-  return layer && is_digit(name.back()) && speak_of_layers({std::string(name)});
+  const auto words = words_of(name);
+  const bool one_state = has_word(words, {"state"}) && meaning.numbers.empty();
+  return one_state || (meaning.stage == stage::block && meaning.numbers_a_layer);
 }
+
+bool numbers_a_layer(std::string_view name) { return meaning_of(name).numbers_a_layer; }
 
 bool means_first_or_last(std::string_view name) {
   const auto what = meaning_of(name).stage;
@@ -166,7 +178,7 @@ bool means_stack(std::string_view name) {
 
 bool means_no_state(std::string_view name) {
   return has_word(words_of(name), {"weight", "weights", "bias", "logits", "logit", "logprobs", "attentions",
-                                   "loss", "cache", "lm"});
+                                   "loss"});
 }
 
 std::optional<layer_order> order_by_meaning(const std::vector<std::string>& names) {
@@ -200,6 +212,14 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
                   .second)
       return std::nullopt;
   }
+  // Beside the input of the first block the embeddings are no state of their own: positions may have been added.
+  const auto first_input = std::ranges::find_if(in_order, [](const auto& e) { return std::get<0>(e.first) == stage::block; });
+  if (first_input != in_order.end() && std::get<2>(first_input->first) == site::pre)
+    std::erase_if(in_order, [&](const auto& entry) {
+      const bool embeddings = std::get<0>(entry.first) == stage::embedding;
+      if (embeddings) result.left_out.push_back(entry.second);
+      return embeddings;
+    });
   const auto has = [&](stage s) {
     return std::ranges::any_of(in_order, [&](const auto& e) { return std::get<0>(e.first) == s; });
   };

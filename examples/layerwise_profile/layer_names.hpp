@@ -32,6 +32,9 @@ bool speak_of_layers(const std::vector<std::string>& names);
 bool means_one_layer(std::string_view name);
 bool means_last_state(std::string_view name);
 
+/// Whether a number in the name is that of a layer: blocks.3.mlp.
+bool numbers_a_layer(std::string_view name);
+
 /// Whether two names differ in their numbers only.
 bool differ_in_numbers(std::string_view a, std::string_view b);
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -181,6 +182,8 @@ division divide_tensors(const std::vector<file_part>& parts, const std::optional
   const bool may_be_stacks = !batches && std::ranges::all_of(names, [](const auto& n) {
     return n.find("states") != std::string::npos;
   });
+  const bool told_batches = std::ranges::all_of(parts, [&](const auto& p) { return p.beside.tell_tokens() && p.beside.fit(shape[0], shape[1], true); });
+  if (ordered && one_shape && told_batches && shape[0] > 1) return division::layers;
   if (ordered && one_shape && !may_be_stacks && (speak_of_layers(names) || batches)) return division::layers;
   // Token ids of one sequence a file that fit the tokens of a stack.
   const bool one_prompt_each = std::ranges::all_of(parts, [&](const auto& p) {
@@ -286,6 +289,10 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
   const index tokens = std::accumulate(shards.begin(), shards.end(), index{0},
                                        [](index n, const auto& s) { return n + s.tokens; });
   auto keep = beside.keep;
+  for (const auto& candidate : beside.candidates)
+    if (!beside.mask && std::accumulate(candidate.shape.begin(), candidate.shape.end(), index{1}, std::multiplies<>()) == tokens)
+      reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
+             in_quotes(candidate.name), shortened(candidate.name, 80));
   std::vector<index> sequences;
   if (beside.mask) {
     if (std::ssize(keep) != tokens)

@@ -136,8 +136,10 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   const auto is_weight = [](const tensor& t) {
     return t.name.ends_with(".weight") || t.name.ends_with(".bias");
   };
-  const bool named = std::ranges::any_of(states, [](const tensor* t) { return means_stack(t->name); }) ||
-                     speak_of_layers(names_of(states));
+  const auto is_stack_name = [](const tensor* t) { return means_stack(t->name) && !numbers_a_layer(t->name) && !means_one_layer(t->name); };
+  const bool block_weights = std::ranges::any_of(
+      file.tensors, [&](const tensor& t) { return is_weight(t) && numbers_a_layer(t.name); });
+  const bool named = std::ranges::any_of(states, is_stack_name) || (!block_weights && speak_of_layers(names_of(states)));
   if (states.empty() || (!named && std::ranges::any_of(file.tensors, is_weight)))
     reject(file.path,
            "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got "
@@ -152,17 +154,24 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
   tensors stacks, others;
   for (const auto* item : states)
-    if (item->shape.size() > 2)
-      (means_stack(item->name) && !means_one_layer(item->name) ? stacks : others).push_back(item);
+    if (item->shape.size() > 2) (is_stack_name(item) ? stacks : others).push_back(item);
   if (stacks.size() == 1) return without(stacks, all);
   if (stacks.empty() && four.size() == 1 && three.empty() && two.empty()) return without(four, all);
   if (stacks.size() > 1)
     reject(file.path, "expected one stack of layers, got {}: choose with --tensor NAME", describe(stacks));
   if (four.empty() && three.size() == 1 && two.empty()) return without(three, all);
-  for (const auto& group : {three, two}) {
+  // What is named after matrices, as layer_0.k after layer_0, is a part of their blocks.
+  const bool parts = std::ranges::all_of(three, [&](const tensor* part) {
+    return std::ranges::any_of(two, [&](const tensor* t) { return part->name.starts_with(t->name); });
+  });
+  for (const auto& group : parts ? std::vector<tensors>{two} : std::vector<tensors>{three, two}) {
     if (group.size() < 2) continue;
     if (!speak_of_layers(names_of(group)) && group.size() < states.size()) continue;
     auto taken = layers_among(file, group);
+    const bool may_be_stacks = !speak_of_layers(names_of(taken)) && may_be_stack(*taken.front()) && std::ssize(taken) <= taken.front()->shape[0];
+    if (may_be_stacks && !options.layout)
+      reject(file.path, "{} and {} more like it: say --layout '[batch][token][dim]' if each is one layer; if each is a stack of layers, "
+             "choose one with --tensor NAME", describe(*taken.front()), taken.size() - 1);
     refuse_gap(file, taken);
     return without(taken, all);
   }

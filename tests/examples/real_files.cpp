@@ -220,7 +220,8 @@ TEST_CASE("a shape that leaves no doubt is taken, and said so") {
   check(13, 4096, "[layer][token][dim]");
   check(4096, 13, "[token][layer][dim]");
   check(81, 16, "[layer][token][dim]");
-  check(24, 33, "[token][layer][dim]");
+  check(24, 33, nullptr);
+  check(16, 25, nullptr);
   check(2, 6, "[layer][token][dim]");
   check(20, 33, nullptr);
   check(12, 13, nullptr);
@@ -238,6 +239,10 @@ TEST_CASE("stacks of four dimensions, and dicts of three") {
   CHECK(one["input"]["axes"] == "[layer][batch][token][dim]");
   check_read({folder.write("b.safetensors", safetensors({four(3, 2, 6)}))}, 2, 12);
   check_read({folder.write("b2.safetensors", safetensors({four(3, 2, 6)})), "--skip-first", "1"}, 2, 10);
+  // Of one prompt, with its ids.
+  check_read({folder.write("one.safetensors", safetensors({four(13, 1, 10), integers("input_ids", {1, 10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1}),
+                                                           integers("attention_mask", {1, 10}, bits("1111111111"))}))}, 12, 10);
+  check_read({folder.write("flat.safetensors", safetensors({four(13, 1, 10), integers("input_ids", {10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1})}))}, 12, 10);
   // torch.stack(..., dim=1): the sequences of a layer do not lie together.
   const auto swapped = states("hidden_states", {2, 3, 6, 2},
                               [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
@@ -270,9 +275,9 @@ TEST_CASE("stacks of four dimensions, and dicts of three") {
   };
   check_read({by_shape({4, 2, 3, 2}, 0)}, 3, 6);
   check_read({by_shape({5, 3, 20, 2}, 0)}, 4, 60);
-  check_read({by_shape({13, 32, 8, 2}, 0)}, 12, 256);
-  check_read({by_shape({4, 13, 64, 2}, 1)}, 12, 256);
-  check_read({by_shape({4, 200, 13, 2}, 2)}, 12, 800);
+  check_read({by_shape({12, 8, 33, 2}, 0)}, 11, 264);
+  for (const places& shape : {places{13, 32, 8, 2}, {12, 13, 64, 2}, {4, 13, 64, 2}, {4, 200, 13, 2}})
+    check_refused({by_shape(shape, 0)}, {"which axis is which is open"});
   check_refused({by_shape({13, 25, 8, 2}, 0)}, {"which axis is which is open", "--layout '[batch][layer][token][dim]'"});
 
   std::vector<entry> dict;
@@ -452,6 +457,8 @@ TEST_CASE("token ids that look padded, without a mask, are not taken for tokens"
   check_read({folder / "a.safetensors", "--mask", "none"}, 2, 8);
   check_read({with({5, 6, 7, 8, 9, 3, 1, 0})}, 2, 8);
   check_refused({with({5, 6, 0, 0, 7, 8, 0, 0})}, {"looks padded"});
+  check_refused({folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8), integers("input_ids", {1, 8}, {5, 6, 7, 0, 0, 0, 0, 0})}))},
+                {"looks padded"});
 }
 
 TEST_CASE("lengths of sequences tell where they begin") {
@@ -505,7 +512,7 @@ TEST_CASE("what lies beside the states is not taken for them") {
 
 TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for a model's layers") {
   const temporary_folder folder;
-  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post.3", "model.norm", "wte",
+  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post", "final_layer", "hidden_state", "model.norm", "wte",
                            "last_layer", "pooled_output"})
     check_refused({folder.write("a.safetensors", safetensors({one_batch(name, 0, 4, 200)}))},
                   {"expected the states of all layers"});
@@ -514,7 +521,7 @@ TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for
   for (const auto* name : {"prompt_{}", "sample_{}", "batch.{}", "step{}"}) {
     std::vector<entry> prompts;
     for (const index p : {0, 1, 2}) prompts.push_back(stack(fmt::format(fmt::runtime(name), p), 4, 8));
-    check_refused({folder.write("b.safetensors", safetensors(prompts))}, {"the order of the layers is open"});
+    check_refused({folder.write("b.safetensors", safetensors(prompts))}, {"each is a stack of layers", "--layout '[batch][token][dim]'"});
   }
   std::vector<std::string> last;
   for (const index p : {0, 1, 2})
@@ -556,6 +563,8 @@ TEST_CASE("numbers and names that mean something else") {
   CHECK(numbers(check_read({file({"embeddings", "layer_1", "layer_2"})}, 2, 4)) == json{0, 1, 2});
   CHECK(numbers(check_read({file({"wte", "h.0", "h.8", "ln_f"})}, 3, 4)) == json{0, 1, 9, 10});
   CHECK(numbers(check_read({file({"hidden_states.0", "hidden_states.1", "norm"})}, 2, 4)) == json{0, 1, 2});
+  check_read({file({"gpt2.wte", "gpt2.h.0", "gpt2.h.1", "gpt2.ln_f"})}, 3, 4);
+  check_read({file({"lm.layers.0", "lm.layers.1", "lm.layers.2"})}, 2, 4);
   // The one of exactly that name, and not all that begin so.
   std::vector<std::string> twelve;
   for (int l = 0; l < 12; ++l) twelve.push_back(fmt::format("hidden_states.{}", l));
