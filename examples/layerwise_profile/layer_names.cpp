@@ -177,8 +177,9 @@ bool means_stack(std::string_view name) {
 }
 
 bool means_no_state(std::string_view name) {
-  return has_word(words_of(name), {"weight", "weights", "bias", "logits", "logit", "logprobs", "attentions",
-                                   "loss"});
+  return has_word(words_of(name),
+                  {"weight", "weights", "bias", "kernel", "grad", "logits", "logit", "logprobs", "probs", "attn", "attention",
+                   "attentions", "mlp", "keys", "queries", "pixel", "labels", "loss"});
 }
 
 std::optional<layer_order> order_by_meaning(const std::vector<std::string>& names) {

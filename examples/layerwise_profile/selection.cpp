@@ -148,7 +148,7 @@ selection select_states(const tensor_file& file, const stack_options& options) {
            std::ranges::any_of(file.tensors, is_weight)
                ? ": these are a model's weights; its hidden states come from running it "
                  "(examples/python/dump_hidden_states.py)"
-               : "");
+               : all.empty() ? "" : ": if they are hidden states, name them with --tensors NAME,NAME,...");
 
   // A stack that is called so comes before layers, and these before any other tensor of three or four dimensions.
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
