@@ -52,6 +52,15 @@ std::string summary(const report& source) {
                      profile.centering == layerwise::centering::columns ? "columns centred" : "not centred");
 }
 
+report describe_profile(std::string title, std::string text, data_type dtype, layerwise::layer_profile profile) {
+  report result{std::move(title), {std::move(text)}, dtype, {}, 0, {}, {}, std::move(profile)};
+  result.layer_numbers.resize(result.profile.layers.size());
+  result.state_numbers.resize(result.profile.layers.size() + 1);
+  std::iota(result.layer_numbers.begin(), result.layer_numbers.end(), index{1});
+  std::iota(result.state_numbers.begin(), result.state_numbers.end(), index{0});
+  return result;
+}
+
 report describe_input(const layer_stack& stack, std::string title) {
   report result{std::move(title), {}, stack.dtype, stack.reading, stack.tokens, {}, stack.numbers, {}};
   for (const auto& file : stack.files) result.files.push_back(file.path);

@@ -16,11 +16,14 @@ struct report {
   std::vector<std::string> files;
   data_type dtype;
   reading taken;                     // from the files
-  index tokens_left_out;             // by masks, --skip-first and --last-only
+  index tokens_left_out = 0;             // by masks, --skip-first and --last-only
   std::vector<index> layer_numbers;  // of layers[0 ... L - 1] in their model
   std::vector<index> state_numbers;  // of h_0 ... h_L
   layerwise::layer_profile profile;
 };
+
+/// Of a profile whose states were not read from files.
+report describe_profile(std::string title, std::string text, data_type dtype, layerwise::layer_profile profile);
 
 /// The same of a stack that nothing was measured of yet.
 report describe_input(const layer_stack& stack, std::string title);

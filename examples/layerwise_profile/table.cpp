@@ -109,7 +109,7 @@ std::string to_table(const report& source, bool colour) {
     return colour ? fmt::format(how, "{}", text) : text;
   };
   auto text = emphasized(printable(source.title), fmt::emphasis::bold) + "\n" + summary(source) + "\n" +
-              taken_line(source) + "\n\n";
+              (source.taken.states.empty() ? "" : taken_line(source) + "\n") + "\n";
   for (const std::size_t line : {0u, 1u}) {
     std::vector<std::string> cells;
     for (const auto& c : columns) cells.push_back(fmt::format("{:>{}}", c.heading[line], c.width));

@@ -53,13 +53,9 @@ int main(int argc, char** argv) {
       loss += live_model::cross_entropy(model.logits(states.back().middleRows(row, rows)), sequence);
       predicted += sequence.size() - 1;
     }
-    const layerwise::layer_profile profile =
-        layerwise::profile(states, {.final_norm = layerwise::final_norm::before});
-
-    const layerwise_profile::report report{std::filesystem::path(weights_file).filename().string(),
-                                           {text_file},
-                                           layerwise_profile::data_type::f32,
-                                           profile};
+    const auto report = layerwise_profile::describe_profile(
+        std::filesystem::path(weights_file).filename().string(), text_file, layerwise_profile::data_type::f32,
+        layerwise::profile(states, {.final_norm = layerwise::final_norm::before}));
     std::cout << to_table(report, ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr);
     if (predicted > 0)
       std::cout << "\nThe model predicts each byte of " << text_file << " with "
