@@ -506,4 +506,18 @@ TEST_CASE("a layer whose variance is beyond the reach of products counts as cons
   CHECK(std::abs(result.score - static_cast<double>(regress_in_quad(x, y).score())) <= result.error_bound);
 }
 
+TEST_CASE("a column that counts as constant beside others as small is part of what the two scores differ by") {
+  std::mt19937_64 random(34);
+  // Energies of some 1e-289, where products begin to vanish; one column's is below the limit.
+  row_major y = 1e-135 * random_matrix(random, 25, 3), x = 9e-146 * random_matrix(random, 25, 3);
+  x.col(1) *= 0.5;
+  x.col(2).setConstant(0.886464);
+  y.col(2).setConstant(0.886464);
+  const auto result = layerwise::residual_linearity(x, y);
+  row_major kept(25, 1), update = y - x;
+  kept << x.col(0);
+  CHECK(result.rank == 1);
+  CHECK(std::abs(result.score - static_cast<double>(regress_in_quad(kept, update).score())) <= result.error_bound);
+}
+
 }  // namespace

@@ -160,6 +160,8 @@ class scaled_problem {
     live_.resize(std::count_if(energy.begin(), energy.end(), is_live));
     for (index j = 0, found = 0; j < energy.size(); ++j)
       if (is_live(energy[j])) live_[found++] = j;
+    for (const double e : energy)
+      if (!is_live(e)) constant_energy_ += e;
     norm_ = select(energy, live_).cwiseSqrt();
     inflation_.resize(size());
     for (index i = 0; i < size(); ++i)
@@ -279,6 +281,8 @@ class scaled_problem {
 
   /// Norms of columns of X.
   Eigen::VectorXd norms(const indices& of) const { return select(norm_, of); }
+  /// The norm of the columns of X that count as constant, though some energy is known of them.
+  double norm_of_constant() const { return std::sqrt(constant_energy_); }
   /// A norm of X, in the units of the target.
   double in_units_of_target(double norm) const {
     return norm * (moments_.target_stats().scale / moments_.x.scale);
@@ -296,6 +300,7 @@ class scaled_problem {
   indices live_;
   Eigen::VectorXd norm_;
   Eigen::VectorXd inflation_;
+  double constant_energy_ = 0.0;
 };
 
 /// What is left of the energy of the columns of T; a column is not less than explained.
@@ -613,6 +618,8 @@ inline regression solve(const pair_moments& moments, const regression_request& w
                         const pair_data* data = nullptr) {
   const scaled_problem problem(moments);
   regression fit = solve_as_given(problem, wanted, data);
+  if (const double norm = problem.in_units_of_target(problem.norm_of_constant()); norm > 0.0)
+    fit.left_out = std::hypot(fit.left_out, norm);
   if (fit.rank == moments.degrees_of_freedom())
     fit.residual_energy = fit.residual_error = fit.left_out = 0.0;  // X spans every direction there is
   return fit;
