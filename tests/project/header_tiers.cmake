@@ -41,6 +41,8 @@ set(within_a_tier
     "detail/row_writer may include detail/rows"
     "detail/row_writer may include view"
     "detail/product may include detail/parallel"
+    "detail/distinct_rows may include detail/matrix"
+    "detail/distinct_rows may include detail/parallel"
     "detail/indices may include error"
     "detail/vectors may include error"
     "detail/cholesky may include detail/indices"

@@ -258,8 +258,9 @@ inline void add_products(double alpha, std::vector<product> products) {
       for (index j = 0; j < products[p].c.cols(); j += product_tile)
         if (!products[p].lower_only || j <= i) tiles.push_back({p, i, j});
   // Those that the diagonal cuts are half the work: last, so that no thread waits long for another.
-  std::ranges::stable_partition(
-      tiles, [&](const tile& t) { return !products[t.product].lower_only || t.column < t.row; });
+  std::stable_partition(tiles.begin(), tiles.end(), [&](const tile& t) {
+    return !products[t.product].lower_only || t.column < t.row;
+  });
   parallel_for(static_cast<index>(tiles.size()), [&](index t) {
     const tile& here = tiles[static_cast<std::size_t>(t)];
     add_tile(alpha, products[here.product], here.row, here.column);
