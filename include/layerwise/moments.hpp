@@ -598,11 +598,9 @@ class moment_chain {
       theirs.choose_scales();
       if (theirs.pair(1).target_is_update != pair(l).target_is_update) {
         // To the update where the output's scale is larger: in that one x^T x may be beyond the range of double.
-        moment_chain& output = pair(l).target_is_update ? theirs : *this;
-        const index at_output = pair(l).target_is_update ? 1 : l;
         const bool to_update = at(layers_, l).frame.scale > pair(l).update.scale;
-        if (to_update)
-          output.change_target(at_output);
+        if (to_update && !pair(l).target_is_update)
+          change_target(l);
         else
           theirs.change_target(1);
       }
