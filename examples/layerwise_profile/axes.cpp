@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <utility>
 
 namespace layerwise_profile {
@@ -75,11 +74,6 @@ std::string counts(const tensor& item, const axis_order& axes) {
 
 bool is_power_of_two(index n) { return n > 0 && (n & (n - 1)) == 0; }
 
-/// The name of a tensor, or of the file that holds no other.
-std::string name_of(const tensor_file& file, const tensor& item) {
-  return item.name.empty() ? std::filesystem::path(file.path).stem().string() : item.name;
-}
-
 axis_reading by_shape(const tensor_file& file, const tensor& item) {
   if (item.shape.size() == 3 && item.shape[0] == 1) reject_lone(file, item, "[1][token][dim]");
   const auto name = name_of(file, item);
@@ -130,9 +124,8 @@ axis_reading checked(const tensor_file& file, const tensor& item, axis_reading r
 }  // namespace
 
 std::optional<axis_order> parse_axes(std::string_view spelling) {
-  std::string words;  // [Layers][tokens][dim], layer_major
-  for (const char c : spelling)
-    words += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  auto words = lower_case(spelling);  // [Layers][tokens][dim], layer_major
+  std::ranges::replace(words, '_', '-');
   for (std::size_t at; (at = words.find("s]")) != std::string::npos;) words.erase(at, 1);
   std::string_view text = words;
   if (text == "layer-major") return layer_major;

@@ -2,6 +2,7 @@
 
 #include "axes.hpp"
 #include "input_error.hpp"
+#include "layer_names.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -157,8 +158,7 @@ void refuse_padding(const tensor_file& file, const tensor& item, const std::vect
 
 /// Whether a tensor that is none of those known may be a mask: by its name, or because it has ones and zeros only.
 bool may_be_mask(const tensor& item) {
-  std::string lower = item.name;
-  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  const auto lower = lower_case(item.name);
   if (item.bytes.empty() || is_one_of(lower, other_names) || is_companion(item.name)) return false;
   if (lower.find("mask") != std::string::npos) return item.shape.size() <= 4;
   if (!counts_tokens(item)) return false;

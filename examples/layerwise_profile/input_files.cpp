@@ -17,8 +17,7 @@ namespace fs = std::filesystem;
 /// Names of files that are read, and of those that are refused with what to do about them: they must not be left out in
 /// silence.
 bool is_dump(const fs::path& path) {
-  auto name = path.filename().string();
-  for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  auto name = lower_case(path.filename().string());
   for (const std::string_view packed : {".gz", ".zst", ".xz", ".bz2"})
     if (name.ends_with(packed)) name.resize(name.size() - packed.size());
   constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt",

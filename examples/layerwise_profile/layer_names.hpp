@@ -47,6 +47,9 @@ bool means_stack(std::string_view name);
 /// Whether the name is that of something else than hidden states: weights, logits, attention.
 bool means_no_state(std::string_view name);
 
+/// ASCII letters in lower case.
+std::string lower_case(std::string_view text);
+
 /// Whether `a` comes before `b` when runs of digits are compared as numbers: "h.2" before "h.10".
 bool natural_less(std::string_view a, std::string_view b);
 

@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <set>
 #include <string_view>
@@ -77,8 +76,6 @@ struct file_part {
   companions beside;
   axis_reading axes;  // of each item
 };
-
-std::string stem_of(const tensor_file& file) { return std::filesystem::path(file.path).stem().string(); }
 
 std::vector<std::string> item_names(const file_part& part) {
   std::vector<std::string> names;
@@ -288,18 +285,16 @@ std::vector<token_shard> shards_of(const token_block& block) {
 void put_companions(const companions& beside, const tensor_file& file, std::vector<token_shard>& shards) {
   const index tokens = std::accumulate(shards.begin(), shards.end(), index{0},
                                        [](index n, const auto& s) { return n + s.tokens; });
-  auto keep = beside.keep;
+  const auto& keep = beside.keep;
   for (const auto& candidate : beside.candidates)
     if (!beside.mask && std::accumulate(candidate.shape.begin(), candidate.shape.end(), index{1}, std::multiplies<>()) == tokens)
       reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
              in_quotes(candidate.name), shortened(candidate.name, 80));
   std::vector<index> sequences;
-  if (beside.mask) {
-    if (std::ssize(keep) != tokens)
-      reject(file.path,
-             "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
-             in_quotes(beside.mask->name), tokens, shape_text(beside.mask->shape));
-  }
+  if (beside.mask && std::ssize(keep) != tokens)
+    reject(file.path,
+           "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
+           in_quotes(beside.mask->name), tokens, shape_text(beside.mask->shape));
   for (const auto* counted : {&beside.mask, &beside.ids})
     if (*counted && (*counted)->shape.size() == 2 && sequences.empty() &&
         (*counted)->shape[0] * (*counted)->shape[1] == tokens)
@@ -355,19 +350,19 @@ void check_agreement(const std::vector<file_part>& parts, bool same_tokens, bool
 
 struct ordered_layers {
   std::vector<std::size_t> order;
-  std::vector<index> numbers;
+  std::vector<index> numbers;  // empty: from 0 on
   std::vector<std::size_t> left_out;
   std::string because;
 };
 
-/// Numbers from 0 on, where the names' own are not all known or not rising.
-std::vector<index> numbers_of(const std::vector<std::optional<index>>& named, std::size_t count) {
-  std::vector<index> numbers(count);
-  std::iota(numbers.begin(), numbers.end(), index{0});
-  std::vector<index> own;
-  for (const auto& number : named)
-    if (number && (own.empty() || *number > own.back())) own.push_back(*number);
-  return own.size() == count ? own : numbers;
+/// The names' own numbers; none where they are not all known, or not rising.
+std::vector<index> numbers_of(const std::vector<std::optional<index>>& named) {
+  std::vector<index> numbers;
+  for (const auto& number : named) {
+    if (!number || (!numbers.empty() && *number <= numbers.back())) return {};
+    numbers.push_back(*number);
+  }
+  return numbers;
 }
 
 ordered_layers order_layers(const std::string& path, const std::vector<std::string>& names, bool of_files,
@@ -376,20 +371,17 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
   result.order.resize(names.size());
   std::iota(result.order.begin(), result.order.end(), std::size_t{0});
   if (names.size() < 2) return result;
-  const auto meaning = order_by_meaning(names);
   if (!options.tensors.empty() || options.order == order_rule::as_given) {
     result.because = options.tensors.empty() ? "as given" : "as --tensors names them";
-    std::vector<std::optional<index>> numbers(names.size());
-    result.numbers = numbers_of(numbers, names.size());
     return result;
   }
   if (options.order == order_rule::by_name) {
     std::ranges::stable_sort(result.order, natural_less,
                              [&](std::size_t i) -> const std::string& { return names[i]; });
     result.because = "by name";
-    result.numbers = numbers_of({}, names.size());
     return result;
   }
+  const auto meaning = order_by_meaning(names);
   if (!meaning)
     reject(path,
            "the order of the layers is open, their names being {}{}{}: if these are the layers and nothing "
@@ -399,7 +391,7 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
            in_quotes(names.back()),
            of_files ? "" : "--tensors NAME,NAME,... (* for any number), h_0 first, or ",
            of_files ? "the archive" : "the file (safetensors' save_file sorts by name)");
-  return {meaning->order, numbers_of(meaning->numbers, meaning->order.size()), meaning->left_out,
+  return {meaning->order, numbers_of(meaning->numbers), meaning->left_out,
           meaning->how};
 }
 
@@ -487,7 +479,7 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
       put_companions(part.beside, *part.file, its);
       add(all, std::move(its));
     }
-    taken.states = {first.items.front()->name.empty() ? stem_of(*first.file) : first.items.front()->name};
+    taken.states = {name_of(*first.file, *first.items.front())};
   } else {
     std::vector<std::vector<file_part>> groups;
     if (shards)

@@ -152,9 +152,9 @@ selection select_states(const tensor_file& file, const stack_options& options) {
 
   // A stack that is called so comes before layers, and these before any other tensor of three or four dimensions.
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
-  tensors stacks, others;
-  for (const auto* item : states)
-    if (item->shape.size() > 2) (is_stack_name(item) ? stacks : others).push_back(item);
+  tensors stacks;
+  std::ranges::copy_if(states, std::back_inserter(stacks),
+                       [&](const tensor* t) { return t->shape.size() > 2 && is_stack_name(t); });
   if (stacks.size() == 1) return without(stacks, all);
   if (stacks.empty() && four.size() == 1 && three.empty() && two.empty()) return without(four, all);
   if (stacks.size() > 1)

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
 #include <limits>
 
 // Both formats are little-endian, and the views hand the file's bytes to the library as they are.
@@ -40,6 +41,12 @@ tensor_file open_tensor_file(const std::string& path) {
   auto file = parse_tensor_file(path, mapping->bytes());
   file.mapping = std::move(mapping);
   return file;
+}
+
+std::string stem_of(const tensor_file& file) { return std::filesystem::path(file.path).stem().string(); }
+
+std::string name_of(const tensor_file& file, const tensor& item) {
+  return item.name.empty() ? stem_of(file) : item.name;
 }
 
 std::string shape_text(std::span<const index> shape) {

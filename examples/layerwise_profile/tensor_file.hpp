@@ -46,6 +46,12 @@ tensor_file open_tensor_file(const std::string& path);
 /// The same for bytes already in memory, which must outlive the result; `path` serves the messages.
 tensor_file parse_tensor_file(const std::string& path, std::span<const std::byte> bytes);
 
+/// The file's name without folder and extension, which names what is in a .npy file.
+std::string stem_of(const tensor_file& file);
+
+/// The name of a tensor, or of the file that holds no other.
+std::string name_of(const tensor_file& file, const tensor& item);
+
 std::string shape_text(std::span<const index> shape);  // "9 x 2048 x 96"
 
 /// The bytes of an array of that shape; nothing when the number doesn't fit an index.
