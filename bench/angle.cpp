@@ -1,8 +1,7 @@
 // Angles between neighbouring layers of a dump of 13 x 4096 x 768, per token, and how near they come to
 // reading memory and nothing else. Each layer pair is a call of its own, so inner layers are read twice, and
 // counted twice.
-#include <layerwise/angle.hpp>
-#include <layerwise/residual.hpp>
+#include <layerwise/metrics.hpp>
 
 #include "dump.hpp"
 
@@ -27,9 +26,8 @@ enum class order { layer_token_dim, token_layer_dim };
 
 template <class Scalar>
 hidden_states_view<Scalar> view_of(std::vector<Scalar>& dump, order in) {
-  return in == order::layer_token_dim
-             ? hidden_states_view<Scalar>::layer_major(dump.data(), layers, tokens, dims)
-             : hidden_states_view<Scalar>::token_major(dump.data(), tokens, layers, dims);
+  return in == order::layer_token_dim ? hidden_states_view<Scalar>::layer_major(dump.data(), layers, tokens, dims)
+                                      : hidden_states_view<Scalar>::token_major(dump.data(), tokens, layers, dims);
 }
 
 /// The textbook formulas in long double.
@@ -53,7 +51,7 @@ struct expected_values {
 
 /// Measures call(before, after), a VectorXd that must be the expected values' `member`.
 template <class Scalar, class Call>
-void measure(benchmark::State& state, order in, double expected_values::*member, const Call& call) {
+void measure(benchmark::State& state, order in, double expected_values::* member, const Call& call) {
   std::vector<Scalar> dump = make_dump<Scalar>();
   const auto h = view_of(dump, in);
   for (index l = 1; l < layers; l += layers - 2) {  // the first and the last pair
@@ -74,24 +72,20 @@ void measure(benchmark::State& state, order in, double expected_values::*member,
 
 template <class Scalar>
 void displacement(benchmark::State& state) {
-  measure<Scalar>(
-      state, static_cast<order>(state.range(0)), &expected_values::displacement,
-      [](const auto& before, const auto& after) { return layerwise::displacement(before, after); });
+  measure<Scalar>(state, static_cast<order>(state.range(0)), &expected_values::displacement,
+                  [](const auto& before, const auto& after) { return layerwise::displacement(before, after); });
 }
 void cosine_similarity(benchmark::State& state) {
-  measure<float>(
-      state, order::layer_token_dim, &expected_values::cosine,
-      [](const auto& before, const auto& after) { return layerwise::cosine_similarity(before, after); });
+  measure<float>(state, order::layer_token_dim, &expected_values::cosine,
+                 [](const auto& before, const auto& after) { return layerwise::cosine_similarity(before, after); });
 }
 void angular_distance(benchmark::State& state) {
-  measure<float>(
-      state, order::layer_token_dim, &expected_values::angular_distance,
-      [](const auto& before, const auto& after) { return layerwise::angular_distance(before, after); });
+  measure<float>(state, order::layer_token_dim, &expected_values::angular_distance,
+                 [](const auto& before, const auto& after) { return layerwise::angular_distance(before, after); });
 }
 void contribution_ratio(benchmark::State& state) {
-  measure<float>(
-      state, order::layer_token_dim, &expected_values::contribution,
-      [](const auto& before, const auto& after) { return layerwise::contribution_ratio(before, after); });
+  measure<float>(state, order::layer_token_dim, &expected_values::contribution,
+                 [](const auto& before, const auto& after) { return layerwise::contribution_ratio(before, after); });
 }
 
 void orders(benchmark::internal::Benchmark* b) {

@@ -2,8 +2,8 @@
 // reads one, or adds one to another.
 #pragma once
 
-#include <layerwise/detail/parallel.hpp>
-#include <layerwise/embedding.hpp>
+#include <layerwise/data.hpp>
+#include <layerwise/kernel/parallel.hpp>
 
 #include <Eigen/Core>
 
@@ -64,9 +64,8 @@ inline double plain_read_bandwidth() {
 inline double plain_update_bandwidth() {
   const Eigen::ArrayXf x = Eigen::ArrayXf::Ones(size);
   Eigen::ArrayXf g = x;
-  return best_rate(3. * static_cast<double>(size) * sizeof(float), [&](index first, index count) {
-    g.segment(first, count) += 0.5f * x.segment(first, count);
-  });
+  return best_rate(3. * static_cast<double>(size) * sizeof(float),
+                   [&](index first, index count) { g.segment(first, count) += 0.5f * x.segment(first, count); });
 }
 
 }  // namespace layerwise_bench

@@ -1,6 +1,6 @@
 // Scores from rows to the certified result, by each solver; and the solution alone, from moments.
-#include <layerwise/least_squares.hpp>
-#include <layerwise/linearity.hpp>
+#include <layerwise/metrics.hpp>
+#include <layerwise/solve/detail/regression.hpp>
 
 #include "regression_data.hpp"
 
@@ -50,8 +50,7 @@ void solution(benchmark::State& state) {
   layerwise::cross_moments m;
   m.add(data.before, data.after);
   const auto& expected = expected_scores<float, Eigen::RowMajor>(data.tokens(), data.dims());
-  if (!close({layerwise::linearity_score(m, options), layerwise::residual_linearity_score(m, options)},
-             expected))
+  if (!close({layerwise::linearity_score(m, options), layerwise::residual_linearity_score(m, options)}, expected))
     return state.SkipWithError("wrong score");
   const thread_scope threads(static_cast<int>(state.range(3)));
   best_seconds(state, [&] { return layerwise::linearity(m, options); });
@@ -68,8 +67,7 @@ void sizes(benchmark::internal::Benchmark* b) {
 /// And the plotted ones.
 void all_sizes(benchmark::internal::Benchmark* b) {
   sizes(b);
-  for (const auto& [n, d] : plotted_sizes())
-    b->Args({n, d, static_cast<int>(solver::automatic), max_threads()});
+  for (const auto& [n, d] : plotted_sizes()) b->Args({n, d, static_cast<int>(solver::automatic), max_threads()});
 }
 void plotted_dims(benchmark::internal::Benchmark* b) {
   arguments(b);

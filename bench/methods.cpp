@@ -86,8 +86,7 @@ scores col_piv_householder_qr(const pair_of_floats& data) {
   return by_qr<Eigen::ColPivHouseholderQR<in_place>>(data, [](const auto& qr) { return qr.rank(); });
 }
 scores complete_orthogonal(const pair_of_floats& data) {
-  return by_qr<Eigen::CompleteOrthogonalDecomposition<in_place>>(data,
-                                                                 [](const auto& qr) { return qr.rank(); });
+  return by_qr<Eigen::CompleteOrthogonalDecomposition<in_place>>(data, [](const auto& qr) { return qr.rank(); });
 }
 scores bdc_svd(const pair_of_floats& data) {
   regressions problem(data);
@@ -98,14 +97,12 @@ scores bdc_svd(const pair_of_floats& data) {
 
 #ifdef LAYERWISE_HAS_LAPACK
 extern "C" {
-void dgels_(const char* trans, const int* m, const int* n, const int* nrhs, double* a, const int* lda,
-            double* b, const int* ldb, double* work, const int* lwork, int* info, std::size_t);
-void dgelsy_(const int* m, const int* n, const int* nrhs, double* a, const int* lda, double* b,
-             const int* ldb, int* jpvt, const double* rcond, int* rank, double* work, const int* lwork,
-             int* info);
-void dgelsd_(const int* m, const int* n, const int* nrhs, double* a, const int* lda, double* b,
-             const int* ldb, double* s, const double* rcond, int* rank, double* work, const int* lwork,
-             int* iwork, int* info);
+void dgels_(const char* trans, const int* m, const int* n, const int* nrhs, double* a, const int* lda, double* b,
+            const int* ldb, double* work, const int* lwork, int* info, std::size_t);
+void dgelsy_(const int* m, const int* n, const int* nrhs, double* a, const int* lda, double* b, const int* ldb,
+             int* jpvt, const double* rcond, int* rank, double* work, const int* lwork, int* info);
+void dgelsd_(const int* m, const int* n, const int* nrhs, double* a, const int* lda, double* b, const int* ldb,
+             double* s, const double* rcond, int* rank, double* work, const int* lwork, int* iwork, int* info);
 }
 
 /// Calls solve(work, length, iwork, info) twice: for the best size of its workspace, and to solve.
@@ -158,8 +155,8 @@ scores dgelsy(const pair_of_floats& data) {
   const double rcond = std::numeric_limits<double>::epsilon();
   std::vector<int> pivots(static_cast<std::size_t>(p.n));
   with_workspace([&](double* work, int length, int*, int& info) {
-    dgelsy_(&p.m, &p.n, &p.count, p.a.data(), &p.m, p.b.data(), &p.m, pivots.data(), &rcond, &p.rank, work,
-            &length, &info);
+    dgelsy_(&p.m, &p.n, &p.count, p.a.data(), &p.m, p.b.data(), &p.m, pivots.data(), &rcond, &p.rank, work, &length,
+            &info);
   });
   return p.original.solved(p.b.topRows(p.n));
 }
@@ -168,8 +165,8 @@ scores dgelsd(const pair_of_floats& data) {
   const double rcond = -1;  // the machine's precision
   VectorXd singular_values(p.n);
   with_workspace([&](double* work, int length, int* iwork, int& info) {
-    dgelsd_(&p.m, &p.n, &p.count, p.a.data(), &p.m, p.b.data(), &p.m, singular_values.data(), &rcond, &p.rank,
-            work, &length, iwork, &info);
+    dgelsd_(&p.m, &p.n, &p.count, p.a.data(), &p.m, p.b.data(), &p.m, singular_values.data(), &rcond, &p.rank, work,
+            &length, iwork, &info);
   });
   return p.below();
 }
@@ -179,12 +176,10 @@ scores dgelsd(const pair_of_floats& data) {
 scores armadillo_solve(const pair_of_floats& data) {
   regressions problem(data);
   const auto view = [](MatrixXd& m) {
-    return arma::mat(m.data(), static_cast<arma::uword>(m.rows()), static_cast<arma::uword>(m.cols()), false,
-                     true);
+    return arma::mat(m.data(), static_cast<arma::uword>(m.rows()), static_cast<arma::uword>(m.cols()), false, true);
   };
   const arma::mat a = arma::solve(view(problem.x), view(problem.right));
-  return problem.solved(
-      MatrixXd::Map(a.memptr(), static_cast<index>(a.n_rows), static_cast<index>(a.n_cols)));
+  return problem.solved(MatrixXd::Map(a.memptr(), static_cast<index>(a.n_rows), static_cast<index>(a.n_cols)));
 }
 #endif
 
@@ -263,10 +258,9 @@ void measure_method(benchmark::State& state, const data_set& set, const method& 
 const bool registered = [] {
   for (const data_set& set : data_sets)
     for (const method& m : methods()) {
-      const std::string name =
-          set.name + ":" + std::to_string(set.n) + "x" + std::to_string(set.d) + "/" + m.name;
-      usual(benchmark::RegisterBenchmark(
-          name.c_str(), [&set, m](benchmark::State& state) { measure_method(state, set, m); }));
+      const std::string name = set.name + ":" + std::to_string(set.n) + "x" + std::to_string(set.d) + "/" + m.name;
+      usual(benchmark::RegisterBenchmark(name.c_str(),
+                                         [&set, m](benchmark::State& state) { measure_method(state, set, m); }));
     }
   return true;
 }();

@@ -1,7 +1,7 @@
 // The moments of a layer pair: reading, centring and the two products. Beside the counters of all benchmarks
 //   of_peak       flops as a share of what multiply-adds on registers reach, measured right before and after
-#include <layerwise/linearity.hpp>
-#include <layerwise/moments.hpp>
+#include <layerwise/metrics.hpp>
+#include <layerwise/statistics.hpp>
 
 #include "peak.hpp"
 #include "regression_data.hpp"
@@ -24,8 +24,7 @@ void moments(benchmark::State& state) {
     m.add(data.before, data.after);
     return m;
   };
-  if (!close(layerwise::linearity_score(call()),
-             expected_scores<Scalar, order>(data.tokens(), data.dims()).linearity))
+  if (!close(layerwise::linearity_score(call()), expected_scores<Scalar, order>(data.tokens(), data.dims()).linearity))
     return state.SkipWithError("wrong score");
   const int threads = static_cast<int>(state.range(2));
   const thread_scope scope(threads);

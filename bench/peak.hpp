@@ -18,8 +18,7 @@ namespace layerwise_bench {
 /// s = s / 2 + 1, `steps` times, for 12 packets s at once: more than there are multiply-adds under way. The
 /// sum of all elements, each of which gets to 2.
 template <int... p>
-double sum_on_registers(int steps, const std::array<double, sizeof...(p)>& start,
-                        std::integer_sequence<int, p...>) {
+double sum_on_registers(int steps, const std::array<double, sizeof...(p)>& start, std::integer_sequence<int, p...>) {
   using namespace Eigen::internal;
   using packet = packet_traits<double>::type;
   packet sums[] = {pset1<packet>(start[p])...};

@@ -2,7 +2,7 @@
 // threads, and the product rate of this machine.
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data.hpp>
 #include <layerwise/profile.hpp>
 
 #include <benchmark/benchmark.h>
@@ -56,17 +56,14 @@ struct layer_pair {
 
   index tokens() const { return before.rows(); }
   index dims() const { return before.cols(); }
-  double bytes() const {
-    return 2. * static_cast<double>(before.size() * index{sizeof(typename Matrix::Scalar)});
-  }
+  double bytes() const { return 2. * static_cast<double>(before.size() * index{sizeof(typename Matrix::Scalar)}); }
 };
 
 class normal_matrix {
  public:
   template <class Matrix = float_rows>
   Matrix operator()(index rows, index cols) {
-    return Matrix::NullaryExpr(rows, cols,
-                               [this] { return static_cast<typename Matrix::Scalar>(normal_(random_)); });
+    return Matrix::NullaryExpr(rows, cols, [this] { return static_cast<typename Matrix::Scalar>(normal_(random_)); });
   }
 
  private:
@@ -100,8 +97,7 @@ inline layer_pair<float_rows> make_hard_pair(index n, index d) {
   update += 0.1 * spread * normal.operator()<Eigen::MatrixXd>(n, d);
 
   x.rowwise() += spread * Eigen::RowVectorXd::LinSpaced(d, -1, 1);
-  for (const auto& [dim, factor] : {std::pair{d / 15, 1000.}, {d / 3, 300.}, {3 * d / 4, 100.}})
-    x.col(dim) *= factor;
+  for (const auto& [dim, factor] : {std::pair{d / 15, 1000.}, {d / 3, 300.}, {3 * d / 4, 100.}}) x.col(dim) *= factor;
   layer_pair<float_rows> out{x.cast<float>(), {}};
   out.after = out.before + update.cast<float>();
   return out;
@@ -130,9 +126,7 @@ struct scores {
 template <class Real, class Matrix>
 scores householder_scores(const layer_pair<Matrix>& data) {
   using real_matrix = matrix<Real, Eigen::ColMajor>;
-  const auto exact = [](const Matrix& m) -> real_matrix {
-    return m.template cast<double>().template cast<Real>();
-  };
+  const auto exact = [](const Matrix& m) -> real_matrix { return m.template cast<double>().template cast<Real>(); };
   real_matrix x = exact(data.before), y = exact(data.after);
   real_matrix r = y - x;
   for (real_matrix* m : {&x, &y, &r}) m->rowwise() -= m->colwise().mean().eval();
@@ -165,9 +159,7 @@ inline scores scores_of(const layerwise::layer_metrics& layer) {
 template <class Matrix>
 scores both_scores(const layer_pair<Matrix>& data, layerwise::solver method = layerwise::solver::automatic) {
   using view = layerwise::strided_view<const typename Matrix::Scalar>;
-  const auto viewed = [](const Matrix& m) {
-    return view(m.data(), m.rows(), m.cols(), m.rowStride(), m.colStride());
-  };
+  const auto viewed = [](const Matrix& m) { return view(m.data(), m.rows(), m.cols(), m.rowStride(), m.colStride()); };
   const std::array stack{viewed(data.before), viewed(data.after)};
   return scores_of(layerwise::profile(stack, {.method = method}).layers.front());
 }
@@ -277,8 +269,7 @@ double best_seconds(benchmark::State& state, const Call& call) {
 ///   of_openblas   and of OpenBLAS's, where the program has it
 ///   bytes         of input, a second
 template <class Matrix, class Call>
-void measure(benchmark::State& state, const layer_pair<Matrix>& data, int threads, double pairs,
-             const Call& call) {
+void measure(benchmark::State& state, const layer_pair<Matrix>& data, int threads, double pairs, const Call& call) {
   const thread_scope scope(threads);
   const product_rates before = measure_products(data);
   const double best = best_seconds(state, call);
@@ -296,9 +287,7 @@ void measure(benchmark::State& state, const layer_pair<Matrix>& data, int thread
 // registering
 
 /// One thread, and all.
-inline std::vector<int> thread_counts() {
-  return max_threads() > 1 ? std::vector{1, max_threads()} : std::vector{1};
-}
+inline std::vector<int> thread_counts() { return max_threads() > 1 ? std::vector{1, max_threads()} : std::vector{1}; }
 
 /// The sizes of a layer pair that figures are quoted for; a large one too if LAYERWISE_BENCH_LARGE is set.
 inline std::vector<std::pair<index, index>> quoted_sizes() {
@@ -317,9 +306,8 @@ inline std::vector<std::pair<index, index>> plotted_sizes() {
 
 /// For the report.
 inline const bool context_is_known = [] {
-  benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." +
-                                           std::to_string(EIGEN_MAJOR_VERSION) + "." +
-                                           std::to_string(EIGEN_MINOR_VERSION));
+  benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
+                                           "." + std::to_string(EIGEN_MINOR_VERSION));
 #ifdef __GNUC__
   if (openblas_get_config != nullptr && openblas_get_corename != nullptr) {
     benchmark::AddCustomContext("openblas", openblas_get_config());
@@ -329,8 +317,6 @@ inline const bool context_is_known = [] {
   return true;
 }();
 
-inline void usual(benchmark::internal::Benchmark* b) {
-  b->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(0.3);
-}
+inline void usual(benchmark::internal::Benchmark* b) { b->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(0.3); }
 
 }  // namespace layerwise_bench

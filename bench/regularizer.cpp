@@ -1,7 +1,7 @@
 // The three regularizers on a dump of 13 x 4096 x 768, values alone and with gradients. A value reads the
 // states once: how near does it come to reading memory and nothing else? A gradient is read and written on
 // top: how near does that come to adding one array to another?
-#include <layerwise/regularizer.hpp>
+#include <layerwise/training.hpp>
 
 #include "dump.hpp"
 
@@ -50,9 +50,8 @@ long double definition(const layerwise::jreg_regularizer& r, const long_rows& h)
 
 template <class View>
 long_rows rows_of(const View& h, index token) {
-  return long_rows::NullaryExpr(layers, dims, [&](index l, index j) {
-    return static_cast<long double>(static_cast<double>(h[l](token, j)));
-  });
+  return long_rows::NullaryExpr(
+      layers, dims, [&](index l, index j) { return static_cast<long double>(static_cast<double>(h[l](token, j))); });
 }
 
 /// What is wrong with the value and the gradients of `r`, or nothing: the value against the definition,

@@ -40,22 +40,18 @@ at::Tensor in_libtorch(const layerwise::mse_regularizer& r, const tensors& h) {
 
 at::Tensor in_libtorch(const layerwise::cosine_regularizer& r, const tensors& h) {
   at::Tensor sum = at::zeros({});
-  for (std::size_t l = 1; l < h.size(); ++l)
-    sum = sum + (1 - at::cosine_similarity(h[l - 1], h[l], -1)).mean();
+  for (std::size_t l = 1; l < h.size(); ++l) sum = sum + (1 - at::cosine_similarity(h[l - 1], h[l], -1)).mean();
   return r.lambda * sum;
 }
 
-tensors gradients_of(const at::Tensor& value, const tensors& states) {
-  return torch::autograd::grad({value}, states);
-}
+tensors gradients_of(const at::Tensor& value, const tensors& states) { return torch::autograd::grad({value}, states); }
 
 /// What is wrong with ours by libtorch's formula in float64, or nothing.
 template <class Regularizer>
 std::string fault(const Regularizer& regularizer, const tensors& states) {
   tensors exact;
   for (const at::Tensor& h : states) exact.push_back(h.detach().to(at::kDouble).requires_grad_());
-  const at::Tensor value = layerwise::penalty(regularizer, states),
-                   expected = in_libtorch(regularizer, exact);
+  const at::Tensor value = layerwise::penalty(regularizer, states), expected = in_libtorch(regularizer, exact);
   if (!at::allclose(value.to(at::kDouble), expected, 1e-6, 0)) return "the value is wrong";
   const tensors g = gradients_of(value, states), of_exact = gradients_of(expected, exact);
   for (std::size_t l = 0; l < g.size(); ++l)
@@ -69,16 +65,14 @@ void run(benchmark::State& state, const tensors& states, const Penalty& penalty)
   for (auto _ : state) benchmark::DoNotOptimize(gradients_of(penalty(states), states));
   double bytes = 0;
   for (const at::Tensor& h : states) bytes += static_cast<double>(h.nbytes());
-  state.counters["states_GB/s"] =
-      benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["states_GB/s"] = benchmark::Counter(bytes / 1e9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
 template <class Regularizer>
-void compare(const std::string& name, const Regularizer& regularizer, std::int64_t layers,
-             std::int64_t tokens, std::int64_t dims) {
+void compare(const std::string& name, const Regularizer& regularizer, std::int64_t layers, std::int64_t tokens,
+             std::int64_t dims) {
   const auto add = [&](const std::string& whose, const auto& penalty) {
-    const std::string size =
-        std::to_string(layers) + "x" + std::to_string(tokens) + "x" + std::to_string(dims);
+    const std::string size = std::to_string(layers) + "x" + std::to_string(tokens) + "x" + std::to_string(dims);
     benchmark::RegisterBenchmark((name + "/" + size + "/" + whose).c_str(),
                                  [=](benchmark::State& state) {
                                    const tensors states = make_states(layers, tokens, dims);

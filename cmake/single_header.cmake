@@ -8,7 +8,7 @@ cmake_minimum_required(VERSION 3.18)
 
 set(include "${SOURCE}/include")
 
-file(READ "${include}/layerwise/version.hpp" version_header)
+file(READ "${include}/layerwise/core/version.hpp" version_header)
 foreach(part MAJOR MINOR PATCH)
   string(REGEX MATCH "LAYERWISE_VERSION_${part} ([0-9]+)" _ "${version_header}")
   list(APPEND version ${CMAKE_MATCH_1})

@@ -47,9 +47,9 @@ int main() {
     displacements.push_back(r.displacement / static_cast<double>(r.moments.tokens()));
   for (int l = 1; l <= layers; ++l) {
     const layer_record& r = records[static_cast<std::size_t>(l - 1)];
-    std::cout << "layer " << l << ": linearity " << layerwise::linearity_score(r.moments)
-              << ", without the residual " << layerwise::residual_linearity_score(r.moments)
-              << ", displacement " << displacements[static_cast<std::size_t>(l - 1)];
+    std::cout << "layer " << l << ": linearity " << layerwise::linearity_score(r.moments) << ", without the residual "
+              << layerwise::residual_linearity_score(r.moments) << ", displacement "
+              << displacements[static_cast<std::size_t>(l - 1)];
     if (l > 1) std::cout << ", jump rate " << layerwise::jump_rate(displacements, l);
     std::cout << '\n';
   }

@@ -12,16 +12,12 @@ struct activations {
 
   activations(layerwise::index n, layerwise::index d)
       : tokens(n), width(d), pitch((d + 15) / 16 * 16), values(static_cast<std::size_t>(n * pitch)) {}
-  float& at(layerwise::index token, layerwise::index i) {
-    return values[static_cast<std::size_t>(token * pitch + i)];
-  }
+  float& at(layerwise::index token, layerwise::index i) { return values[static_cast<std::size_t>(token * pitch + i)]; }
 };
 
 template <>
 struct layerwise::embedding_traits<activations> {
-  static strided_view<const float> view(const activations& m) {
-    return {m.values.data(), m.tokens, m.width, m.pitch};
-  }
+  static strided_view<const float> view(const activations& m) { return {m.values.data(), m.tokens, m.width, m.pitch}; }
   static strided_view<float> view(activations& m) { return {m.values.data(), m.tokens, m.width, m.pitch}; }
 };
 

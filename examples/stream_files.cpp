@@ -56,8 +56,7 @@ std::vector<std::string> write_example(layerwise::index d) {
   for (const char* name : {"h0.f32", "h1.f32", "h2.f32"}) {
     names.push_back((std::filesystem::temp_directory_path() / name).string());
     std::ofstream(names.back(), std::ios::binary)
-        .write(reinterpret_cast<const char*>(h.data()),
-               static_cast<std::streamsize>(sizeof(float)) * h.size());
+        .write(reinterpret_cast<const char*>(h.data()), static_cast<std::streamsize>(sizeof(float)) * h.size());
     h += 0.5f * h.rowwise().reverse().array().tanh().matrix();
   }
   return names;
@@ -73,13 +72,12 @@ int main(int argc, char** argv) {
       d = std::stol(argv[1]);
     else
       names = write_example(d);
-    if (d < 1 || names.size() < 2)
-      throw std::runtime_error("usage: stream_files <d> <file of h_0> <file of h_1> ...");
+    if (d < 1 || names.size() < 2) throw std::runtime_error("usage: stream_files <d> <file of h_0> <file of h_1> ...");
     const layerwise::layer_profile p = profile_files(d, names);
     for (std::size_t l = 1; l <= p.layers.size(); ++l) {
       const auto& linearity = p.layers[l - 1].linearity;
-      std::cout << "layer " << l << ": linearity " << (linearity ? linearity->score : NAN)
-                << ", displacement " << p.layers[l - 1].displacement << '\n';
+      std::cout << "layer " << l << ": linearity " << (linearity ? linearity->score : NAN) << ", displacement "
+                << p.layers[l - 1].displacement << '\n';
     }
   } catch (const std::exception& e) {
     std::cerr << "stream_files: " << e.what() << '\n';

@@ -66,8 +66,8 @@ row_major random_orthogonal(Generator& random, Eigen::Index d) {
 /// An invertible d x d matrix of moderate condition.
 template <class Generator>
 row_major random_invertible(Generator& random, Eigen::Index d) {
-  const Eigen::VectorXd stretch = Eigen::VectorXd::NullaryExpr(
-      d, [&] { return std::uniform_real_distribution<double>(0.5, 2.0)(random); });
+  const Eigen::VectorXd stretch =
+      Eigen::VectorXd::NullaryExpr(d, [&] { return std::uniform_real_distribution<double>(0.5, 2.0)(random); });
   return random_orthogonal(random, d) * stretch.asDiagonal() * random_orthogonal(random, d);
 }
 

@@ -38,8 +38,7 @@ TEST_CASE("the metrics of a pair of layers") {
   CHECK(score == result.score);
   CHECK(residual_score == residual.score);
   CHECK(layerwise::linearity_score(x, y, options) == layerwise::linearity(x, y, options).score);
-  CHECK(layerwise::residual_linearity_score(x, y, options) ==
-        layerwise::residual_linearity(x, y, options).score);
+  CHECK(layerwise::residual_linearity_score(x, y, options) == layerwise::residual_linearity(x, y, options).score);
   CHECK(layerwise::fit_linear_map(x, y, options).bias.isZero(0.0));
 
   // The same by the definitions, from the pieces.
@@ -122,10 +121,8 @@ TEST_CASE("the regularizers: values, and gradients that are added") {
   check(layerwise::mse_regularizer{.lambda = 0.5});
   check(layerwise::cosine_regularizer{.lambda = 0.5});
   check(layerwise::jreg_regularizer{.lambda = 0.5, .alpha = 1.0});
-  const double mean =
-      layerwise::mse_regularizer{.lambda = 2.0, .reduction = layerwise::reduction::mean}.value(states);
-  const double sum =
-      layerwise::mse_regularizer{.lambda = 2.0, .reduction = layerwise::reduction::sum}.value(states);
+  const double mean = layerwise::mse_regularizer{.lambda = 2.0, .reduction = layerwise::reduction::mean}.value(states);
+  const double sum = layerwise::mse_regularizer{.lambda = 2.0, .reduction = layerwise::reduction::sum}.value(states);
   CHECK(sum == near(64.0 * mean));
 }
 
@@ -147,8 +144,7 @@ TEST_CASE("a profile, whole and streamed, and its fields") {
   CHECK(whole.dimensions == 6);
   const std::vector<layerwise::layer_metrics>& layers = whole.layers;
   static_assert(std::same_as<decltype(layers[0].linearity), std::optional<layerwise::linearity_result>>);
-  static_assert(
-      std::same_as<decltype(layers[0].residual_linearity), std::optional<layerwise::linearity_result>>);
+  static_assert(std::same_as<decltype(layers[0].residual_linearity), std::optional<layerwise::linearity_result>>);
   static_assert(std::same_as<decltype(layers[0].jump_rate), std::optional<double>>);
   static_assert(std::same_as<decltype(layers[0].displacement), double>);
   static_assert(std::same_as<decltype(layers[0].angular_distance), double>);

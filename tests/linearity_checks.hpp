@@ -1,7 +1,7 @@
 // Comparisons of linearity results, and runs with a given number of threads.
 #pragma once
 
-#include <layerwise/linearity.hpp>
+#include <layerwise/metrics/linearity.hpp>
 
 #include <doctest/doctest.h>
 

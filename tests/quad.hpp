@@ -16,8 +16,8 @@ struct quad {
 
   quad() = default;
   template <class T>
-  requires std::is_arithmetic_v<T> quad(T v)
-      : value(static_cast<value_type>(v)) {}  // implicit, as Eigen expects of a scalar
+  requires std::is_arithmetic_v<T>
+  quad(T v) : value(static_cast<value_type>(v)) {}  // implicit, as Eigen expects of a scalar
   static quad of(value_type v) {
     quad q;
     q.value = v;
@@ -37,9 +37,8 @@ struct quad {
   friend quad operator-(quad a) { return of(-a.value); }
   friend bool operator==(quad a, quad b) { return a.value == b.value; }
   friend auto operator<=>(quad a, quad b) {
-    return a.value < b.value
-               ? std::partial_ordering::less
-               : (a.value > b.value ? std::partial_ordering::greater : std::partial_ordering::equivalent);
+    return a.value < b.value ? std::partial_ordering::less
+                             : (a.value > b.value ? std::partial_ordering::greater : std::partial_ordering::equivalent);
   }
   friend quad abs(quad a) { return a.value < 0 ? -a : a; }
   friend quad sqrt(quad a) {  // a Newton step doubles the digits of long double's

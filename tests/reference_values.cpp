@@ -58,9 +58,7 @@ void check_close(double got, double expected, double tolerance) {
 
 using row_major = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-row_major matrix(const double* data, index rows, index cols) {
-  return Eigen::Map<const row_major>(data, rows, cols);
-}
+row_major matrix(const double* data, index rows, index cols) { return Eigen::Map<const row_major>(data, rows, cols); }
 row_major x_of(const pair_case& c) { return matrix(c.x, c.tokens, c.x_dimensions); }
 row_major y_of(const pair_case& c) { return matrix(c.y, c.tokens, c.y_dimensions); }
 
@@ -121,8 +119,7 @@ layerwise::token_mask mask_for(index kept) {
 /// from the data the condition itself. (The result's own error_bound is checked too; it is the sharper one.)
 double score_tolerance(const fit& expected, solver method) {
   if (!(expected.condition > 1e3)) return accuracy;
-  const double loss =
-      method == solver::orthogonal ? expected.condition : expected.condition * expected.condition;
+  const double loss = method == solver::orthogonal ? expected.condition : expected.condition * expected.condition;
   return std::max(accuracy, 16 * unit * loss);
 }
 
@@ -227,8 +224,7 @@ TEST_CASE("linearity by every solver, of few tokens and of many") {
         check_fit(solve(solver::orthogonal), expected, x.rows());
         check_fit(solve(solver::rank_revealing), expected, x.rows());
         if (expected.condition < 1e6) check_fit(solve(solver::cholesky), expected, x.rows());
-        if (std::isnan(expected.condition))
-          CHECK_THROWS_AS(solve(solver::cholesky), layerwise::degenerate_input_error);
+        if (std::isnan(expected.condition)) CHECK_THROWS_AS(solve(solver::cholesky), layerwise::degenerate_input_error);
       }
 }
 
@@ -243,11 +239,9 @@ TEST_CASE("residual linearity of every layer, and the identity that links it to 
         const fit& plain = choose(layer.linearity, center);
         const fit& residual = choose(layer.residual_linearity, center);
         for_each_storage(
-            layer_of(c, l - 1), layer_of(c, l),
-            [&](const std::string& storage, const auto& x, const auto& y) {
+            layer_of(c, l - 1), layer_of(c, l), [&](const std::string& storage, const auto& x, const auto& y) {
               CAPTURE(storage);
-              check_fit([&] { return layerwise::residual_linearity(x, y, {.centering = center}); }, residual,
-                        c.tokens);
+              check_fit([&] { return layerwise::residual_linearity(x, y, {.centering = center}); }, residual, c.tokens);
               check_fit([&] { return layerwise::linearity(x, y, {.centering = center}); }, plain, c.tokens);
               if (residual.defined)
                 CHECK(layerwise::residual_linearity_score(x, y, {.centering = center}) ==
@@ -258,15 +252,13 @@ TEST_CASE("residual linearity of every layer, and the identity that links it to 
         const row_major x = layer_of(c, l - 1), y = layer_of(c, l);
         const row_major update = layerwise::residual_update(x, y);
         const auto energy = [&](const row_major& m) {
-          const row_major about =
-              center == centering::columns ? row_major(m.rowwise() - m.colwise().mean()) : m;
+          const row_major about = center == centering::columns ? row_major(m.rowwise() - m.colwise().mean()) : m;
           return about.stableNorm();
         };
         const double ratio = std::pow(energy(y) / energy(update), 2);
         const auto s = layerwise::linearity(x, y, {.centering = center});
         const auto r = layerwise::residual_linearity(x, y, {.centering = center});
-        check_close(r.score, 1 - (1 - s.score) * ratio,
-                    r.error_bound + (s.error_bound + few_ulps) * ratio + accuracy);
+        check_close(r.score, 1 - (1 - s.score) * ratio, r.error_bound + (s.error_bound + few_ulps) * ratio + accuracy);
       }
 }
 
@@ -339,8 +331,7 @@ TEST_CASE("linearity of streamed moments lies within its error bound, however ro
           check_fit([&] { return layerwise::linearity(moments, {.centering = center}); },
                     repeated(choose(layer.linearity, center), c.tokens, times, center), c.tokens * times);
           check_fit([&] { return layerwise::residual_linearity(moments, {.centering = center}); },
-                    repeated(choose(layer.residual_linearity, center), c.tokens, times, center),
-                    c.tokens * times);
+                    repeated(choose(layer.residual_linearity, center), c.tokens, times, center), c.tokens * times);
         }
       }
   }
@@ -371,12 +362,10 @@ void check_map(const layerwise::linear_map& map, const pair_case& c, centering c
   for (index i = 0; i < static_cast<index>(expected.size()); ++i) {
     const index place = i * reference::sample_stride;
     const double terms =
-        (x.cwiseAbs().row(place / c.y_dimensions) * map.weight.cwiseAbs().col(place % c.y_dimensions))
-            .value();
+        (x.cwiseAbs().row(place / c.y_dimensions) * map.weight.cwiseAbs().col(place % c.y_dimensions)).value();
     check_close(fitted.data()[place], at(expected, i), (accuracy + loss) * (terms + y_size));
   }
-  check_close(map.bias.cwiseAbs().maxCoeff(), 0,
-              center == centering::none ? 0 : std::numeric_limits<double>::max());
+  check_close(map.bias.cwiseAbs().maxCoeff(), 0, center == centering::none ? 0 : std::numeric_limits<double>::max());
 
   // The map itself is unique where X has full rank. In units of the columns' spread, a coefficient's relative
   // error is the condition times the fitted values' (plus its square times the residual's): Wedin's theorem.
@@ -384,11 +373,9 @@ void check_map(const layerwise::linear_map& map, const pair_case& c, centering c
   if (weight.empty()) return;
   const double condition = choose(c.linearity, center).condition;
   const row_major centered = center == centering::columns ? row_major(x.rowwise() - x.colwise().mean()) : x;
-  const double tolerance =
-      (accuracy + loss) * condition * (1 + condition * (1 - choose(c.linearity, center).score));
+  const double tolerance = (accuracy + loss) * condition * (1 + condition * (1 - choose(c.linearity, center).score));
   if (tolerance > 1e-2) return;
-  const double y_norm =
-      (center == centering::columns ? row_major(y.rowwise() - y.colwise().mean()) : y).stableNorm();
+  const double y_norm = (center == centering::columns ? row_major(y.rowwise() - y.colwise().mean()) : y).stableNorm();
   for (index j = 0; j < c.x_dimensions; ++j)
     for (index k = 0; k < c.y_dimensions; ++k)
       check_close(map.weight(j, k), at(weight, j * c.y_dimensions + k),
@@ -396,8 +383,7 @@ void check_map(const layerwise::linear_map& map, const pair_case& c, centering c
   for (index k = 0; k < c.y_dimensions; ++k) {
     double terms = y_size;
     for (index j = 0; j < c.x_dimensions; ++j)
-      terms +=
-          std::abs(x.col(j).mean()) * (std::abs(map.weight(j, k)) + y_norm / centered.col(j).stableNorm());
+      terms += std::abs(x.col(j).mean()) * (std::abs(map.weight(j, k)) + y_norm / centered.col(j).stableNorm());
     check_close(map.bias[k], at(bias, k), tolerance * terms);
   }
 }
@@ -410,14 +396,13 @@ TEST_CASE("the fitted map, from data and from moments") {
       const fit& expected = choose(c.linearity, center);
       const row_major x = x_of(c), y = y_of(c);
       if (!expected.defined) {
-        CHECK_THROWS_AS(layerwise::fit_linear_map(x, y, {.centering = center}),
-                        layerwise::degenerate_input_error);
+        CHECK_THROWS_AS(layerwise::fit_linear_map(x, y, {.centering = center}), layerwise::degenerate_input_error);
         continue;
       }
       const double condition = std::isnan(expected.condition) ? 1 : expected.condition;
       check_map(layerwise::fit_linear_map(x, y, {.centering = center}), c, center, few_ulps * condition);
-      check_map(layerwise::fit_linear_map(x, y, {.centering = center, .method = solver::orthogonal}), c,
-                center, few_ulps * condition);
+      check_map(layerwise::fit_linear_map(x, y, {.centering = center, .method = solver::orthogonal}), c, center,
+                few_ulps * condition);
       if (moments_cannot_tell(expected)) continue;
       for (const streaming& how : streamings)
         check_map(layerwise::fit_linear_map(stream(how, x, y), {.centering = center}), c, center,
@@ -451,8 +436,7 @@ TEST_CASE("Procrustes normalization") {
 /// Relative tolerance of an angle near 0. Before the rows are subtracted, one is scaled to the other's
 /// length. The part of it that does not cancel, |1 - ||v||/||u|||, is rounded there, and the angle is what
 /// remains of the difference; an error of the lengths themselves is parallel to the rows, and enters squared.
-double angle_tolerance(const row_major& before, const row_major& after, index token,
-                       double angular_distance) {
+double angle_tolerance(const row_major& before, const row_major& after, index token, double angular_distance) {
   const double lengths = after.row(token).stableNorm() / before.row(token).stableNorm();
   const double surplus = 1 - std::min(lengths, 1 / lengths);
   const double angle = std::numbers::pi * std::min(angular_distance, 1 - angular_distance);
@@ -479,8 +463,7 @@ TEST_CASE("cosine, displacement, angular distance and contribution of every toke
           check_close(cosine[t], at(c.cosine_similarity, place), accuracy);
           check_close(displacement[t], at(c.displacement, place), 2 * tolerance * at(c.displacement, place));
           check_close(angle[t], at(c.angular_distance, place), tolerance * at(c.angular_distance, place));
-          check_close(contribution[t], at(c.contribution_ratio, place),
-                      accuracy * at(c.contribution_ratio, place));
+          check_close(contribution[t], at(c.contribution_ratio, place), accuracy * at(c.contribution_ratio, place));
         }
         const double frobenius = c.layer[static_cast<std::size_t>(l - 1)].contribution_ratio_frobenius;
         check_close(layerwise::contribution_ratio_frobenius(before, after), frobenius, accuracy * frobenius);
@@ -508,11 +491,8 @@ void check_optional(const std::optional<linearity_result>& got, const fit& expec
 }
 
 /// The profile of the stack, every row of which was repeated.
-void check_profile(const layerwise::layer_profile& profile, const stack_case& c, centering center,
-                   index times = 1) {
-  const auto expected_fit = [&](const auto& pair) {
-    return repeated(choose(pair, center), c.tokens, times, center);
-  };
+void check_profile(const layerwise::layer_profile& profile, const stack_case& c, centering center, index times = 1) {
+  const auto expected_fit = [&](const auto& pair) { return repeated(choose(pair, center), c.tokens, times, center); };
   CHECK(profile.tokens == c.tokens * times);
   CHECK(profile.dimensions == c.dimensions);
   CHECK(profile.centering == center);
@@ -556,8 +536,7 @@ void check_profile(const layerwise::layer_profile& profile, const stack_case& c,
     REQUIRE(got.has_value());
     check_close(*got, expected, 100 * displacement_error);
     check_close(layerwise::jump_rate(displacements, l), expected, 100 * displacement_error);
-    if (l == c.layers - 1)
-      check_close(layerwise::jump_rate(displacements), expected, 100 * displacement_error);
+    if (l == c.layers - 1) check_close(layerwise::jump_rate(displacements), expected, 100 * displacement_error);
   }
 }
 
@@ -570,16 +549,15 @@ TEST_CASE("profiles: every layer, every layout") {
       const auto layers = layers_of(c);
       check_profile(layerwise::profile(layers, options), c, center);
 
-      const auto layer_major = layerwise::hidden_states_view<const double>::layer_major(
-          c.states.data(), c.layers, c.tokens, c.dimensions);
+      const auto layer_major =
+          layerwise::hidden_states_view<const double>::layer_major(c.states.data(), c.layers, c.tokens, c.dimensions);
       check_profile(layerwise::profile(layer_major, options), c, center);
 
       std::vector<double> transposed;
       for (index t = 0; t < c.tokens; ++t)
-        for (const row_major& h : layers)
-          transposed.insert(transposed.end(), h.row(t).begin(), h.row(t).end());
-      const auto token_major = layerwise::hidden_states_view<const double>::token_major(
-          transposed.data(), c.tokens, c.layers, c.dimensions);
+        for (const row_major& h : layers) transposed.insert(transposed.end(), h.row(t).begin(), h.row(t).end());
+      const auto token_major =
+          layerwise::hidden_states_view<const double>::token_major(transposed.data(), c.tokens, c.layers, c.dimensions);
       check_profile(layerwise::profile(token_major, options), c, center);
 
       std::vector<row_major> masked;
@@ -613,8 +591,7 @@ TEST_CASE("streamed profiles, however rows were split and merged") {
         const auto profiler = stream(how, c.tokens * times, layerwise::layer_profiler({.centering = center}),
                                      [&](layerwise::layer_profiler& part, index first, index count) {
                                        std::vector<row_major> rows;
-                                       for (const row_major& h : layers)
-                                         rows.push_back(h.middleRows(first, count));
+                                       for (const row_major& h : layers) rows.push_back(h.middleRows(first, count));
                                        part.add(rows);
                                      });
         CHECK(profiler.tokens() == c.tokens * times);
@@ -627,8 +604,8 @@ TEST_CASE("streamed profiles, however rows were split and merged") {
 
 /// The size of the terms a token's gradient is made of, which rounding is relative to: the terms of a
 /// cosine's gradient are of size 1/||h||, and cancel when the rows are nearly parallel.
-double gradient_size(const reference::regularizer_reference& r, const std::vector<row_major>& h,
-                     std::size_t l, index t) {
+double gradient_size(const reference::regularizer_reference& r, const std::vector<row_major>& h, std::size_t l,
+                     index t) {
   const double scale = r.lambda / (r.sum ? 1.0 : static_cast<double>(h[0].rows()));
   if (r.kind != reference::regularizer_kind::mse) return scale / h[l].row(t).stableNorm();
   double updates = 0;
@@ -648,8 +625,7 @@ void check_regularizer(const Regularizer& regularizer, const reference::regulari
   check_close(regularizer.value_and_gradient(layers, gradients), expected.value, tolerance * expected.value);
   for (index i = 0; i < static_cast<index>(expected.gradient.size()); ++i) {
     const index place = i * expected.gradient_stride;
-    const index l = place / (c.tokens * c.dimensions), t = place / c.dimensions % c.tokens,
-                j = place % c.dimensions;
+    const index l = place / (c.tokens * c.dimensions), t = place / c.dimensions % c.tokens, j = place % c.dimensions;
     CAPTURE(l);
     CAPTURE(t);
     CAPTURE(j);
@@ -719,9 +695,8 @@ TEST_CASE("regularizers: values and gradients") {
                             turn_tolerance(c, 0));
           break;
         case reference::regularizer_kind::jreg:
-          check_regularizer(
-              layerwise::jreg_regularizer{.lambda = r.lambda, .alpha = r.alpha, .reduction = how}, r, c,
-              turn_tolerance(c, r.alpha));
+          check_regularizer(layerwise::jreg_regularizer{.lambda = r.lambda, .alpha = r.alpha, .reduction = how}, r, c,
+                            turn_tolerance(c, r.alpha));
           break;
       }
     }

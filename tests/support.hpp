@@ -39,8 +39,7 @@ inline doctest::Approx near(double value, double relative_error = 1e-14) {
 /// Checks that call() throws an Error, and none derived from it, that says what was expected, what came, and
 /// where.
 template <class Error, class Call>
-void check_throws(const Call& call, const std::string& expected, const std::string& got,
-                  const std::string& place) {
+void check_throws(const Call& call, const std::string& expected, const std::string& got, const std::string& place) {
   const std::string message = "layerwise: expected " + expected + ", got " + got + " (" + place + ")";
   CAPTURE(message);
   try {

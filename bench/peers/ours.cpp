@@ -161,8 +161,7 @@ results time_profile(const float_array& stack) {
   layerwise::layer_profile profile;
   results out;
   time(out, [&] { profile = layerwise::profile(stack.layers()); });
-  for (const layerwise::layer_metrics& layer : profile.layers)
-    out["value"] += layer.residual_linearity.value().score;
+  for (const layerwise::layer_metrics& layer : profile.layers) out["value"] += layer.residual_linearity.value().score;
   return out;
 }
 
@@ -202,8 +201,7 @@ results time_gradient(const float_array& stack, const Regularizer& regularizer) 
   std::fill(gradient.begin(), gradient.end(), 0.f);
   regularizer.value_and_gradient(stack.layers(), g);
   out["value"] = value;
-  out["gradient"] =
-      Eigen::VectorXf::Map(gradient.data(), static_cast<index>(gradient.size())).cast<double>().norm();
+  out["gradient"] = Eigen::VectorXf::Map(gradient.data(), static_cast<index>(gradient.size())).cast<double>().norm();
   return out;
 }
 
@@ -230,8 +228,7 @@ results run(const std::string& job, const std::vector<std::string>& files) {
 int main(int argc, char** argv) {
   try {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
-    if (arguments.size() < 2)
-      throw std::runtime_error("expected a job and its files, see the top of ours.cpp");
+    if (arguments.size() < 2) throw std::runtime_error("expected a job and its files, see the top of ours.cpp");
     if (arguments[0] == "write") {
       write_all(arguments[1], std::stol(arguments.at(2)));
       return 0;

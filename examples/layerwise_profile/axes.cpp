@@ -43,21 +43,18 @@ bool may_be(const tensor& item, const axis_order& axes) {
 /// "13 states of 4096 tokens"
 std::string counts(const tensor& item, const axis_order& axes) {
   const index batch = size_of(item, axes, axis::batch);
-  return fmt::format(
-      "{}{} tokens",
-      has(axes, axis::layer) ? fmt::format("{} states of ", size_of(item, axes, axis::layer)) : "",
-      batch == 1 ? fmt::format("{}", size_of(item, axes, axis::token))
-                 : fmt::format("{} x {}", batch, size_of(item, axes, axis::token)));
+  return fmt::format("{}{} tokens",
+                     has(axes, axis::layer) ? fmt::format("{} states of ", size_of(item, axes, axis::layer)) : "",
+                     batch == 1 ? fmt::format("{}", size_of(item, axes, axis::token))
+                                : fmt::format("{} x {}", batch, size_of(item, axes, axis::token)));
 }
 
-[[noreturn]] void reject_open(const tensor_file& file, const tensor& item,
-                              const std::vector<axis_order>& readings, std::string_view reason) {
+[[noreturn]] void reject_open(const tensor_file& file, const tensor& item, const std::vector<axis_order>& readings,
+                              std::string_view reason) {
   std::string choices;
   for (const auto& axes : readings)
-    choices += fmt::format("{}--layout '{}' ({})", choices.empty() ? "" : ", or ", text_of(axes),
-                           counts(item, axes));
-  reject(file.path,
-         "{}: {}: say {}; if it is one layer's [batch][token][dim], name the other layers' files, too",
+    choices += fmt::format("{}--layout '{}' ({})", choices.empty() ? "" : ", or ", text_of(axes), counts(item, axes));
+  reject(file.path, "{}: {}: say {}; if it is one layer's [batch][token][dim], name the other layers' files, too",
          describe(item), reason, choices);
 }
 
@@ -95,18 +92,15 @@ axis_reading by_shape(const tensor_file& file, const tensor& item) {
     const bool rounded = item.shape.size() == 3 && first % 2 == 1 && item.shape[1] % 8 == 0;
     if (rounded && possible.front() == layer_major) possible.resize(1);
   }
-  if (possible.size() != 1)
-    reject_open(file, item, possible.empty() ? all : possible, "which axis is which is open");
+  if (possible.size() != 1) reject_open(file, item, possible.empty() ? all : possible, "which axis is which is open");
   return {possible.front(), "by its shape", true};
 }
 
 /// The readings that fit what stands beside the tensor.
-std::vector<axis_order> fitting(const tensor& item, const companions& beside,
-                                const std::vector<axis_order>& readings) {
+std::vector<axis_order> fitting(const tensor& item, const companions& beside, const std::vector<axis_order>& readings) {
   std::vector<axis_order> result;
   for (const auto& axes : readings)
-    if (beside.fit(size_of(item, axes, axis::batch), size_of(item, axes, axis::token),
-                   has(axes, axis::batch)))
+    if (beside.fit(size_of(item, axes, axis::batch), size_of(item, axes, axis::token), has(axes, axis::batch)))
       result.push_back(axes);
   return result;
 }
@@ -146,8 +140,7 @@ std::optional<axis_order> parse_axes(std::string_view spelling) {
 std::string text_of(const axis_order& axes) {
   std::string text;
   for (const auto which : axes)
-    text += fmt::format("[{}]",
-                        std::ranges::find(names, which, &std::pair<axis, std::string_view>::first)->second);
+    text += fmt::format("[{}]", std::ranges::find(names, which, &std::pair<axis, std::string_view>::first)->second);
   return text;
 }
 
@@ -155,14 +148,12 @@ bool has(const axis_order& axes, axis which) { return std::ranges::find(axes, wh
 
 index size_of(const tensor& item, const axis_order& axes, axis which) {
   const auto place = std::ranges::find(axes, which) - axes.begin();
-  return place < std::ssize(axes) && place < std::ssize(item.shape)
-             ? item.shape[static_cast<std::size_t>(place)]
-             : 1;
+  return place < std::ssize(axes) && place < std::ssize(item.shape) ? item.shape[static_cast<std::size_t>(place)] : 1;
 }
 
 bool may_be_stack(const tensor& item) {
-  return item.shape.size() > 2 && std::ranges::any_of(stack_readings(item.shape.size()),
-                                                      [&](const auto& axes) { return may_be(item, axes); });
+  return item.shape.size() > 2 &&
+         std::ranges::any_of(stack_readings(item.shape.size()), [&](const auto& axes) { return may_be(item, axes); });
 }
 
 axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const companions& beside,
@@ -173,8 +164,7 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
       reject_lone(file, item, "--layout has no [layer]");
     return checked(file, item, {*asked, "as --layout says"});
   }
-  if (stated && stated->size() == item.shape.size() && beside.tell_tokens() &&
-      fitting(item, beside, {*stated}).empty())
+  if (stated && stated->size() == item.shape.size() && beside.tell_tokens() && fitting(item, beside, {*stated}).empty())
     reject(file.path,
            "{}: the metadata says {}, but {} counts {}: say which axis is which with --layout, or leave a "
            "mask out with --mask none",
@@ -216,10 +206,9 @@ axis_reading axes_of_stack(const tensor_file& file, const tensor& item, const co
   if (fits.size() == 1 && !one_layer) return checked(file, item, {fits.front(), why});
   if (fits.empty() && one_layer) reject_lone(file, item, fmt::format("[batch][token][dim], {}", why));
   if (fits.empty())
-    reject(
-        file.path,
-        "{}: its axes do not fit {}, which counts {}: say which is which with --layout, as in --layout '{}'",
-        describe(item), beside.who_tells(), beside.lengths_text(), text_of(readings.front()));
+    reject(file.path,
+           "{}: its axes do not fit {}, which counts {}: say which is which with --layout, as in --layout '{}'",
+           describe(item), beside.who_tells(), beside.lengths_text(), text_of(readings.front()));
   // As many states as tokens. vLLM's files have these two tensors, no metadata, and the tokens first.
   const bool token_first = std::ranges::find(fits, token_major) != fits.end();
   if (item.name == "hidden_states" && beside.is_of_vllm && token_first)
@@ -244,8 +233,7 @@ axis_reading axes_of_layer(const tensor_file& file, const tensor& item, const co
   if (item.shape[1] == 1 && item.shape[0] > 1) return {batch_second, "one tensor a layer, of one sequence"};
   const bool first = beside.fit(item.shape[0], item.shape[1], true);
   const bool second = beside.fit(item.shape[1], item.shape[0], true);
-  if (beside.tell_tokens() && second && !first)
-    return {batch_second, fmt::format("as {} tells", beside.who_tells())};
+  if (beside.tell_tokens() && second && !first) return {batch_second, fmt::format("as {} tells", beside.who_tells())};
   if (beside.tell_tokens() && !first)
     reject(file.path,
            "{}: expected [batch][token][dim] as {} tells, {}: say which axis is which with --layout, as in "

@@ -2,7 +2,7 @@
 
 #include "layer_stack.hpp"
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -47,8 +47,7 @@ class batch {
     auto* to = target.data();
     for (index token = 0; token < tokens; ++token)
       for (index dim = 0; dim < dimensions; ++dim)
-        std::memcpy(to++, data + (token * state.token_stride + dim * state.dim_stride) * item_size,
-                    sizeof(Scalar));
+        std::memcpy(to++, data + (token * state.token_stride + dim * state.dim_stride) * item_size, sizeof(Scalar));
     return target.data();
   }
 

@@ -16,14 +16,12 @@
 namespace layerwise_profile {
 namespace {
 
-constexpr std::string_view id_names[] = {
-    "token_ids", "input_ids", "prompt_token_ids", "decoder_input_ids"};
+constexpr std::string_view id_names[] = {"token_ids", "input_ids", "prompt_token_ids", "decoder_input_ids"};
 constexpr std::string_view length_names[] = {
     "sequence_lengths", "sequence_length", "seq_lengths", "seq_lens", "seq_len", "seqlens",    "seqlen",
     "prompt_lens",      "prompt_len",      "lengths",     "length",   "lens",    "num_tokens", "n_tokens"};
 /// Integers beside the states that say nothing of which tokens are real.
-constexpr std::string_view other_names[] = {"token_type_ids", "special_tokens_mask", "position_ids",
-                                            "labels"};
+constexpr std::string_view other_names[] = {"token_type_ids", "special_tokens_mask", "position_ids", "labels"};
 constexpr std::string_view boundary_names[] = {"cu_seqlens", "cu_seq_lens", "query_start_loc"};
 constexpr std::string_view mask_name = "attention_mask";
 
@@ -109,8 +107,7 @@ companions::counted count(const tensor& item, std::string name) {
 
 /// The shape of a mask or of token ids: [token] or [batch][token].
 bool counts_tokens(const tensor& item) {
-  return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 &&
-         !item.bytes.empty();
+  return is_integer(item.dtype) && !item.shape.empty() && count(item, {}).shape.size() <= 2 && !item.bytes.empty();
 }
 
 /// The shape of lengths: [sequence], or one number.
@@ -127,8 +124,7 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
            in_quotes(name), describe(item));
   for (const auto value : integers_of(item)) {
     if (value != 0 && value != 1)
-      reject(file.path,
-             "the mask {}: expected 1 for a real token and 0 for padding, got {}; --mask none does without",
+      reject(file.path, "the mask {}: expected 1 for a real token and 0 for padding, got {}; --mask none does without",
              in_quotes(name), value);
     result.keep.push_back(value == 1);
   }
@@ -137,8 +133,7 @@ void take_mask(const tensor_file& file, const tensor& item, std::string name, co
 
 /// One id several times at the end or the beginning of a sequence is padding more often than text.
 /// ids: [sequence][position].
-void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids,
-                    index sequences) {
+void refuse_padding(const tensor_file& file, const tensor& item, const std::vector<index>& ids, index sequences) {
   const index length = std::ssize(ids) / sequences, least = sequences > 1 ? 2 : 5;
   for (const bool at_end : {true, false})
     for (index sequence = 0; sequence < sequences; ++sequence) {
@@ -163,8 +158,8 @@ bool may_be_mask(const tensor& item) {
   if (lower.find("mask") != std::string::npos) return item.shape.size() <= 4;
   if (!counts_tokens(item)) return false;
   const auto values = integers_of(item);
-  return std::ranges::all_of(values, [](index v) { return v == 0 || v == 1; }) &&
-         std::ranges::count(values, 0) > 0 && std::ranges::count(values, 1) > 0;
+  return std::ranges::all_of(values, [](index v) { return v == 0 || v == 1; }) && std::ranges::count(values, 0) > 0 &&
+         std::ranges::count(values, 1) > 0;
 }
 
 /// The tensor of a file that --mask names.
@@ -174,8 +169,8 @@ const tensor& only_mask_of(const tensor_file& file) {
     if (last_part(item.name) == mask_name) return item;
     if (!is_integer(item.dtype)) continue;
     if (found != nullptr)
-      reject(file.path, "--mask: expected one tensor of integers, or {}, got {} and {}", mask_name,
-             describe(*found), describe(item));
+      reject(file.path, "--mask: expected one tensor of integers, or {}, got {} and {}", mask_name, describe(*found),
+             describe(item));
     found = &item;
   }
   if (found == nullptr) reject(file.path, "--mask: expected a tensor of integers, got none");
@@ -184,15 +179,12 @@ const tensor& only_mask_of(const tensor_file& file) {
 
 }  // namespace
 
-std::string companions::who_tells() const {
-  return ids ? ids->name : mask ? mask->name : lengths_name.value_or("");
-}
+std::string companions::who_tells() const { return ids ? ids->name : mask ? mask->name : lengths_name.value_or(""); }
 
 std::string companions::lengths_text() const {
   if (ids || mask) return shape_text(ids ? ids->shape : mask->shape);
-  return fmt::format(
-      "{} sequences of {} tokens", lengths.size(),
-      fmt::join(lengths.begin(), lengths.begin() + std::min<index>(4, std::ssize(lengths)), ", "));
+  return fmt::format("{} sequences of {} tokens", lengths.size(),
+                     fmt::join(lengths.begin(), lengths.begin() + std::min<index>(4, std::ssize(lengths)), ", "));
 }
 
 bool companions::fit(index batch, index tokens, bool has_batch_axis) const {
@@ -227,8 +219,7 @@ companions find_companions(const tensor_file& file, const mask_choice& choice) {
       result.lengths = counts_of(file, item);
       result.lengths_name = item.name;
     }
-    if (is_one_of(item.name, boundary_names) && counts_tokens(item) && item.shape.size() == 1 &&
-        item.shape[0] > 1) {
+    if (is_one_of(item.name, boundary_names) && counts_tokens(item) && item.shape.size() == 1 && item.shape[0] > 1) {
       const auto ends = counts_of(file, item);
       result.lengths.clear();
       for (std::size_t i = 1; i < ends.size(); ++i) result.lengths.push_back(ends[i] - ends[i - 1]);

@@ -29,12 +29,11 @@ void add_linearity(std::vector<std::string>& row, const std::optional<layerwise:
 std::string to_csv(const report& source) {
   std::vector<std::string> header{"layer"};
   for (const auto* kind : {"linearity", "residual_linearity"})
-    for (const auto* field : {"score", "adjusted_score", "chance_floor", "error_bound", "condition", "rank",
-                              "underdetermined", "method"})
+    for (const auto* field :
+         {"score", "adjusted_score", "chance_floor", "error_bound", "condition", "rank", "underdetermined", "method"})
       header.push_back(fmt::format("{}_{}", kind, field));
-  for (const auto* field :
-       {"displacement", "jump_rate", "angular_distance", "cosine_similarity", "contribution_ratio",
-        "contribution_ratio_frobenius", "outlier_share", "outlier_dimension"})
+  for (const auto* field : {"displacement", "jump_rate", "angular_distance", "cosine_similarity", "contribution_ratio",
+                            "contribution_ratio_frobenius", "outlier_share", "outlier_dimension"})
     header.emplace_back(field);
 
   auto text = fmt::format("{}\n", fmt::join(header, ","));

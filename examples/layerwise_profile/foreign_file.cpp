@@ -37,12 +37,10 @@ void reject_foreign(const std::string& path, std::span<const std::byte> file) {
            "examples/python/dump_hidden_states.py {} TEXT new.safetensors",
            expected, name);
   if (bytes.starts_with("\x89HDF\r\n"))
-    reject(path, "{}, got HDF5: convert it, in Python: np.save(\"new.npy\", h5py.File(\"{}\")[\"DATASET\"])",
-           expected, name);
-  if (bytes.starts_with("\x28\xb5\x2f\xfd"))
-    reject(path, "{}, got one compressed by zstd: zstd -d {}", expected, name);
-  if (bytes.starts_with("\x1f\x8b"))
-    reject(path, "{}, got one compressed by gzip: gunzip {}", expected, name);
+    reject(path, "{}, got HDF5: convert it, in Python: np.save(\"new.npy\", h5py.File(\"{}\")[\"DATASET\"])", expected,
+           name);
+  if (bytes.starts_with("\x28\xb5\x2f\xfd")) reject(path, "{}, got one compressed by zstd: zstd -d {}", expected, name);
+  if (bytes.starts_with("\x1f\x8b")) reject(path, "{}, got one compressed by gzip: gunzip {}", expected, name);
   if (bytes.starts_with("\xfd"
                         "7zXZ"))
     reject(path, "{}, got one compressed by xz: unxz {}, then {}", expected, name, unpacked(path));

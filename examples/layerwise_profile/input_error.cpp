@@ -9,8 +9,7 @@ std::string printable(std::string_view text) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const bool ascii_control = byte < 0x20 || byte == 0x7f;
     // U+0080 to U+009F are C2 80 to C2 9F: terminals take some of them for the start of an escape sequence.
-    const bool wide_control =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    const bool wide_control = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
     if (ascii_control || wide_control)
       result += fmt::format("\\x{:02x}", byte);
     else

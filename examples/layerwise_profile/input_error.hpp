@@ -19,8 +19,7 @@ class input_error : public std::runtime_error {
 
 /// Throws an input_error with a message made as fmt::format makes it.
 template <class... Arguments>
-[[noreturn]] void reject(std::string_view file, fmt::format_string<Arguments...> message,
-                         Arguments&&... arguments) {
+[[noreturn]] void reject(std::string_view file, fmt::format_string<Arguments...> message, Arguments&&... arguments) {
   throw input_error(file, fmt::format(message, std::forward<Arguments>(arguments)...));
 }
 

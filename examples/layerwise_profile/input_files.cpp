@@ -20,8 +20,7 @@ bool is_dump(const fs::path& path) {
   auto name = lower_case(path.filename().string());
   for (const std::string_view packed : {".gz", ".zst", ".xz", ".bz2"})
     if (name.ends_with(packed)) name.resize(name.size() - packed.size());
-  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt",
-                                          ".pth",         ".pkl", ".h5",  ".hdf5"};
+  constexpr std::string_view endings[] = {".safetensors", ".npy", ".npz", ".pt", ".pth", ".pkl", ".h5", ".hdf5"};
   return std::ranges::any_of(endings, [&](std::string_view end) { return name.ends_with(end); });
 }
 

@@ -34,8 +34,7 @@ std::vector<std::string> words_of(std::string_view name) {
 }
 
 bool has_word(const std::vector<std::string>& words, std::initializer_list<std::string_view> wanted) {
-  return std::ranges::any_of(
-      words, [&](const std::string& w) { return std::ranges::find(wanted, w) != wanted.end(); });
+  return std::ranges::any_of(words, [&](const std::string& w) { return std::ranges::find(wanted, w) != wanted.end(); });
 }
 
 enum class stage { embedding, block, norm, left_out, unknown };
@@ -48,13 +47,14 @@ constexpr std::string_view counted_otherwise[] = {
     "epoch",  "checkpoint", "ckpt", "run",      "head",    "expert", "user",  "prompts"};
 
 /// Words before the number of a layer.
-constexpr std::string_view layer_words[] = {"layer", "layers", "block", "blocks", "h", "l", "state", "states", "hidden", "resid", "out", "emb", "embed", "embedding", "embeddings"};
+constexpr std::string_view layer_words[] = {"layer", "layers", "block",  "blocks",    "h",
+                                            "l",     "state",  "states", "hidden",    "resid",
+                                            "out",   "emb",    "embed",  "embedding", "embeddings"};
 
 /// A number with a sign, not with a dash before it: layer_-1, hidden_states[-3], but l_out-1.
 bool has_negative_number(std::string_view name) {
   for (std::size_t i = 0; i + 1 < name.size(); ++i)
-    if (name[i] == '-' && is_digit(name[i + 1]) &&
-        (i == 0 || !(is_letter(name[i - 1]) || is_digit(name[i - 1]))))
+    if (name[i] == '-' && is_digit(name[i + 1]) && (i == 0 || !(is_letter(name[i - 1]) || is_digit(name[i - 1]))))
       return true;
   return false;
 }
@@ -85,9 +85,9 @@ meaning meaning_of(std::string_view name) {
   for (const auto& word : words) {
     if (is_digit(word.front())) {
       result.numbers.push_back(number_of(word));
-      result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) ==
-                                     std::end(counted_otherwise));
-      result.numbers_a_layer = result.numbers_a_layer || std::ranges::find(layer_words, before) != std::end(layer_words);
+      result.counts_layers.push_back(std::ranges::find(counted_otherwise, before) == std::end(counted_otherwise));
+      result.numbers_a_layer =
+          result.numbers_a_layer || std::ranges::find(layer_words, before) != std::end(layer_words);
       result.pattern += " #";
     } else if (word == "pre" || word == "mid" || word == "post") {
       result.site = word == "pre" ? site::pre : word == "mid" ? site::mid : site::post;
@@ -99,7 +99,8 @@ meaning meaning_of(std::string_view name) {
   }
   const auto first_digit = std::ranges::find_if(lower, is_digit);
   const std::string_view behind(first_digit, lower.end());
-  const bool is_embedding = has_word(words, {"embed", "embeds", "embedding", "embeddings", "emb", "embd", "wte", "inp"});
+  const bool is_embedding =
+      has_word(words, {"embed", "embeds", "embedding", "embeddings", "emb", "embd", "wte", "inp"});
   const bool is_norm = contains_any(lower, {"ln_f", "lnf", "norm_f", "ln_final", "ln_post"}) ||
                        has_word(words, {"norm", "layernorm", "finalnorm"});
   // gpt2.wte has a digit, and no number.
@@ -107,8 +108,8 @@ meaning meaning_of(std::string_view name) {
 
   const bool positional = has_word(words, {"pos", "position", "positions", "positional", "wpe", "rotary"});
   const bool part_of_block =
-      numbered && contains_any(behind, {"attn", "attention", "mlp", "ln1", "ln2", "norm", "hook_q", "hook_k",
-                                        "hook_v", "hook_z", "pattern", "ffn", "router"});
+      numbered && contains_any(behind, {"attn", "attention", "mlp", "ln1", "ln2", "norm", "hook_q", "hook_k", "hook_v",
+                                        "hook_z", "pattern", "ffn", "router"});
   if (has_negative_number(name)) return result;
   if (means_no_state(name) || part_of_block || (positional && !numbered) || means_last_state(name))
     result.stage = stage::left_out;
@@ -126,8 +127,7 @@ std::optional<std::size_t> counting_number(const std::vector<const meaning*>& bl
   std::optional<std::size_t> result;
   const auto& first = blocks.front()->numbers;
   for (std::size_t i = 0; i < first.size(); ++i) {
-    const bool varies =
-        std::ranges::any_of(blocks, [&](const meaning* m) { return m->numbers[i] != first[i]; });
+    const bool varies = std::ranges::any_of(blocks, [&](const meaning* m) { return m->numbers[i] != first[i]; });
     if (varies && result) return std::nullopt;
     if (varies) result = i;
   }
@@ -146,14 +146,13 @@ std::string lower_case(std::string_view text) {
 bool means_last_state(std::string_view name) {
   return !has_word(words_of(name), {"norm", "layernorm"}) &&
          contains_any(lower_case(name),
-                      {"last_hidden", "lasthidden", "final_hidden", "final_layer", "states_last", "hidden_last", "last_layer", "last_state",
-                       "sequence_output", "encoder_output", "pooled", "pooler"});
+                      {"last_hidden", "lasthidden", "final_hidden", "final_layer", "states_last", "hidden_last",
+                       "last_layer", "last_state", "sequence_output", "encoder_output", "pooled", "pooler"});
 }
 
 bool means_one_layer(std::string_view name) {
   const auto meaning = meaning_of(name);
-  if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm)
-    return true;
+  if (means_last_state(name) || meaning.stage == stage::embedding || meaning.stage == stage::norm) return true;
   const auto words = words_of(name);
   const bool one_state = has_word(words, {"state"}) && meaning.numbers.empty();
   return one_state || (meaning.stage == stage::block && meaning.numbers_a_layer);
@@ -172,14 +171,14 @@ bool differ_in_numbers(std::string_view a, std::string_view b) {
 }
 
 bool means_stack(std::string_view name) {
-  return !means_last_state(name) && has_word(words_of(name), {"hiddens", "states", "layers", "activations",
-                                                              "stack", "stacked", "residuals"});
+  return !means_last_state(name) &&
+         has_word(words_of(name), {"hiddens", "states", "layers", "activations", "stack", "stacked", "residuals"});
 }
 
 bool means_no_state(std::string_view name) {
   return has_word(words_of(name),
-                  {"weight", "weights", "bias", "kernel", "grad", "logits", "logit", "logprobs", "probs", "attn", "attention",
-                   "attentions", "mlp", "keys", "queries", "pixel", "labels", "loss"});
+                  {"weight", "weights", "bias", "kernel", "grad", "logits", "logit", "logprobs", "probs", "attn",
+                   "attention", "attentions", "mlp", "keys", "queries", "pixel", "labels", "loss"});
 }
 
 std::optional<layer_order> order_by_meaning(const std::vector<std::string>& names) {
@@ -209,12 +208,12 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     const auto& m = meanings[i];
     if (m.stage == stage::left_out)
       result.left_out.push_back(i);
-    else if (!in_order.emplace(place{m.stage, m.stage == stage::block ? m.numbers[which] : 0, m.site}, i)
-                  .second)
+    else if (!in_order.emplace(place{m.stage, m.stage == stage::block ? m.numbers[which] : 0, m.site}, i).second)
       return std::nullopt;
   }
   // Beside the input of the first block the embeddings are no state of their own: positions may have been added.
-  const auto first_input = std::ranges::find_if(in_order, [](const auto& e) { return std::get<0>(e.first) == stage::block; });
+  const auto first_input =
+      std::ranges::find_if(in_order, [](const auto& e) { return std::get<0>(e.first) == stage::block; });
   if (first_input != in_order.end() && std::get<2>(first_input->first) == site::pre)
     std::erase_if(in_order, [&](const auto& entry) {
       const bool embeddings = std::get<0>(entry.first) == stage::embedding;
@@ -225,9 +224,8 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     return std::ranges::any_of(in_order, [&](const auto& e) { return std::get<0>(e.first) == s; });
   };
   const auto has_site = [&](site s) {
-    return std::ranges::any_of(in_order, [&](const auto& e) {
-      return std::get<0>(e.first) == stage::block && std::get<2>(e.first) == s;
-    });
+    return std::ranges::any_of(
+        in_order, [&](const auto& e) { return std::get<0>(e.first) == stage::block && std::get<2>(e.first) == s; });
   };
   std::erase_if(in_order, [&](const auto& entry) {
     const auto& [where, number, at] = entry.first;
@@ -248,8 +246,7 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
     result.order.push_back(i);
     const auto& [which_stage, number, at] = where;
     std::optional<index> state = 0;  // of the embeddings
-    if (which_stage == stage::block)
-      state = number < std::numeric_limits<index>::max() ? number + shift : number;
+    if (which_stage == stage::block) state = number < std::numeric_limits<index>::max() ? number + shift : number;
     if (which_stage == stage::norm && !result.numbers.empty() && result.numbers.back())
       state = *result.numbers.back() + 1;
     result.numbers.push_back(several_sites ? std::nullopt : state);
@@ -263,8 +260,8 @@ std::optional<layer_order> order_by_meaning(const std::vector<std::string>& name
 bool speak_of_layers(const std::vector<std::string>& names) {
   return std::ranges::all_of(names, [](const auto& name) {
     const auto words = words_of(name);
-    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "hidden", "embed",
-                            "embeds", "embedding", "embeddings", "embd", "wte", "norm", "ln"});
+    return has_word(words, {"layer", "layers", "block", "blocks", "h", "l", "resid", "hidden", "embed", "embeds",
+                            "embedding", "embeddings", "embd", "wte", "norm", "ln"});
   });
 }
 

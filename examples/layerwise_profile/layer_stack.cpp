@@ -28,16 +28,15 @@ std::optional<std::string> agreed_metadata(std::span<const tensor_file> files, c
     if (!file.metadata.contains(key)) continue;
     if (first == nullptr) first = &file;
     if (file.metadata.at(key) != first->metadata.at(key))
-      reject(file.path, "__metadata__: {}: expected {} as in {}, got {}", key,
-             in_quotes(first->metadata.at(key)), first->path, in_quotes(file.metadata.at(key)));
+      reject(file.path, "__metadata__: {}: expected {} as in {}, got {}", key, in_quotes(first->metadata.at(key)),
+             first->path, in_quotes(file.metadata.at(key)));
   }
   return first == nullptr ? std::nullopt : std::optional(first->metadata.at(key));
 }
 
-[[noreturn]] void reject_metadata(std::span<const tensor_file> files, const std::string& key,
-                                  std::string_view expected, std::string_view got) {
-  const auto file =
-      std::find_if(files.begin(), files.end(), [&](auto& f) { return f.metadata.contains(key); });
+[[noreturn]] void reject_metadata(std::span<const tensor_file> files, const std::string& key, std::string_view expected,
+                                  std::string_view got) {
+  const auto file = std::find_if(files.begin(), files.end(), [&](auto& f) { return f.metadata.contains(key); });
   reject(file->path, "__metadata__: {}: expected {}, got {}", key, expected, in_quotes(got));
 }
 
@@ -46,8 +45,7 @@ std::optional<axis_order> layout_of(std::span<const tensor_file> files) {
   if (!text) return std::nullopt;
   if (auto axes = parse_axes(*text)) return axes;
   reject_metadata(files, "layout",
-                  "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout)",
-                  *text);
+                  "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout)", *text);
 }
 
 std::optional<std::string> final_norm_of(std::span<const tensor_file> files) {
@@ -86,9 +84,7 @@ std::vector<std::string> item_names(const file_part& part) {
 bool holds_one(const file_part& part) { return part.items.size() == 1; }
 bool is_stack(const file_part& part) { return has(part.axes.axes, axis::layer); }
 
-std::filesystem::path folder_of(const tensor_file& file) {
-  return std::filesystem::path(file.path).parent_path();
-}
+std::filesystem::path folder_of(const tensor_file& file) { return std::filesystem::path(file.path).parent_path(); }
 
 struct division_of_files {
   std::vector<const tensor_file*> states, beside;
@@ -138,8 +134,7 @@ void check_one_shape(const file_part& part) {
       reject(part.file->path,
              "expected tensors of one shape and type for the layers, got {} and {}: choose with --tensors",
              describe(first), describe(*item));
-    if (item->bytes.empty())
-      reject(part.file->path, "expected no dimension to be 0, got {}", describe(*item));
+    if (item->bytes.empty()) reject(part.file->path, "expected no dimension to be 0, got {}", describe(*item));
   }
 }
 
@@ -166,20 +161,18 @@ division divide_tensors(const std::vector<file_part>& parts, const std::optional
   const auto& shape = first.items.front()->shape;
   const auto names = layer_names_of(parts);
   const bool tensor_is_last = means_last_state(first.items.front()->name);
-  const bool one_shape =
-      std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == shape; });
+  const bool one_shape = std::ranges::all_of(parts, [&](const auto& p) { return p.items.front()->shape == shape; });
   const bool ordered = !tensor_is_last && order_by_meaning(names).has_value();
   if (shape.size() != 3) return division::shards;
   if (ordered && speak_of_layers(names) && !one_shape)
-    reject(first.file->path,
-           "expected layers of one shape, as their names say that they are, got {} and others",
+    reject(first.file->path, "expected layers of one shape, as their names say that they are, got {} and others",
            describe(*first.items.front()));
   const bool batches = !may_be_stack(*first.items.front());  // [1][token][dim]
   // hidden_states_3 may be the fourth layer, or the fourth stack.
-  const bool may_be_stacks = !batches && std::ranges::all_of(names, [](const auto& n) {
-    return n.find("states") != std::string::npos;
-  });
-  const bool told_batches = std::ranges::all_of(parts, [&](const auto& p) { return p.beside.tell_tokens() && p.beside.fit(shape[0], shape[1], true); });
+  const bool may_be_stacks =
+      !batches && std::ranges::all_of(names, [](const auto& n) { return n.find("states") != std::string::npos; });
+  const bool told_batches = std::ranges::all_of(
+      parts, [&](const auto& p) { return p.beside.tell_tokens() && p.beside.fit(shape[0], shape[1], true); });
   if (ordered && one_shape && told_batches && shape[0] > 1) return division::layers;
   if (ordered && one_shape && !may_be_stacks && (speak_of_layers(names) || batches)) return division::layers;
   // Token ids of one sequence a file that fit the tokens of a stack.
@@ -229,8 +222,7 @@ division divide_matrices(const std::vector<file_part>& parts) {
     return std::set<std::string>(names.begin(), names.end());
   };
   const auto expected = set_of(first);
-  if (std::ranges::all_of(parts, [&](const auto& part) { return set_of(part) == expected; }))
-    return division::shards;
+  if (std::ranges::all_of(parts, [&](const auto& part) { return set_of(part) == expected; })) return division::shards;
   auto seen = expected;
   for (const auto& part : std::span(parts).subspan(1)) {
     const auto names = set_of(part);
@@ -262,10 +254,9 @@ std::vector<token_shard> shards_of(const token_block& block) {
   };
   const tensor& first = *block.layers.front().first;
   const index batch = size_of(first, axes, axis::batch), tokens = size_of(first, axes, axis::token);
-  const bool together =
-      batch == 1 || std::ranges::all_of(block.layers, [&](const auto& layer) {
-        return stride(*layer.first, axis::batch) == tokens * stride(*layer.first, axis::token);
-      });
+  const bool together = batch == 1 || std::ranges::all_of(block.layers, [&](const auto& layer) {
+                          return stride(*layer.first, axis::batch) == tokens * stride(*layer.first, axis::token);
+                        });
   const index length = together ? batch * tokens : tokens;
   std::vector<token_shard> result;
   for (index item = 0; item < (together ? 1 : batch); ++item) {
@@ -283,24 +274,23 @@ std::vector<token_shard> shards_of(const token_block& block) {
 
 /// What stands beside the states, put on the shards of their block.
 void put_companions(const companions& beside, const tensor_file& file, std::vector<token_shard>& shards) {
-  const index tokens = std::accumulate(shards.begin(), shards.end(), index{0},
-                                       [](index n, const auto& s) { return n + s.tokens; });
+  const index tokens =
+      std::accumulate(shards.begin(), shards.end(), index{0}, [](index n, const auto& s) { return n + s.tokens; });
   const auto& keep = beside.keep;
   for (const auto& candidate : beside.candidates)
-    if (!beside.mask && std::accumulate(candidate.shape.begin(), candidate.shape.end(), index{1}, std::multiplies<>()) == tokens)
+    if (!beside.mask &&
+        std::accumulate(candidate.shape.begin(), candidate.shape.end(), index{1}, std::multiplies<>()) == tokens)
       reject(file.path, "{} may be a mask: say --mask {} if its ones are the tokens to take, or --mask none",
              in_quotes(candidate.name), shortened(candidate.name, 80));
   std::vector<index> sequences;
   if (beside.mask && std::ssize(keep) != tokens)
-    reject(file.path,
-           "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
+    reject(file.path, "the mask {}: expected one element for each of the {} tokens, got {}; --mask none does without",
            in_quotes(beside.mask->name), tokens, shape_text(beside.mask->shape));
   for (const auto* counted : {&beside.mask, &beside.ids})
     if (*counted && (*counted)->shape.size() == 2 && sequences.empty() &&
         (*counted)->shape[0] * (*counted)->shape[1] == tokens)
       sequences.assign(static_cast<std::size_t>((*counted)->shape[0]), (*counted)->shape[1]);
-  const bool one_sequence = (beside.mask && beside.mask->one_sequence) ||
-                            (beside.ids && beside.ids->one_sequence) ||
+  const bool one_sequence = (beside.mask && beside.mask->one_sequence) || (beside.ids && beside.ids->one_sequence) ||
                             (beside.is_of_vllm && beside.ids->shape.size() == 1);
   if (one_sequence) sequences.assign(1, tokens);
   if (beside.lengths_name) {
@@ -308,8 +298,7 @@ void put_companions(const companions& beside, const tensor_file& file, std::vect
     if (sum == tokens) {
       sequences = beside.lengths;
     } else if (!beside.mask) {  // padded to the length of the batch's token axis
-      reject(file.path,
-             "{}: sequences of {} tokens in all, where there are {}: say which are padding with --mask",
+      reject(file.path, "{}: sequences of {} tokens in all, where there are {}: say which are padding with --mask",
              in_quotes(*beside.lengths_name), sum, tokens);
     }
   }
@@ -376,8 +365,7 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
     return result;
   }
   if (options.order == order_rule::by_name) {
-    std::ranges::stable_sort(result.order, natural_less,
-                             [&](std::size_t i) -> const std::string& { return names[i]; });
+    std::ranges::stable_sort(result.order, natural_less, [&](std::size_t i) -> const std::string& { return names[i]; });
     result.because = "by name";
     return result;
   }
@@ -387,12 +375,10 @@ ordered_layers order_layers(const std::string& path, const std::vector<std::stri
            "the order of the layers is open, their names being {}{}{}: if these are the layers and nothing "
            "else, say {}--order "
            "given for the order in which they lie in {} and files on the command line (in a folder: by name)",
-           in_quotes(names[0]), names.size() > 2 ? ", " + in_quotes(names[1]) + ", " : " and ",
-           in_quotes(names.back()),
+           in_quotes(names[0]), names.size() > 2 ? ", " + in_quotes(names[1]) + ", " : " and ", in_quotes(names.back()),
            of_files ? "" : "--tensors NAME,NAME,... (* for any number), h_0 first, or ",
            of_files ? "the archive" : "the file (safetensors' save_file sorts by name)");
-  return {meaning->order, numbers_of(meaning->numbers), meaning->left_out,
-          meaning->how};
+  return {meaning->order, numbers_of(meaning->numbers), meaning->left_out, meaning->how};
 }
 
 /// The layers of some parts, in order, as one block of tokens.
@@ -437,30 +423,27 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
     auto chosen = select_states(*file, options);
     file_part part{file, std::move(chosen.items), std::move(chosen.left_out), {}, {}};
     check_one_shape(part);
-    part.beside =
-        find_companions(beside_file(*file, companion_files), {options.mask, options.mask_file.get()});
+    part.beside = find_companions(beside_file(*file, companion_files), {options.mask, options.mask_file.get()});
     parts.push_back(std::move(part));
   }
   const auto& first = parts.front();
   const auto rank_of = [](const file_part& part) { return part.items.front()->shape.size(); };
   for (const auto& part : parts)
     if (rank_of(part) != rank_of(first) || holds_one(part) != holds_one(first))
-      reject(part.file->path, "expected {} as in {}, got {}", describe(*first.items.front()),
-             first.file->path, describe(*part.items.front()));
+      reject(part.file->path, "expected {} as in {}, got {}", describe(*first.items.front()), first.file->path,
+             describe(*part.items.front()));
 
   // Layers or stacks of layers, and which axis is which.
   const bool one_each = holds_one(first);
   const bool several = parts.size() > 1;
   bool layers = true;
   if (one_each && rank_of(first) > 2)
-    layers =
-        several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
+    layers = several && divide_tensors(parts, options.layout ? options.layout : stated_layout) == division::layers;
   const auto token_axis = axis_that_varies(parts);
   for (auto& part : parts)
     part.axes =
         layers ? axes_of_layer(*part.file, *part.items.front(), part.beside, options.layout, stated_layout)
-               : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout, stated_layout,
-                               token_axis);
+               : axes_of_stack(*part.file, *part.items.front(), part.beside, options.layout, stated_layout, token_axis);
   const bool shards = !layers || (several && divide_matrices(parts) == division::shards);
 
   reading taken;
@@ -489,13 +472,11 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
     for (const auto& group : groups) {
       auto joined = join_layers(group, layer_names_of(group), options);
       auto its = shards_of(joined.block);
-      const auto telling =
-          std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
+      const auto telling = std::ranges::find_if(group, [](const auto& part) { return part.beside.tell_tokens(); });
       const auto& told_by = telling == group.end() ? group.front() : *telling;
       for (const auto& part : group)
         if (part.beside.mask && part.beside.keep != told_by.beside.keep)
-          reject(part.file->path,
-                 "expected the mask of {}, got another: the files hold layers of the same tokens",
+          reject(part.file->path, "expected the mask of {}, got another: the files hold layers of the same tokens",
                  told_by.file->path);
       put_companions(told_by.beside, *told_by.file, its);
       add(all, std::move(its));
@@ -512,8 +493,8 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
   }
   const auto states = std::ssize(all.front().states);
   if (states < 2)
-    reject(all.front().path,
-           "expected the states of at least two layers (the first layer's input and output), got {}", states);
+    reject(all.front().path, "expected the states of at least two layers (the first layer's input and output), got {}",
+           states);
 
   if (!options.numbers.empty()) {
     if (std::ssize(options.numbers) != states)
@@ -528,8 +509,7 @@ layer_stack stack_layers(std::vector<tensor_file> files, const stack_options& op
 
   taken.axes = text_of(first.axes.axes);
   taken.axes_because = first.axes.why;
-  taken.axes_assumed = taken.assumed =
-      std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
+  taken.axes_assumed = taken.assumed = std::ranges::any_of(parts, [](const auto& part) { return part.axes.assumed; });
   for (const auto& part : parts)
     if (part.beside.mask) taken.mask = part.beside.mask->name;
   for (const auto& name : first.left_out) taken.left_out.push_back(name);

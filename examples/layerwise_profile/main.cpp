@@ -46,8 +46,7 @@ extern "C" void end_on_bus_error(int) {
 
 /// The whole text to stdout. A reader that has seen enough (`| head`) is no error.
 void print(const std::string& text) {
-  const bool complete =
-      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  const bool complete = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (!complete && errno != EPIPE)
     throw std::runtime_error(fmt::format("standard output can't be written: {}", std::strerror(errno)));
 }
@@ -97,8 +96,7 @@ void run(options asked) {
   choose_tokens(stack, asked.tokens);
 
   report result = describe_input(stack, title_of(stack));
-  if (asked.dry_run)
-    return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
+  if (asked.dry_run) return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
 
   asked.profile.final_norm = label_of(asked, stack);
   const auto batch_tokens = asked.batch_tokens.value_or(default_batch_tokens(stack));
@@ -107,8 +105,7 @@ void run(options asked) {
   // A table says it in its head, JSON in `input`.
   if (asked.format == output_format::csv && result.taken.assumed) say("note: {}", taken_line(result));
   if (const auto advice = sample_size_advice(result.profile)) say("{}", *advice);
-  const bool to_terminal =
-      asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  const bool to_terminal = asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   const auto text = asked.format == output_format::csv    ? to_csv(result)
                     : asked.format == output_format::json ? to_json(result)
                                                           : to_table(result, to_terminal);

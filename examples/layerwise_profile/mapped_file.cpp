@@ -35,7 +35,7 @@ mapped_file::mapped_file(const std::string& path) {
   const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail(path, "can't be opened");
 
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.fd, &status) != 0) fail(path, "can't be examined");
   if (!S_ISREG(status.st_mode)) reject(path, "expected a regular file, got a directory, pipe or device");
 

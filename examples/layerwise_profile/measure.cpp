@@ -8,7 +8,7 @@
 #include "whole_layer.hpp"
 #include "with_scalar.hpp"
 
-#include <layerwise/jump.hpp>
+#include <layerwise/metrics.hpp>
 
 #include <fmt/format.h>
 #include <Eigen/Core>
@@ -32,19 +32,16 @@ void check_memory(const layer_stack& stack, bool linearity, bool pairs_in_turn) 
   if (linearity && !pairs_in_turn && memory_needed(stack, true, true) <= limit.bytes)
     remedy += fmt::format("; --pairs-in-turn needs {:.3g} GiB", memory_needed(stack, true, true) / 0x1p30);
   if (linearity && memory_needed(stack, false, pairs_in_turn) <= limit.bytes)
-    remedy +=
-        fmt::format("{}--no-linearity, for angles and displacements only, {:.3g} GiB",
-                    remedy.empty() ? "; " : ", and ", memory_needed(stack, false, pairs_in_turn) / 0x1p30);
+    remedy += fmt::format("{}--no-linearity, for angles and displacements only, {:.3g} GiB",
+                          remedy.empty() ? "; " : ", and ", memory_needed(stack, false, pairs_in_turn) / 0x1p30);
   reject(stack.files.front().path, "{} states of {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
          stack.states, stack.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by, remedy);
 }
 
 /// The states [first, last] of the stack as one of their own; nothing is copied but where they lie.
 layer_stack some_layers(const layer_stack& stack, index first, index last) {
-  layer_stack result{
-      stack.dtype, last - first + 1, stack.tokens, stack.dimensions, stack.shards, {}, {}, {}, {}, {}};
-  for (auto& shard : result.shards)
-    shard.states = {shard.states.begin() + first, shard.states.begin() + last + 1};
+  layer_stack result{stack.dtype, last - first + 1, stack.tokens, stack.dimensions, stack.shards, {}, {}, {}, {}, {}};
+  for (auto& shard : result.shards) shard.states = {shard.states.begin() + first, shard.states.begin() + last + 1};
   return result;
 }
 
@@ -57,8 +54,7 @@ std::string with_remedy(std::string what) {
 
 template <class Scalar>
 layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& owner, index first_state,
-                                layerwise::profile_options options, index batch_tokens,
-                                progress_bar& progress) {
+                                layerwise::profile_options options, index batch_tokens, progress_bar& progress) {
   if (options.method == layerwise::solver::orthogonal) options.method = layerwise::solver::automatic;
   layerwise::layer_profiler profiler(options);
   for (const auto& shard : stack.shards)
@@ -69,8 +65,7 @@ layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& own
           profiler.add(batch<Scalar>(shard, stack.dimensions, first, count).states(), *mask);
         } catch (const layerwise::error& error) {
           reject(shard.path, "in tokens {} to {} (row 0 is token {}{}): {}", first, first + count - 1, first,
-                 first_state > 0 ? fmt::format(", layer 0 is state {}", first_state) : "",
-                 with_remedy(error.what()));
+                 first_state > 0 ? fmt::format(", layer 0 is state {}", first_state) : "", with_remedy(error.what()));
         }
       }
       owner.release_pages();
@@ -96,14 +91,12 @@ void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack
   }
   if (layers.empty()) return;
 
-  const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance,
-                                             mask_of(stack)};
+  const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance, mask_of(stack)};
   progress_bar progress(std::ssize(layers), "layers once more");
   for (const auto layer : layers) {
     const whole_layer before(stack, layer - 1), after(stack, layer);
     auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
-    if (in_doubt(metrics.linearity))
-      metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring);
+    if (in_doubt(metrics.linearity)) metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring);
     if (in_doubt(metrics.residual_linearity))
       metrics.residual_linearity = layerwise::residual_linearity(before.matrix(), after.matrix(), scoring);
     progress.advance(1);

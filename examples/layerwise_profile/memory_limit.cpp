@@ -23,8 +23,7 @@ void lower(memory_limit& limit, std::optional<double> bytes, const char* set_by)
 }
 
 /// Each group limits those below it.
-void lower_by_groups(memory_limit& limit, const std::filesystem::path& root, std::string_view group,
-                     const char* file) {
+void lower_by_groups(memory_limit& limit, const std::filesystem::path& root, std::string_view group, const char* file) {
   constexpr auto set_by = "of the container's memory";
   for (std::filesystem::path path = group;; path = path.parent_path()) {
     lower(limit, number_in(root / path.relative_path() / file), set_by);
@@ -47,8 +46,7 @@ memory_limit available_memory() {
     if (controllers.empty())  // version 2, beside version 1 in a folder of its own
       for (const auto* root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
         lower_by_groups(limit, root, path, "memory.max");
-    if (controllers == "memory")
-      lower_by_groups(limit, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
+    if (controllers == "memory") lower_by_groups(limit, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
   }
 
   rlimit space{};

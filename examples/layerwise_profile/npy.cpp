@@ -48,8 +48,7 @@ class header_reader {
     }
     skip_space();
     if (position_ != text_.size()) fail("the end of the header", next_text());
-    if (!descr || !fortran_order || !shape)
-      fail("the keys descr, fortran_order and shape", "not all of them");
+    if (!descr || !fortran_order || !shape) fail("the keys descr, fortran_order and shape", "not all of them");
   }
 
   std::optional<std::string_view> descr;
@@ -62,8 +61,7 @@ class header_reader {
   }
 
   std::string next_text() const {
-    return position_ < text_.size() ? in_quotes(text_.substr(position_, 1))
-                                    : std::string("the end of the header");
+    return position_ < text_.size() ? in_quotes(text_.substr(position_, 1)) : std::string("the end of the header");
   }
 
   void skip_space() {
@@ -146,15 +144,12 @@ std::optional<data_type> data_type_of(std::string_view descr) {
   if (descr.starts_with(">"))
     remedy = "it is big-endian; in Python: np.save(\"new.npy\", a.astype(a.dtype.newbyteorder(\"<\")))";
   else if (kind == 'O')
-    remedy =
-        "it holds Python objects, arrays of different shapes, for one; in Python: np.savez(\"new.npz\", *a)";
+    remedy = "it holds Python objects, arrays of different shapes, for one; in Python: np.savez(\"new.npz\", *a)";
   else if (kind == 'V')
-    remedy =
-        "its type was lost; in Python, with the array as it was: np.save(\"new.npy\", a.astype(\"<f4\"))";
+    remedy = "its type was lost; in Python, with the array as it was: np.save(\"new.npy\", a.astype(\"<f4\"))";
   else if (kind == 'c' || kind == 'U' || kind == 'S' || kind == 'M' || kind == 'm')
     remedy = "these are no hidden states";
-  reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr),
-         remedy);
+  reject(path, "descr: expected '<f8', '<f4', '<f2' or bfloat16 ('|V2', '<V2'), got {}: {}", in_quotes(descr), remedy);
 }
 
 /// What comes before the array, and the array's bytes.
@@ -179,15 +174,12 @@ npy_parts take_apart(const std::string& path, std::span<const std::byte> file) {
   std::uint32_t length = 0;
   std::memcpy(&length, file.data() + version_end, header_begin - version_end);
   if (length > file.size() - header_begin)
-    reject(
-        path,
-        "header length (byte 8): expected at most {}, the bytes that follow in the file, got {}: truncated?",
-        file.size() - header_begin, length);
+    reject(path, "header length (byte 8): expected at most {}, the bytes that follow in the file, got {}: truncated?",
+           file.size() - header_begin, length);
 
   header_reader header(path, as_text(file.subspan(header_begin, length)), header_begin);
   header.read();
-  return {*header.descr, *header.fortran_order, std::move(*header.shape),
-          file.subspan(header_begin + length)};
+  return {*header.descr, *header.fortran_order, std::move(*header.shape), file.subspan(header_begin + length)};
 }
 
 }  // namespace
@@ -196,8 +188,7 @@ bool is_npy(std::span<const std::byte> file) { return as_text(file).substr(0, ma
 
 bool holds_numbers(const std::string& path, std::span<const std::byte> file) {
   const auto descr = take_apart(path, file).descr;
-  return data_type_of(descr) ||
-         (descr.size() > 1 && std::string_view("fiub").find(descr[1]) != std::string_view::npos);
+  return data_type_of(descr) || (descr.size() > 1 && std::string_view("fiub").find(descr[1]) != std::string_view::npos);
 }
 
 tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) {
@@ -207,9 +198,8 @@ tensor_file parse_npy(const std::string& path, std::span<const std::byte> file) 
   const auto needed = bytes_needed(shape, bits_of(*type));
   if (!needed) reject(path, "shape: expected fewer than 2^63 bytes, got {}", shape_text(shape));
   if (data.size() != *needed)
-    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed,
-           shape_text(shape), descr, data.size(),
-           data.size() < *needed ? "truncated?" : "too many (several arrays in one file?)");
+    reject(path, "expected {} bytes for {} elements of {} after the header, got {}: {}", *needed, shape_text(shape),
+           descr, data.size(), data.size() < *needed ? "truncated?" : "too many (several arrays in one file?)");
 
   tensor_file result{path, file_format::npy, {}, {}, nullptr, {}, {}};
   if (*type == data_type::bf16)

@@ -28,11 +28,10 @@ bool is_zip(std::span<const std::byte> file) {
 
 tensor_file parse_npz(const std::string& path, std::span<const std::byte>) {
   const auto name = std::filesystem::path(path).filename().string();
-  reject(
-      path,
-      "expected a .safetensors or .npy file, got a zip archive (.npz, .pt), which this build, made without "
-      "libzip, does not read: for .npz, unzip {} -d new, then layerwise-profile new",
-      name);
+  reject(path,
+         "expected a .safetensors or .npy file, got a zip archive (.npz, .pt), which this build, made without "
+         "libzip, does not read: for .npz, unzip {} -d new, then layerwise-profile new",
+         name);
 }
 
 #else
@@ -51,8 +50,7 @@ std::unique_ptr<zip_t, close_archive> open_archive(const std::string& path, std:
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* const source = zip_source_buffer_create(file.data(), file.size(), 0, &error);
-  zip_t* const archive =
-      source == nullptr ? nullptr : zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
+  zip_t* const archive = source == nullptr ? nullptr : zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
   if (archive == nullptr) {
     const std::string reason = zip_error_strerror(&error);
     zip_error_fini(&error);
@@ -70,13 +68,11 @@ std::vector<std::byte> read_member(const std::string& where, zip_t* archive, con
   std::vector<std::byte> bytes(about.size);
   for (std::size_t done = 0; done < bytes.size();) {
     const auto count = zip_fread(member.get(), bytes.data() + done, bytes.size() - done);
-    if (count <= 0)
-      reject(where, "can't be read: {}", count == 0 ? "truncated?" : zip_file_strerror(member.get()));
+    if (count <= 0) reject(where, "can't be read: {}", count == 0 ? "truncated?" : zip_file_strerror(member.get()));
     done += static_cast<std::size_t>(count);
   }
   std::byte end;
-  if (zip_fread(member.get(), &end, 1) < 0)
-    reject(where, "can't be read: {}", zip_file_strerror(member.get()));
+  if (zip_fread(member.get(), &end, 1) < 0) reject(where, "can't be read: {}", zip_file_strerror(member.get()));
   return bytes;
 }
 
@@ -87,13 +83,11 @@ tensor_file parse_npz(const std::string& path, std::span<const std::byte> file) 
   const auto name = std::filesystem::path(path).filename().string();
   tensor_file result{path, file_format::npz, {}, {}, nullptr, {}, {}};
   double total = 0;  // bytes in memory
-  const auto count =
-      static_cast<zip_uint64_t>(std::max<zip_int64_t>(zip_get_num_entries(archive.get(), 0), 0));
+  const auto count = static_cast<zip_uint64_t>(std::max<zip_int64_t>(zip_get_num_entries(archive.get(), 0), 0));
   for (zip_uint64_t i = 0; i < count; ++i) {
     zip_stat_t about;
     zip_stat_init(&about);
-    if (zip_stat_index(archive.get(), i, 0, &about) != 0)
-      reject(path, "member {}: {}", i, zip_strerror(archive.get()));
+    if (zip_stat_index(archive.get(), i, 0, &about) != 0) reject(path, "member {}: {}", i, zip_strerror(archive.get()));
     constexpr zip_uint64_t wanted = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_COMP_SIZE;
     if ((about.valid & wanted) != wanted) reject(path, "member {}: expected a name and a size", i);
     const std::string_view member = about.name;

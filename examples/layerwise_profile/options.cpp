@@ -2,7 +2,7 @@
 
 #include "command_line_parts.hpp"
 
-#include <layerwise/version.hpp>
+#include <layerwise/core.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -69,8 +69,7 @@ command_line read_command_line(int argc, char** argv) {
            o.stack.layout = parse_axes(text);
            if (!o.stack.layout)
              throw CLI::ValidationError(
-                 "--layout",
-                 text + ": expected layer-major, token-major, or axes as in '[layer][batch][token][dim]'");
+                 "--layout", text + ": expected layer-major, token-major, or axes as in '[layer][batch][token][dim]'");
          },
          "What the axes of a tensor are: layer-major ([layer][token][dim]),\n"
          "token-major ([token][layer][dim]), or any order, as in\n"
@@ -79,8 +78,7 @@ command_line read_command_line(int argc, char** argv) {
          "no doubt, the shape tell")
       ->type_name("AXES")
       ->group(input);
-  app.add_option("--tensor", o.stack.tensor,
-                 "Which tensor: the stack of layers, or what the layers' names begin with")
+  app.add_option("--tensor", o.stack.tensor, "Which tensor: the stack of layers, or what the layers' names begin with")
       ->type_name("NAME")
       ->group(input);
   app.add_option_function<std::string>(
@@ -88,12 +86,11 @@ command_line read_command_line(int argc, char** argv) {
          "Which tensors, one a layer, in their order, h_0 first; * stands for any\nnumber")
       ->type_name("NAME,...")
       ->group(input);
-  add_choice(
-      app, "--order", o.stack.order,
-      std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
-      "Of the layers: that of the names, or the one in which they lie in the file,\n"
-      "and the files on the command line; default: as the names mean, embeddings,\n"
-      "blocks by number, final norm")
+  add_choice(app, "--order", o.stack.order,
+             std::map<std::string, order_rule>{{"name", order_rule::by_name}, {"given", order_rule::as_given}},
+             "Of the layers: that of the names, or the one in which they lie in the file,\n"
+             "and the files on the command line; default: as the names mean, embeddings,\n"
+             "blocks by number, final norm")
       ->group(input);
   app.add_option_function<std::string>(
          "--layer-numbers", [&o](const std::string& text) { o.stack.numbers = numbers_of(text); },
@@ -151,8 +148,7 @@ command_line read_command_line(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("X")
       ->group(measurement);
-  app.add_option("--batch-tokens", o.batch_tokens,
-                 "Tokens read at a time; default: about 64 MiB, but 256 to 4096")
+  app.add_option("--batch-tokens", o.batch_tokens, "Tokens read at a time; default: about 64 MiB, but 256 to 4096")
       ->check(at_least_one)
       ->type_name("N")
       ->group(measurement);
@@ -162,13 +158,11 @@ command_line read_command_line(int argc, char** argv) {
                  {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
              "Of the numbers (default: table); csv and json have every digit")
       ->group(output);
-  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")
-      ->group(output);
+  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(output);
   app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(output);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check([](const std::string& name) {
-        return name.ends_with(".svg") || name.ends_with(".png") ? ""
-                                                                : "expected a name ending in .svg or .png";
+        return name.ends_with(".svg") || name.ends_with(".png") ? "" : "expected a name ending in .svg or .png";
       })
       ->type_name("FILE")
       ->group(output);

@@ -33,12 +33,11 @@ std::string data_block(const report& source) {
   for (const auto& m : source.profile.layers) {
     const auto with = m.linearity, without = m.residual_linearity;
     const auto any = with ? with : without;
-    text += fmt::format(
-        "{} {} {} {} {} {} {}\n", *layer++, number(with ? std::optional(with->score) : std::nullopt),
-        number(with ? std::optional(with->adjusted_score) : std::nullopt),
-        number(without ? std::optional(without->score) : std::nullopt),
-        number(without ? std::optional(without->adjusted_score) : std::nullopt),
-        number(any ? std::optional(any->chance_floor) : std::nullopt), number(m.displacement));
+    text += fmt::format("{} {} {} {} {} {} {}\n", *layer++, number(with ? std::optional(with->score) : std::nullopt),
+                        number(with ? std::optional(with->adjusted_score) : std::nullopt),
+                        number(without ? std::optional(without->score) : std::nullopt),
+                        number(without ? std::optional(without->adjusted_score) : std::nullopt),
+                        number(any ? std::optional(any->chance_floor) : std::nullopt), number(m.displacement));
   }
   return text + "END\n";
 }
@@ -122,13 +121,12 @@ set multiplot
 set lmargin at screen 0.100
 set rmargin at screen 0.965
 )";
-  text += fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0),
-                      last + 0.06 * (last - first + 1.0) + 0.5);
+  text +=
+      fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0), last + 0.06 * (last - first + 1.0) + 0.5);
   text += fmt::format("set label 1 {} at screen 0.100, 0.965 left noenhanced font ',{}'\n",
                       gnuplot_string(shortened(source.title, 100)), title_size(source.title));
-  text += fmt::format(
-      "set label 2 {} at screen 0.100, 0.927 left noenhanced textcolor rgb '#606060' font ',13'\n",
-      gnuplot_string(summary(source)));
+  text += fmt::format("set label 2 {} at screen 0.100, 0.927 left noenhanced textcolor rgb '#606060' font ',13'\n",
+                      gnuplot_string(summary(source)));
   text += fmt::format("set yrange [{}:1.02]\n", lowest_score(profile));
   text += R"(
 set tmargin at screen 0.825
@@ -170,8 +168,7 @@ void write_file(const std::string& path, const std::string& content) {
 void write_plot(const report& source, const std::string& path) {
   const auto result = run_process({"gnuplot", "--default-settings"}, script(source, path));
   if (!result)
-    throw std::runtime_error(
-        "--plot needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
+    throw std::runtime_error("--plot needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
   if (result->status != 0 || result->output.empty())
     throw std::runtime_error(
         fmt::format("gnuplot failed with status {}: {}", result->status, last_line(result->errors)));

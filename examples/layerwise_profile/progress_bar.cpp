@@ -12,10 +12,7 @@
 namespace layerwise_profile {
 
 progress_bar::progress_bar(std::int64_t total, std::string unit)
-    : total_(total),
-      unit_(std::move(unit)),
-      visible_(::isatty(STDERR_FILENO) != 0),
-      last_drawn_(clock::now()) {}
+    : total_(total), unit_(std::move(unit)), visible_(::isatty(STDERR_FILENO) != 0), last_drawn_(clock::now()) {}
 
 progress_bar::~progress_bar() {
   if (visible_) std::fputs("\r\x1b[K", stderr);

@@ -74,24 +74,22 @@ namespace {
 /// "'h.0' ... 'h.11'"
 std::string first_and_last(const std::vector<std::string>& names) {
   if (names.size() == 1) return in_quotes(names.front());
-  return fmt::format("{}{}{}", in_quotes(names.front()), names.size() > 2 ? " ... " : " and ",
-                     in_quotes(names.back()));
+  return fmt::format("{}{}{}", in_quotes(names.front()), names.size() > 2 ? " ... " : " and ", in_quotes(names.back()));
 }
 
 }  // namespace
 
 std::string taken_line(const report& source) {
   const auto& taken = source.taken;
-  auto text = fmt::format("read {} as {} ({}{})", first_and_last(taken.states), taken.axes,
-                          taken.axes_because, taken.order_because.empty() ? "" : ", " + taken.order_because);
+  auto text = fmt::format("read {} as {} ({}{})", first_and_last(taken.states), taken.axes, taken.axes_because,
+                          taken.order_because.empty() ? "" : ", " + taken.order_because);
   if (!taken.mask.empty()) text += fmt::format("; mask {}", in_quotes(taken.mask));
   if (source.tokens_left_out > 0)
     text += fmt::format("; {} of {} tokens left out", source.tokens_left_out,
                         source.tokens_left_out + source.profile.tokens);
   if (!taken.left_out.empty())
-    text +=
-        fmt::format("; not read: {}{}", in_quotes(taken.left_out.front()),
-                    taken.left_out.size() > 1 ? fmt::format(" and {} more", taken.left_out.size() - 1) : "");
+    text += fmt::format("; not read: {}{}", in_quotes(taken.left_out.front()),
+                        taken.left_out.size() > 1 ? fmt::format(" and {} more", taken.left_out.size() - 1) : "");
   for (const auto& remark : taken.remarks) text += "; " + remark;
   return printable(text);
 }
@@ -102,22 +100,19 @@ std::string to_plan(const layer_stack& stack, const report& source, bool lineari
   const auto line = [&](std::string_view name, const std::string& what) {
     text += printable(fmt::format("{:<12}{}", name, what)) + "\n";
   };
-  line("states", fmt::format("{} of {} tokens x {} dimensions, {}", stack.states, stack.tokens,
-                             stack.dimensions, name_of(stack.dtype)));
-  line("axes",
-       fmt::format("{}: {}{}", taken.axes, taken.axes_because, taken.axes_assumed ? " (assumed)" : ""));
+  line("states", fmt::format("{} of {} tokens x {} dimensions, {}", stack.states, stack.tokens, stack.dimensions,
+                             name_of(stack.dtype)));
+  line("axes", fmt::format("{}: {}{}", taken.axes, taken.axes_because, taken.axes_assumed ? " (assumed)" : ""));
   if (!taken.order_because.empty()) line("order", taken.order_because);
   for (std::size_t i = 0; i < taken.states.size(); ++i)
-    line(i == 0 ? "tensors" : "", taken.states.size() == 1
-                                      ? in_quotes(taken.states[0])
-                                      : fmt::format("h_{}  {}", i, in_quotes(taken.states[i])));
-  if (std::ranges::adjacent_find(stack.numbers, [](index a, index b) { return b != a + 1; }) !=
-          stack.numbers.end() ||
+    line(i == 0 ? "tensors" : "", taken.states.size() == 1 ? in_quotes(taken.states[0])
+                                                           : fmt::format("h_{}  {}", i, in_quotes(taken.states[i])));
+  if (std::ranges::adjacent_find(stack.numbers, [](index a, index b) { return b != a + 1; }) != stack.numbers.end() ||
       stack.numbers.front() != 0)
     line("numbers", fmt::format("{}", fmt::join(stack.numbers, ", ")));
   line("mask", taken.mask.empty() ? "none: every token is real" : in_quotes(taken.mask));
-  line("tokens", fmt::format("{} take part, {} left out", stack.tokens - source.tokens_left_out,
-                             source.tokens_left_out));
+  line("tokens",
+       fmt::format("{} take part, {} left out", stack.tokens - source.tokens_left_out, source.tokens_left_out));
   index sequences = 0;
   bool known = true;
   for (const auto& shard : stack.shards) {
@@ -129,16 +124,14 @@ std::string to_plan(const layer_stack& stack, const report& source, bool lineari
                                             : std::string("not known"));
   line("final norm", stack.final_norm ? fmt::format("h_{} is {} it", stack.states - 1, *stack.final_norm)
                                       : std::string("not stated"));
-  for (std::size_t i = 0; i < taken.left_out.size(); ++i)
-    line(i == 0 ? "not read" : "", in_quotes(taken.left_out[i]));
+  for (std::size_t i = 0; i < taken.left_out.size(); ++i) line(i == 0 ? "not read" : "", in_quotes(taken.left_out[i]));
   for (const auto& remark : taken.remarks) line("assumed", remark);
   for (std::size_t i = 0; i < source.files.size(); ++i) line(i == 0 ? "files" : "", source.files[i]);
   const auto limit = available_memory();
   const double needed = memory_needed(stack, linearity, pairs_in_turn);
-  line(
-      "memory",
-      fmt::format("about {:.3g} GiB, of {:.3g} GiB {}{}", needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
-                  needed > limit.bytes ? ": too much; see --pairs-in-turn and --no-linearity" : ""));
+  line("memory",
+       fmt::format("about {:.3g} GiB, of {:.3g} GiB {}{}", needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
+                   needed > limit.bytes ? ": too much; see --pairs-in-turn and --no-linearity" : ""));
   return text;
 }
 

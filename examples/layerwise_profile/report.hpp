@@ -16,7 +16,7 @@ struct report {
   std::vector<std::string> files;
   data_type dtype;
   reading taken;                     // from the files
-  index tokens_left_out = 0;             // by masks, --skip-first and --last-only
+  index tokens_left_out = 0;         // by masks, --skip-first and --last-only
   std::vector<index> layer_numbers;  // of layers[0 ... L - 1] in their model
   std::vector<index> state_numbers;  // of h_0 ... h_L
   layerwise::layer_profile profile;

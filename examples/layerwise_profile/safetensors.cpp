@@ -27,10 +27,8 @@ std::string_view header_text(const std::string& path, std::span<const std::byte>
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), length_bytes);
   if (length > longest_header)
-    reject(
-        path,
-        "expected a .safetensors, .npy or .npz file: its header length (bytes 0 to 7) is at most {}, got {}",
-        longest_header, length);
+    reject(path, "expected a .safetensors, .npy or .npz file: its header length (bytes 0 to 7) is at most {}, got {}",
+           longest_header, length);
   if (length > file.size() - length_bytes)
     reject(path,
            "header length (bytes 0 to 7): expected at most {}, the bytes that follow in the file, got {}: "
@@ -81,17 +79,14 @@ json parse_header(const std::string& path, std::string_view text) {
 const json& member(const std::string& path, const std::string& name, const json& entry, const char* key) {
   const auto found = entry.is_object() ? entry.find(key) : entry.end();
   if (!entry.is_object() || found == entry.end())
-    reject(path, "tensor {}: expected an object with dtype, shape and data_offsets, got no {}",
-           in_quotes(name), key);
+    reject(path, "tensor {}: expected an object with dtype, shape and data_offsets, got no {}", in_quotes(name), key);
   return *found;
 }
 
 /// A list of integers in [0, largest index].
-std::vector<index> list_of_sizes(const std::string& path, const std::string& name, const json& list,
-                                 const char* key) {
+std::vector<index> list_of_sizes(const std::string& path, const std::string& name, const json& list, const char* key) {
   const auto fail = [&](std::string_view got) {
-    reject(path, "tensor {}: {}: expected a list of integers from 0 to 2^63 - 1, got {}", in_quotes(name),
-           key, got);
+    reject(path, "tensor {}: {}: expected a list of integers from 0 to 2^63 - 1, got {}", in_quotes(name), key, got);
   };
   if (!list.is_array()) fail(list.type_name());
   std::vector<index> result;
@@ -106,9 +101,7 @@ std::vector<index> list_of_sizes(const std::string& path, const std::string& nam
 
 tensor read_entry(const std::string& path, const std::string& name, const json& entry,
                   std::span<const std::byte> data) {
-  const auto fail = [&](std::string_view message) {
-    reject(path, "tensor {}: {}", in_quotes(name), message);
-  };
+  const auto fail = [&](std::string_view message) { reject(path, "tensor {}: {}", in_quotes(name), message); };
 
   const auto& type_name = member(path, name, entry, "dtype");
   if (!type_name.is_string()) fail(fmt::format("dtype: expected a string, got {}", type_name.type_name()));
@@ -118,8 +111,7 @@ tensor read_entry(const std::string& path, const std::string& name, const json& 
   if (!needed) fail(fmt::format("shape: expected fewer than 2^63 bytes, got {}", shape_text(shape)));
 
   const auto offsets = list_of_sizes(path, name, member(path, name, entry, "data_offsets"), "data_offsets");
-  if (offsets.size() != 2)
-    fail(fmt::format("data_offsets: expected [begin, end], got {} numbers", offsets.size()));
+  if (offsets.size() != 2) fail(fmt::format("data_offsets: expected [begin, end], got {} numbers", offsets.size()));
   const auto begin = static_cast<std::size_t>(offsets[0]);
   const auto end = static_cast<std::size_t>(offsets[1]);
   if (begin > end) fail(fmt::format("data_offsets: expected begin <= end, got [{}, {}]", begin, end));
@@ -127,8 +119,8 @@ tensor read_entry(const std::string& path, const std::string& name, const json& 
     fail(fmt::format("data_offsets: expected an end within the {} bytes after the header, got {}: truncated?",
                      data.size(), end));
   if (type != data_type::unknown && end - begin != *needed)
-    fail(fmt::format("data_offsets: expected {} bytes for {} elements of {}, got {}", *needed,
-                     shape_text(shape), name_of(type), end - begin));
+    fail(fmt::format("data_offsets: expected {} bytes for {} elements of {}, got {}", *needed, shape_text(shape),
+                     name_of(type), end - begin));
 
   return {name, type, std::move(shape), false, data.subspan(begin, end - begin)};
 }
@@ -145,8 +137,7 @@ std::map<std::string, std::string> read_metadata(const std::string& path, const 
 }
 
 /// The tensors, taken in the order of their bytes, cover the data without gap or overlap.
-void check_coverage(const std::string& path, std::span<const tensor> tensors,
-                    std::span<const std::byte> data) {
+void check_coverage(const std::string& path, std::span<const tensor> tensors, std::span<const std::byte> data) {
   std::vector<const tensor*> in_order;
   for (const auto& item : tensors) in_order.push_back(&item);
   const auto begin_of = [&](const tensor& item) { return item.bytes.data() - data.data(); };
@@ -157,8 +148,7 @@ void check_coverage(const std::string& path, std::span<const tensor> tensors,
   index covered = 0;
   for (const auto* item : in_order) {
     if (begin_of(*item) != covered)
-      reject(path,
-             "tensor {}: data_offsets: expected to begin at {}, where the tensor before it ends, got {}: {}",
+      reject(path, "tensor {}: data_offsets: expected to begin at {}, where the tensor before it ends, got {}: {}",
              in_quotes(item->name), covered, begin_of(*item),
              begin_of(*item) < covered ? "they overlap" : "bytes in between");
     covered += std::ssize(item->bytes);

@@ -17,8 +17,7 @@ using tensors = std::vector<const tensor*>;
 std::string describe(const tensors& items) {
   constexpr std::size_t most = 4;
   std::string text;
-  for (std::size_t i = 0; i < std::min(items.size(), most); ++i)
-    text += (i == 0 ? "" : ", ") + describe(*items[i]);
+  for (std::size_t i = 0; i < std::min(items.size(), most); ++i) text += (i == 0 ? "" : ", ") + describe(*items[i]);
   if (items.size() > most) text += fmt::format(" and {} more", items.size() - most);
   return text.empty() ? "none" : text;
 }
@@ -31,20 +30,18 @@ std::vector<std::string> names_of(const tensors& items) {
 
 tensors of_rank(const tensors& items, std::size_t rank) {
   tensors result;
-  std::ranges::copy_if(items, std::back_inserter(result),
-                       [&](const tensor* t) { return t->shape.size() == rank; });
+  std::ranges::copy_if(items, std::back_inserter(result), [&](const tensor* t) { return t->shape.size() == rank; });
   return result;
 }
 
 /// A layer that is not among the others, because its type or shape is another, would leave a gap unseen.
 void refuse_gap(const tensor_file& file, const tensors& taken) {
   for (const auto& item : file.tensors) {
-    if (std::ranges::find(taken, &item) != taken.end() || item.shape.size() < 2 || is_integer(item.dtype))
-      continue;
+    if (std::ranges::find(taken, &item) != taken.end() || item.shape.size() < 2 || is_integer(item.dtype)) continue;
     const bool sibling =
         std::ranges::any_of(taken, [&](const tensor* t) { return differ_in_numbers(t->name, item.name); });
-    const bool end = item.shape == taken.front()->shape && item.dtype != taken.front()->dtype &&
-                     means_first_or_last(item.name);
+    const bool end =
+        item.shape == taken.front()->shape && item.dtype != taken.front()->dtype && means_first_or_last(item.name);
     if (sibling || end)
       reject(file.path,
              "expected layers of one shape and type, got {} and {}: choose with --tensors NAME,NAME,... (* "
@@ -86,13 +83,11 @@ tensors asked_for(const tensor_file& file, const std::vector<std::string>& patte
     tensors found;
     for (const auto* item : all)
       if (matches(item->name, pattern)) found.push_back(item);
-    if (found.empty())
-      reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
+    if (found.empty()) reject(file.path, "--tensors {}: expected the name of a tensor, got {}", pattern, describe(all));
     if (found.size() > 1) {
       const auto order = order_by_meaning(names_of(found));
       if (!order || !order->left_out.empty())
-        reject(file.path,
-               "--tensors {}: expected the names of layers of one kind, got {}: name them one by one",
+        reject(file.path, "--tensors {}: expected the names of layers of one kind, got {}: name them one by one",
                pattern, describe(found));
       const auto unordered = found;
       for (std::size_t i = 0; i < found.size(); ++i) found[i] = unordered[order->order[i]];
@@ -110,11 +105,9 @@ tensors with_prefix(const tensor_file& file, const std::string& wanted, const te
   tensors result;
   for (const auto* item : all)
     if (item->name == wanted) return {item};
-  std::ranges::copy_if(all, std::back_inserter(result),
-                       [&](const tensor* t) { return t->name.starts_with(wanted); });
+  std::ranges::copy_if(all, std::back_inserter(result), [&](const tensor* t) { return t->name.starts_with(wanted); });
   if (result.empty())
-    reject(file.path,
-           "expected a floating-point tensor named {}, or one a layer with names that begin so, got {}",
+    reject(file.path, "expected a floating-point tensor named {}, or one a layer with names that begin so, got {}",
            in_quotes(wanted), describe(all));
   return layers_among(file, result);
 }
@@ -133,13 +126,14 @@ selection select_states(const tensor_file& file, const stack_options& options) {
   tensors states;
   std::ranges::copy_if(all, std::back_inserter(states),
                        [](const tensor* t) { return t->shape.size() <= 4 && !means_no_state(t->name); });
-  const auto is_weight = [](const tensor& t) {
-    return t.name.ends_with(".weight") || t.name.ends_with(".bias");
+  const auto is_weight = [](const tensor& t) { return t.name.ends_with(".weight") || t.name.ends_with(".bias"); };
+  const auto is_stack_name = [](const tensor* t) {
+    return means_stack(t->name) && !numbers_a_layer(t->name) && !means_one_layer(t->name);
   };
-  const auto is_stack_name = [](const tensor* t) { return means_stack(t->name) && !numbers_a_layer(t->name) && !means_one_layer(t->name); };
-  const bool block_weights = std::ranges::any_of(
-      file.tensors, [&](const tensor& t) { return is_weight(t) && numbers_a_layer(t.name); });
-  const bool named = std::ranges::any_of(states, is_stack_name) || (!block_weights && speak_of_layers(names_of(states)));
+  const bool block_weights =
+      std::ranges::any_of(file.tensors, [&](const tensor& t) { return is_weight(t) && numbers_a_layer(t.name); });
+  const bool named =
+      std::ranges::any_of(states, is_stack_name) || (!block_weights && speak_of_layers(names_of(states)));
   if (states.empty() || (!named && std::ranges::any_of(file.tensors, is_weight)))
     reject(file.path,
            "expected a floating-point tensor of all layers, of three or four dimensions, or one a layer, got "
@@ -148,7 +142,8 @@ selection select_states(const tensor_file& file, const stack_options& options) {
            std::ranges::any_of(file.tensors, is_weight)
                ? ": these are a model's weights; its hidden states come from running it "
                  "(examples/python/dump_hidden_states.py)"
-               : all.empty() ? "" : ": if they are hidden states, name them with --tensors NAME,NAME,...");
+           : all.empty() ? ""
+                         : ": if they are hidden states, name them with --tensors NAME,NAME,...");
 
   // A stack that is called so comes before layers, and these before any other tensor of three or four dimensions.
   const auto four = of_rank(states, 4), three = of_rank(states, 3), two = of_rank(states, 2);
@@ -168,10 +163,14 @@ selection select_states(const tensor_file& file, const stack_options& options) {
     if (group.size() < 2) continue;
     if (!speak_of_layers(names_of(group)) && group.size() < states.size()) continue;
     auto taken = layers_among(file, group);
-    const bool may_be_stacks = !speak_of_layers(names_of(taken)) && may_be_stack(*taken.front()) && std::ssize(taken) <= taken.front()->shape[0];
+    const bool may_be_stacks = !speak_of_layers(names_of(taken)) && may_be_stack(*taken.front()) &&
+                               std::ssize(taken) <= taken.front()->shape[0];
     if (may_be_stacks && !options.layout)
-      reject(file.path, "{} and {} more like it: say --layout '[batch][token][dim]' if each is one layer; if each is a stack of layers, "
-             "choose one with --tensor NAME", describe(*taken.front()), taken.size() - 1);
+      reject(file.path,
+             "{} and {} more like it: say --layout '[batch][token][dim]' if each is one layer; if each is a stack of "
+             "layers, "
+             "choose one with --tensor NAME",
+             describe(*taken.front()), taken.size() - 1);
     refuse_gap(file, taken);
     return without(taken, all);
   }

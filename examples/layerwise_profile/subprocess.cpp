@@ -15,9 +15,7 @@ extern char** environ;  // POSIX leaves its declaration to the program. NOLINT
 namespace layerwise_profile {
 namespace {
 
-[[noreturn]] void fail(int code, const char* what) {
-  throw std::system_error(code, std::generic_category(), what);
-}
+[[noreturn]] void fail(int code, const char* what) { throw std::system_error(code, std::generic_category(), what); }
 
 /// A temporary file without a name, gone when closed.
 class scratch_file {
@@ -58,8 +56,7 @@ struct file_actions {
   file_actions& operator=(const file_actions&) = delete;
   ~file_actions() { ::posix_spawn_file_actions_destroy(&value); }
   void redirect(int from, int to) {
-    if (const int code = ::posix_spawn_file_actions_adddup2(&value, to, from))
-      fail(code, "can't start a process");
+    if (const int code = ::posix_spawn_file_actions_adddup2(&value, to, from)) fail(code, "can't start a process");
   }
 };
 

@@ -17,7 +17,6 @@ struct process_result {
 /// input, and waits for it. Its streams are unnamed temporary files, so neither side can block on the other
 /// or lose its reader. Nothing when there is no such program. Throws std::system_error when no process can be
 /// had.
-std::optional<process_result> run_process(const std::vector<std::string>& command,
-                                          const std::string& input = {});
+std::optional<process_result> run_process(const std::vector<std::string>& command, const std::string& input = {});
 
 }  // namespace layerwise_profile

@@ -34,8 +34,7 @@ std::string number(const char* format, const std::optional<T>& value) {
 constexpr int bar_width = 8;
 std::string scored_bar(const std::optional<linearity_result>& result) {
   if (!result) return "-";
-  return fmt::format("{} {:6.4f}{}", bar(result->score, bar_width), result->score,
-                     result->underdetermined ? '!' : ' ');
+  return fmt::format("{} {:6.4f}{}", bar(result->score, bar_width), result->score, result->underdetermined ? '!' : ' ');
 }
 
 std::string adjusted(const std::optional<linearity_result>& result) {
@@ -43,7 +42,7 @@ std::string adjusted(const std::optional<linearity_result>& result) {
 }
 
 /// The larger of the two scores' values: one column serves both.
-std::optional<double> larger(const layer_metrics& m, double linearity_result::*member) {
+std::optional<double> larger(const layer_metrics& m, double linearity_result::* member) {
   std::optional<double> largest;
   for (const auto* result : {&m.linearity, &m.residual_linearity})
     if (*result) largest = std::max(largest, std::optional((**result).*member));
@@ -64,9 +63,7 @@ std::string bound_cell(index, const layer_metrics& m) {
 std::string displacement_cell(index, const layer_metrics& m) { return fmt::format("{:.5f}", m.displacement); }
 std::string jump_cell(index, const layer_metrics& m) { return number("{:.3f}", m.jump_rate); }
 std::string angle_cell(index, const layer_metrics& m) { return fmt::format("{:.4f}", m.angular_distance); }
-std::string contribution_cell(index, const layer_metrics& m) {
-  return fmt::format("{:.4f}", m.contribution_ratio);
-}
+std::string contribution_cell(index, const layer_metrics& m) { return fmt::format("{:.4f}", m.contribution_ratio); }
 std::string outlier_cell(index, const layer_metrics& m) {
   return number("{:.2f}", m.outlier_share ? std::optional(100 * *m.outlier_share) : std::nullopt);
 }

@@ -33,7 +33,7 @@ struct tensor_file {
   std::string path;
   file_format format;
   std::map<std::string, std::string> metadata;
-  std::vector<tensor> tensors;  // views into the mapping, or into `members`; in the order of their bytes
+  std::vector<tensor> tensors;                 // views into the mapping, or into `members`; in the order of their bytes
   std::shared_ptr<const mapped_file> mapping;  // empty when the bytes belong to the caller
   std::vector<std::shared_ptr<const std::vector<std::byte>>> members;  // of an archive
   std::string remark;  // what was assumed in reading it, for the user to know; or nothing

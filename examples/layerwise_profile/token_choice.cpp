@@ -10,15 +10,13 @@ namespace layerwise_profile {
 namespace {
 
 /// The lengths of a shard's sequences; empty where nothing tells.
-std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked,
-                                std::optional<index> stated) {
+std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked, std::optional<index> stated) {
   if (asked == 0) return {shard.tokens};
   if (!asked && !shard.sequences.empty()) return shard.sequences;
   const auto length = asked ? asked : stated;
   if (!length) return {};
   std::vector<index> lengths;
-  for (index left = shard.tokens; left > 0; left -= lengths.back())
-    lengths.push_back(std::min(*length, left));
+  for (index left = shard.tokens; left > 0; left -= lengths.back()) lengths.push_back(std::min(*length, left));
   return lengths;
 }
 
@@ -47,14 +45,13 @@ void choose_tokens(layer_stack& stack, const token_choice& choice) {
                "the file does not tell");
       if (shard.keep.empty()) shard.keep.assign(static_cast<std::size_t>(shard.tokens), true);
       index first = 0;
-      for (const auto length : sequences)
-        choose(shard.keep, std::exchange(first, first + length), length, choice);
+      for (const auto length : sequences) choose(shard.keep, std::exchange(first, first + length), length, choice);
     }
     left += kept_tokens(shard);
   }
   if (left == 0)
-    reject(stack.files.front().path, "expected tokens to profile, got none of {}: {} leaves out all",
-           stack.tokens, choice.skip_first > 0 ? "--skip-first" : "the mask " + stack.reading.mask);
+    reject(stack.files.front().path, "expected tokens to profile, got none of {}: {} leaves out all", stack.tokens,
+           choice.skip_first > 0 ? "--skip-first" : "the mask " + stack.reading.mask);
 }
 
 std::optional<layerwise::token_mask> mask_of(const token_shard& shard, index first, index count) {

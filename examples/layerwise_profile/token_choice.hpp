@@ -2,7 +2,7 @@
 
 #include "layer_stack.hpp"
 
-#include <layerwise/token_mask.hpp>
+#include <layerwise/data.hpp>
 
 #include <optional>
 
@@ -11,8 +11,8 @@ namespace layerwise_profile {
 /// Which tokens of each sequence take part, beside what masks say.
 struct token_choice {
   std::optional<index> sequence_length;  // 0: each file is one; none: what the files say of their sequences
-  index skip_first = 0;    // tokens left out at the start of each sequence; padding does not count
-  bool last_only = false;  // only the last token of each sequence that is none of padding
+  index skip_first = 0;                  // tokens left out at the start of each sequence; padding does not count
+  bool last_only = false;                // only the last token of each sequence that is none of padding
 };
 
 /// Notes the choice in the shards' `keep`. A shard begins with a new sequence; its last one may be shorter. Throws

@@ -18,17 +18,14 @@ namespace layerwise_profile {
 class whole_layer {
  public:
   whole_layer(const layer_stack& stack, index layer)
-      : stack_(&stack),
-        layer_(static_cast<std::size_t>(layer)),
-        item_size_(static_cast<index>(size_of(stack.dtype))) {
+      : stack_(&stack), layer_(static_cast<std::size_t>(layer)), item_size_(static_cast<index>(size_of(stack.dtype))) {
     for (index end = 0; const auto& shard : stack.shards) ends_.push_back(end += shard.tokens);
     load_ = with_scalar(stack.dtype, [](auto scalar) { return &load<decltype(scalar)>; });
   }
 
   double operator()(index token, index dim) const {
     if (dim == 0 && token % rows_to_keep == 0) stack_->release_pages();
-    const auto shard =
-        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), token) - ends_.begin());
+    const auto shard = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), token) - ends_.begin());
     const auto& state = stack_->shards[shard].states[layer_];
     const index row = token - (shard == 0 ? 0 : ends_[shard - 1]);
     return load_(state.data + (row * state.token_stride + dim * state.dim_stride) * item_size_);

@@ -35,12 +35,11 @@ class weights_file {
     const auto found = std::find_if(file_.tensors.begin(), file_.tensors.end(),
                                     [&](const layerwise_profile::tensor& t) { return t.name == name; });
     if (found == file_.tensors.end()) reject(file_.path, "expected a tensor {}, got none", name);
-    const auto shape = rows == 1 ? std::vector<layerwise_profile::index>{cols}
-                                 : std::vector<layerwise_profile::index>{rows, cols};
+    const auto shape =
+        rows == 1 ? std::vector<layerwise_profile::index>{cols} : std::vector<layerwise_profile::index>{rows, cols};
     if (found->dtype != layerwise_profile::data_type::f16 || found->shape != shape)
-      reject(file_.path, "expected {} to be F16 of {}, got {} of {}", name,
-             layerwise_profile::shape_text(shape), layerwise_profile::name_of(found->dtype),
-             layerwise_profile::shape_text(found->shape));
+      reject(file_.path, "expected {} to be F16 of {}, got {} of {}", name, layerwise_profile::shape_text(shape),
+             layerwise_profile::name_of(found->dtype), layerwise_profile::shape_text(found->shape));
     Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> values(rows, cols);
     std::memcpy(values.data(), found->bytes.data(), found->bytes.size());
     return values.cast<float>();
@@ -52,8 +51,7 @@ class weights_file {
 
 /// x / sqrt(mean(x^2) + epsilon) * gain
 matrix normalize(const Eigen::Ref<const matrix>& x, const Eigen::RowVectorXf& gain, float epsilon) {
-  const Eigen::VectorXf size =
-      (x.rowwise().squaredNorm().array() / static_cast<float>(x.cols()) + epsilon).sqrt();
+  const Eigen::VectorXf size = (x.rowwise().squaredNorm().array() / static_cast<float>(x.cols()) + epsilon).sqrt();
   return (x.array().colwise() / size.array()).rowwise() * gain.array();
 }
 
@@ -94,9 +92,8 @@ matrix decoder::attention(const layer& weights, const matrix& normalized) const 
   const matrix v = normalized * weights.v.transpose();
   for (index j = 0; j < half; ++j)
     for (index t = 0; t < tokens; ++t) {
-      const double angle =
-          static_cast<double>(t) *
-          std::pow(static_cast<double>(rotary_base_), -2.0 * static_cast<double>(j) / static_cast<double>(e));
+      const double angle = static_cast<double>(t) * std::pow(static_cast<double>(rotary_base_),
+                                                             -2.0 * static_cast<double>(j) / static_cast<double>(e));
       const auto cosine = static_cast<float>(std::cos(angle)), sine = static_cast<float>(std::sin(angle));
       for (matrix* m : {&q, &k})
         for (index head = 0; head < heads_; ++head) {
@@ -131,8 +128,8 @@ void decoder::run(std::string_view text, std::vector<matrix>& states, index firs
   rows_of(0) = h;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const layer& weights = layers_[l];
-    h.noalias() += attention(weights, normalize(h, weights.attention_norm, norm_epsilon_)) *
-                   weights.attention_output.transpose();
+    h.noalias() +=
+        attention(weights, normalize(h, weights.attention_norm, norm_epsilon_)) * weights.attention_output.transpose();
     const matrix in = normalize(h, weights.feed_norm, norm_epsilon_);
     const matrix gate = in * weights.gate.transpose(), up = in * weights.up.transpose();
     const matrix hidden = gate.array() / (1.0f + (-gate.array()).exp()) * up.array();  // silu(gate) * up

@@ -47,8 +47,7 @@ int main(int argc, char** argv) {
     std::size_t predicted = 0;
     for (std::size_t first = 0; first < text.size(); first += context) {
       const std::string_view sequence = std::string_view(text).substr(first, context);
-      const auto row = static_cast<live_model::index>(first),
-                 rows = static_cast<live_model::index>(sequence.size());
+      const auto row = static_cast<live_model::index>(first), rows = static_cast<live_model::index>(sequence.size());
       model.run(sequence, states, row);
       loss += live_model::cross_entropy(model.logits(states.back().middleRows(row, rows)), sequence);
       predicted += sequence.size() - 1;

@@ -10,8 +10,7 @@
 namespace pretraining {
 namespace {
 
-double mean_of(const measurement& m,
-               const std::function<std::optional<double>(const layer_numbers&)>& number) {
+double mean_of(const measurement& m, const std::function<std::optional<double>(const layer_numbers&)>& number) {
   double sum = 0, count = 0;
   for (const layer_numbers& layer : m.layers)
     if (const auto value = number(layer)) sum += *value, ++count;
@@ -37,10 +36,9 @@ class judge_of_runs {
   explicit judge_of_runs(const results& all) : all_(all) {}
 
   std::vector<claim> claims() {
-    within(1, "the linearity with the residual stream falls during pre-training", "score", mean_linearity,
+    within(1, "the linearity with the residual stream falls during pre-training", "score", mean_linearity, -1);
+    within(1, "the linearity without the residual stream falls during pre-training", "score", mean_residual_linearity,
            -1);
-    within(1, "the linearity without the residual stream falls during pre-training", "score",
-           mean_residual_linearity, -1);
     for (const std::string& label : labels_with("cosine")) {
       against_none(2, "neighbouring layers' cosine is higher", label, "cosine", mean_cosine, 1);
       against_none(2, "the residual linearity is lower", label, "score", mean_residual_linearity, -1);
@@ -91,20 +89,17 @@ class judge_of_runs {
   }
 
   const run_record* with_seed(const std::vector<const run_record*>& runs, std::uint64_t seed) const {
-    const auto found =
-        std::find_if(runs.begin(), runs.end(), [&](const run_record* r) { return r->seed == seed; });
+    const auto found = std::find_if(runs.begin(), runs.end(), [&](const run_record* r) { return r->seed == seed; });
     return found == runs.end() ? nullptr : *found;
   }
 
   void add(int number, const std::string& text, const std::string& model, const std::string& unit,
            const sample& numbers) {
-    if (!numbers.values().empty())
-      claims_.push_back({number, text, model, unit, interval_of(numbers.values())});
+    if (!numbers.values().empty()) claims_.push_back({number, text, model, unit, interval_of(numbers.values())});
   }
 
   /// sign * (end - beginning) of the runs without a penalty.
-  void within(int number, const std::string& text, const std::string& unit, number_of_measurement of,
-              double sign) {
+  void within(int number, const std::string& text, const std::string& unit, number_of_measurement of, double sign) {
     sample changes;
     for (const run_record* run : runs("pretraining", no_penalty))
       changes.add(sign * (of(run->measurements.back()) - of(run->measurements.front())));
@@ -142,16 +137,14 @@ class judge_of_runs {
   }
 
   /// Mean loss over all layers replaced in turn, less the loss with the best-scored one replaced.
-  void replacement(const std::string& which,
-                   const std::function<std::optional<double>(const replaced_layer&)>& score) {
+  void replacement(const std::string& which, const std::function<std::optional<double>(const replaced_layer&)>& score) {
     std::map<std::string, sample> by_label;
     for (const replacement_record& record : all_.replacements) {
       const auto& layers = record.layers;
       const auto best = std::max_element(layers.begin(), layers.end(),
                                          [&](const auto& a, const auto& b) { return score(a) < score(b); });
       double mean = 0;
-      for (const replaced_layer& layer : layers)
-        mean += layer.held_out_loss / static_cast<double>(layers.size());
+      for (const replaced_layer& layer : layers) mean += layer.held_out_loss / static_cast<double>(layers.size());
       by_label[record.label].add(mean - best->held_out_loss);
     }
     for (const auto& [label, differences] : by_label)

@@ -23,8 +23,7 @@ corpus::corpus(const std::string& path) : path_(path) {
 /// How many places a sequence and the byte after it can start at.
 std::int64_t corpus::starts(std::int64_t length) const {
   if (size() <= length)
-    layerwise_profile::reject(path_, "expected a text longer than a sequence of {} bytes, got {}", length,
-                              size());
+    layerwise_profile::reject(path_, "expected a text longer than a sequence of {} bytes, got {}", length, size());
   return size() - length;
 }
 
@@ -42,8 +41,7 @@ batch corpus::random_batch(std::mt19937_64& random, std::int64_t sequences, std:
 }
 
 batch corpus::even_batch(std::int64_t sequences, std::int64_t length) const {
-  const std::int64_t places = starts(length),
-                     count = std::clamp<std::int64_t>(size() / (length + 1), 1, sequences);
+  const std::int64_t places = starts(length), count = std::clamp<std::int64_t>(size() / (length + 1), 1, sequences);
   return cut(at::arange(count) * (places / count), length);
 }
 

@@ -42,8 +42,7 @@ class log_file {
   explicit log_file(fs::path path) : path_(std::move(path)), part_(path_.string() + ".part"), file_(part_) {}
 
   void write(const std::string& line) {
-    if (!(file_ << line << std::flush))
-      throw std::runtime_error(fmt::format("{}: can't be written", part_.string()));
+    if (!(file_ << line << std::flush)) throw std::runtime_error(fmt::format("{}: can't be written", part_.string()));
   }
   void finish() {
     file_.close();
@@ -70,8 +69,8 @@ std::map<std::string, std::string> settings_of(const options& o, const decoder& 
   return {{"train", fs::path(o.train_file).filename()},
           {"held_out", fs::path(o.held_out_file).filename()},
           {"from", o.from},
-          {"model", fmt::format("{} layers, width {}, {} heads, {} hidden units, {} parameters", s.layers,
-                                s.width, s.heads, s.hidden, parameters)},
+          {"model", fmt::format("{} layers, width {}, {} heads, {} hidden units, {} parameters", s.layers, s.width,
+                                s.heads, s.hidden, parameters)},
           {"steps", fmt::format("{}", t.steps)},
           {"batch", fmt::format("{} x {}", t.batch_size, t.length)},
           {"learning_rate", fmt::format("{}", t.learning_rate)},
@@ -120,8 +119,7 @@ void run_training(const options& o) {
 
 void run_replacement(const options& o) {
   const auto model = load_checkpoint(o.from);
-  replacement_record record =
-      replace_layers(*model, corpus(o.train_file), corpus(o.held_out_file), measuring(o));
+  replacement_record record = replace_layers(*model, corpus(o.train_file), corpus(o.held_out_file), measuring(o));
   record.label = o.label.empty() ? no_penalty : o.label;
   record.seed = o.training.seed;
   fs::create_directories(o.directory);

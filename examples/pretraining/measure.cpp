@@ -27,8 +27,8 @@ double mean_loss(const batch& text, std::int64_t threads,
         return all.slice(0, i * chunk, std::min((i + 1) * chunk, sequences));
       };
       const auto inputs = part(text.inputs);
-      sums[static_cast<std::size_t>(i)] = cross_entropy(predict(inputs), part(text.targets)).item<double>() *
-                                          static_cast<double>(inputs.size(0));
+      sums[static_cast<std::size_t>(i)] =
+          cross_entropy(predict(inputs), part(text.targets)).item<double>() * static_cast<double>(inputs.size(0));
     }
   });
   double sum = 0;

@@ -4,7 +4,7 @@
 #include "model.hpp"
 #include "run_log.hpp"
 
-#include <layerwise/linearity.hpp>
+#include <layerwise/metrics.hpp>
 
 #include <cstdint>
 #include <functional>

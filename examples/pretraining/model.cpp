@@ -34,17 +34,15 @@ struct rotation {
 decoder::decoder(const model_shape& shape) : shape_(shape) {
   if (shape.layers < 1 || shape.width < 1 || shape.heads < 1 || shape.hidden < 1 ||
       shape.width % (2 * shape.heads) != 0)
-    throw std::invalid_argument(fmt::format(
-        "expected layers, hidden >= 1 and a width that twice the number of heads divides, got {} layers "
-        "of width {} with {} heads and {} hidden units",
-        shape.layers, shape.width, shape.heads, shape.hidden));
+    throw std::invalid_argument(
+        fmt::format("expected layers, hidden >= 1 and a width that twice the number of heads divides, got {} layers "
+                    "of width {} with {} heads and {} hidden units",
+                    shape.layers, shape.width, shape.heads, shape.hidden));
   const double deviation = 0.02, writing = deviation / std::sqrt(2 * static_cast<double>(shape.layers));
   const auto matrix = [&](const std::string& name, std::int64_t outputs, std::int64_t inputs, double spread) {
     return register_parameter(name, at::randn({outputs, inputs}) * spread);
   };
-  const auto gain = [&](const std::string& name) {
-    return register_parameter(name, at::ones({shape.width}));
-  };
+  const auto gain = [&](const std::string& name) { return register_parameter(name, at::ones({shape.width})); };
   embedding_ = matrix("embedding", model_shape::vocabulary, shape.width, deviation);
   for (std::int64_t l = 0; l < shape.layers; ++l) {
     const auto name = [l](const char* part) { return fmt::format("layers_{}_{}", l, part); };
@@ -63,8 +61,7 @@ at::Tensor decoder::embed(const at::Tensor& ids) const { return at::embedding(em
 
 at::Tensor decoder::apply_layer(std::int64_t l, const at::Tensor& before) const {
   const layer& parts = layers_.at(static_cast<std::size_t>(l - 1));
-  const std::int64_t batch = before.size(0), tokens = before.size(1),
-                     head_width = shape_.width / shape_.heads;
+  const std::int64_t batch = before.size(0), tokens = before.size(1), head_width = shape_.width / shape_.heads;
   const rotation positions(tokens, head_width);
 
   const auto qkv = at::linear(normalize(before, parts.attention_norm), parts.qkv)

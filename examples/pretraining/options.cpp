@@ -28,13 +28,10 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, Count& target, st
 }
 
 void add_texts(CLI::App& app, options& o) {
-  app.add_option("--train", o.train_file, "The text to learn, or to fit maps to")
-      ->required()
-      ->type_name("FILE");
+  app.add_option("--train", o.train_file, "The text to learn, or to fit maps to")->required()->type_name("FILE");
   app.add_option("--held-out", o.held_out_file, "Another text, to measure on")->required()->type_name("FILE");
   app.add_option("--out", o.directory, "Folder for what the run leaves behind")->required()->type_name("DIR");
-  app.add_option("--label", o.label, "What the report calls the model; default: its regularizer")
-      ->type_name("TEXT");
+  app.add_option("--label", o.label, "What the report calls the model; default: its regularizer")->type_name("TEXT");
   add_count(app, "--threads", o.training.threads, 1, "That share a batch");
   add_count(app, "--length", o.training.length, 1, "Bytes of a sequence");
   add_count(app, "--evaluate", o.evaluated, 4,
@@ -48,15 +45,12 @@ void add_training(CLI::App& app, options& o) {
   auto& t = o.training;
   auto& p = t.penalty;
 
-  auto* from = app.add_option("--from", o.from, "Go on from a checkpoint (fine-tuning)")
-                   ->type_name("FILE")
-                   ->group(model);
+  auto* from =
+      app.add_option("--from", o.from, "Go on from a checkpoint (fine-tuning)")->type_name("FILE")->group(model);
   add_count(app, "--layers", o.shape.layers, 1, "Of a new model")->group(model)->excludes(from);
   add_count(app, "--width", o.shape.width, 2, "Of a new model")->group(model)->excludes(from);
   add_count(app, "--heads", o.shape.heads, 1, "Of a new model")->group(model)->excludes(from);
-  add_count(app, "--hidden", o.shape.hidden, 1, "Units of its feed-forward parts")
-      ->group(model)
-      ->excludes(from);
+  add_count(app, "--hidden", o.shape.hidden, 1, "Units of its feed-forward parts")->group(model)->excludes(from);
 
   add_choice(app, "--regularizer", p.kind,
              std::map<std::string, regularizer_kind>{{"none", regularizer_kind::none},
@@ -92,13 +86,8 @@ void add_training(CLI::App& app, options& o) {
       ->capture_default_str()
       ->type_name("X")
       ->group(schedule);
-  app.add_option("--seed", t.seed, "Of weights and batches")
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(schedule);
-  app.add_option("--purpose", o.purpose, "What the report takes the run for")
-      ->capture_default_str()
-      ->type_name("WORD");
+  app.add_option("--seed", t.seed, "Of weights and batches")->capture_default_str()->type_name("N")->group(schedule);
+  app.add_option("--purpose", o.purpose, "What the report takes the run for")->capture_default_str()->type_name("WORD");
 }
 
 }  // namespace
@@ -115,17 +104,14 @@ command_line read_command_line(int argc, char** argv) {
 
   auto* train = app.add_subcommand("train", "Train a model, and measure its layers on the way");
   add_training(*train, o);
-  auto* replace =
-      app.add_subcommand("replace", "Replace each layer of a model by its fitted linear map in turn");
+  auto* replace = app.add_subcommand("replace", "Replace each layer of a model by its fitted linear map in turn");
   add_texts(*replace, o);
   replace->add_option("--from", o.from, "The model's checkpoint")->required()->type_name("FILE");
   replace->add_option("--seed", o.training.seed, "That the model was trained with")
       ->capture_default_str()
       ->type_name("N");
   auto* report = app.add_subcommand("report", "Report on all runs in a folder: report.md and pictures");
-  report->add_option("directory", o.directory, "The folder of the runs' folders")
-      ->required()
-      ->type_name("DIR");
+  report->add_option("directory", o.directory, "The folder of the runs' folders")->required()->type_name("DIR");
 
   try {
     app.parse(argc, argv);

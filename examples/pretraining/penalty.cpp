@@ -29,15 +29,12 @@ at::Tensor penalize(const penalty_options& o, double share, const std::vector<at
 
 std::string label_of(const penalty_options& o) {
   if (o.kind == regularizer_kind::none) return "none";
-  std::string text = o.kind == regularizer_kind::mse      ? "mse"
-                     : o.kind == regularizer_kind::cosine ? "cosine"
-                                                          : "jreg";
+  std::string text = o.kind == regularizer_kind::mse ? "mse" : o.kind == regularizer_kind::cosine ? "cosine" : "jreg";
   text += fmt::format(", λ = {:g}", o.lambda);
   if (o.kind == regularizer_kind::jreg)
     text += std::isinf(o.alpha) ? (o.alpha > 0 ? ", α = ∞" : ", α = −∞") : fmt::format(", α = {:g}", o.alpha);
   if (o.layers.first != 1 || o.layers.last)
-    text += fmt::format(", layers {} to {}", o.layers.first,
-                        o.layers.last ? std::to_string(*o.layers.last) : "L");
+    text += fmt::format(", layers {} to {}", o.layers.first, o.layers.last ? std::to_string(*o.layers.last) : "L");
   if (o.schedule == lambda_schedule::linear) text += ", warmed up";
   if (o.stop_gradient) text += ", stop-gradient";
   return text;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <layerwise/regularizer.hpp>
+#include <layerwise/training.hpp>
 
 #include <ATen/core/Tensor.h>
 

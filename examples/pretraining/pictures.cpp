@@ -44,8 +44,7 @@ std::vector<curve> curves_of(const results& all, const read_curve& read) {
   std::vector<curve> curves;
   for (const run_record& run : all.runs) {
     if (run.purpose != "pretraining") continue;
-    auto found =
-        std::find_if(curves.begin(), curves.end(), [&](const curve& c) { return c.label == run.label; });
+    auto found = std::find_if(curves.begin(), curves.end(), [&](const curve& c) { return c.label == run.label; });
     if (found == curves.end()) found = curves.insert(curves.end(), {run.label, {}});
     read(run, [&](double x, double y) {
       if (std::isfinite(y)) found->points[x].add(y);
@@ -94,8 +93,7 @@ constexpr const char* colours[] = {"#404040", "#1f6fb4", "#e07b1a", "#3d8f5f", "
 /// x, mean, lowest, highest.
 std::string data_block(const std::string& name, const curve& c) {
   std::string text = fmt::format("${} << END\n", name);
-  for (const auto& [x, p] : c.points)
-    text += fmt::format("{} {} {} {}\n", x, p.sum / p.count, p.lowest, p.highest);
+  for (const auto& [x, p] : c.points) text += fmt::format("{} {} {} {}\n", x, p.sum / p.count, p.lowest, p.highest);
   return text + "END\n";
 }
 
@@ -122,8 +120,7 @@ std::string script(const std::string& title, const std::string& x_label, logarit
       "set xlabel {} offset 0, 0.3\n"
       "set style fill transparent solid 0.13 noborder\n",
       width, quoted(title), quoted(x_label));
-  text +=
-      fmt::format("set logscale {0}\nset format {0} '%g'\n", logarithmic == logarithmic_axis::x ? "x" : "y");
+  text += fmt::format("set logscale {0}\nset format {0} '%g'\n", logarithmic == logarithmic_axis::x ? "x" : "y");
   for (std::size_t p = 0; p < panels.size(); ++p)
     for (std::size_t c = 0; c < panels[p].curves.size(); ++c)
       text += data_block(fmt::format("p{}c{}", p, c), panels[p].curves[c]);
@@ -147,8 +144,7 @@ std::string script(const std::string& title, const std::string& x_label, logarit
     for (std::size_t c = 0; c < panels[p].curves.size(); ++c) {
       if (panels[p].curves[c].points.empty()) continue;  // its colour stays its own
       const auto* colour = colours[c % std::size(colours)];
-      bands.push_back(
-          fmt::format("$p{}c{} using 1:3:4 with filledcurves fillcolor rgb '{}' notitle", p, c, colour));
+      bands.push_back(fmt::format("$p{}c{} using 1:3:4 with filledcurves fillcolor rgb '{}' notitle", p, c, colour));
       lines.push_back(
           fmt::format("$p{}c{} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.35 linecolor "
                       "rgb '{}' title {}",
@@ -170,29 +166,26 @@ std::vector<picture> draw_pictures(const results& all, const std::string& folder
       return std::all_of(p.curves.begin(), p.curves.end(), [](const curve& c) { return c.points.empty(); });
     });
     if (panels.empty()) return;
-    const auto result = layerwise_profile::run_process({"gnuplot", "--default-settings"},
-                                                       script(title, x_label, logarithmic, panels));
+    const auto result =
+        layerwise_profile::run_process({"gnuplot", "--default-settings"}, script(title, x_label, logarithmic, panels));
     if (!result)
       throw std::runtime_error(
           "the report needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
     if (result->status != 0 || result->output.empty())
-      throw std::runtime_error(
-          fmt::format("gnuplot failed with status {}: {}", result->status, result->errors));
+      throw std::runtime_error(fmt::format("gnuplot failed with status {}: {}", result->status, result->errors));
     layerwise_profile::write_file(std::filesystem::path(folder) / file, result->output);
     pictures.push_back({file, title});
   };
   const auto steps = [&](const std::string& panel_title, double (*number)(const measurement&)) {
-    return panel{
-        panel_title,
-        curves_of(all, over_steps([number](const run_record&, const measurement& m) { return number(m); }))};
+    return panel{panel_title,
+                 curves_of(all, over_steps([number](const run_record&, const measurement& m) { return number(m); }))};
   };
   const std::string step = "step (the beginning is at 1)";
   draw("loss.svg", "Held-out loss during pre-training", step, logarithmic_axis::x,
        {steps("nats a byte", [](const measurement& m) { return m.held_out_loss; }),
         {"nats a byte above none, same seed",
-         curves_of(all, over_steps([&](const run_record& run, const measurement& m) {
-                     return excess_loss(all, run, m);
-                   }))}});
+         curves_of(
+             all, over_steps([&](const run_record& run, const measurement& m) { return excess_loss(all, run, m); }))}});
   draw("linearity.svg", "Mean linearity of the layers during pre-training", step, logarithmic_axis::x,
        {steps("with the residual stream", mean_linearity), steps("without", mean_residual_linearity)});
   draw("displacement.svg", "Displacement of each layer at the end", "layer", logarithmic_axis::y,

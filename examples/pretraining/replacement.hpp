@@ -17,8 +17,7 @@ struct affine_map {
 };
 
 /// The model's logits with layer l, 1...L, replaced by the map.
-at::Tensor logits_without_layer(const decoder& model, const at::Tensor& ids, std::int64_t l,
-                                const affine_map& map);
+at::Tensor logits_without_layer(const decoder& model, const at::Tensor& ids, std::int64_t l, const affine_map& map);
 
 /// Fits the linear map of every layer on sequences of `training` (fit_linear_map, arXiv 2405.12250), replaces
 /// each layer in turn by it, and measures the loss on `held_out`. label and seed are the caller's to fill in.

@@ -42,8 +42,7 @@ void require_same_settings(const run_record& run, const std::string& path, const
   };
   for (const auto& [key, value] : own.size() > expected.size() ? own : expected)
     if (value_of(own, key) != value_of(expected, key))
-      layerwise_profile::reject(path,
-                                "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose",
+      layerwise_profile::reject(path, "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose",
                                 key, value_of(expected, key), run.purpose, value_of(own, key));
 }
 
@@ -61,8 +60,7 @@ results read_results(const std::string& folder) {
       run_record run = read_run(path);
       for (const run_record& other : all.runs) {
         if (key_of(other) == key_of(run))
-          layerwise_profile::reject(path.string(),
-                                    "expected one run of {} ({}) with seed {}, got two: see --label",
+          layerwise_profile::reject(path.string(), "expected one run of {} ({}) with seed {}, got two: see --label",
                                     run.label, run.purpose, run.seed);
         if (other.purpose == run.purpose) require_same_settings(run, path.string(), other);
       }
@@ -85,15 +83,14 @@ std::string claims_table(const std::vector<claim>& claims) {
       "|---|---|---|---|---|---|\n";
   for (const claim& c : claims)
     text += fmt::format("| {} | {} | {} | {} {} | {} | {} |\n", c.number, c.text, c.model,
-                        text_of(c.claimed_positive, c.unit == "points" ? 2 : 4), c.unit,
-                        c.claimed_positive.count, text_of(judge(c.claimed_positive)));
+                        text_of(c.claimed_positive, c.unit == "points" ? 2 : 4), c.unit, c.claimed_positive.count,
+                        text_of(judge(c.claimed_positive)));
   return text;
 }
 
 /// The mean over seeds of what the models are at the end.
 std::string models_table(const results& all) {
-  std::map<std::pair<std::string, std::string>, std::vector<const measurement*>>
-      ends;  // by purpose and label
+  std::map<std::pair<std::string, std::string>, std::vector<const measurement*>> ends;  // by purpose and label
   for (const run_record& run : all.runs) ends[{run.purpose, run.label}].push_back(&run.measurements.back());
   std::string text =
       "| run | model | seeds | held-out loss | linearity | without the residual | cosine | final jump | jump "
@@ -125,9 +122,9 @@ std::string replacement_table(const std::vector<replacement_record>& records) {
   for (const replacement_record& record : records)
     for (std::size_t l = 0; l < record.layers.size(); ++l) {
       const replaced_layer& layer = record.layers[l];
-      text += fmt::format("| {} | {} | {} | {} | {} | {:.4f} |\n", record.label, record.seed, l + 1,
-                          score(layer.linearity), score(layer.residual_linearity),
-                          layer.held_out_loss - record.held_out_loss);
+      text +=
+          fmt::format("| {} | {} | {} | {} | {} | {:.4f} |\n", record.label, record.seed, l + 1, score(layer.linearity),
+                      score(layer.residual_linearity), layer.held_out_loss - record.held_out_loss);
     }
   return text;
 }
@@ -137,8 +134,7 @@ std::string settings_list(const results& all) {
   std::map<std::string, std::pair<const run_record*, std::set<std::string>>> purposes;
   for (const run_record& run : all.runs) {
     auto& [first, threads] = purposes.try_emplace(run.purpose, &run, std::set<std::string>{}).first->second;
-    if (const auto found = run.settings.find("threads"); found != run.settings.end())
-      threads.insert(found->second);
+    if (const auto found = run.settings.find("threads"); found != run.settings.end()) threads.insert(found->second);
   }
   std::string text;
   for (const auto& [purpose, found] : purposes) {

@@ -25,12 +25,9 @@ std::optional<double> optional_number(const json& object, const char* key) {
 }
 
 ordered_json to_json(const layer_numbers& layer) {
-  return {{"linearity", or_null(layer.linearity)},
-          {"residual_linearity", or_null(layer.residual_linearity)},
-          {"displacement", layer.displacement},
-          {"cosine_similarity", layer.cosine_similarity},
-          {"jump_rate", or_null(layer.jump_rate)},
-          {"contribution_ratio", layer.contribution_ratio},
+  return {{"linearity", or_null(layer.linearity)},        {"residual_linearity", or_null(layer.residual_linearity)},
+          {"displacement", layer.displacement},           {"cosine_similarity", layer.cosine_similarity},
+          {"jump_rate", or_null(layer.jump_rate)},        {"contribution_ratio", layer.contribution_ratio},
           {"outlier_share", or_null(layer.outlier_share)}};
 }
 
@@ -71,8 +68,7 @@ auto read_json(const std::string& path, const Read& read) {
 }  // namespace
 
 std::string first_line(const run_record& run) {
-  return ordered_json{
-             {"label", run.label}, {"purpose", run.purpose}, {"seed", run.seed}, {"settings", run.settings}}
+  return ordered_json{{"label", run.label}, {"purpose", run.purpose}, {"seed", run.seed}, {"settings", run.settings}}
              .dump() +
          "\n";
 }
@@ -121,8 +117,8 @@ run_record read_run(const std::string& path) {
     if (run.measurements.empty()) layerwise_profile::reject(path, "expected a measurement, got none");
     for (const measurement& m : run.measurements)
       if (m.layers.empty() || m.layers.size() != run.measurements.front().layers.size())
-        layerwise_profile::reject(path, "expected measurements of the same layers, got {} at step {}",
-                                  m.layers.size(), m.step);
+        layerwise_profile::reject(path, "expected measurements of the same layers, got {} at step {}", m.layers.size(),
+                                  m.step);
     return run;
   });
 }

@@ -22,10 +22,9 @@ void require(bool holds, const std::string& expected, const std::string& got) {
 }
 
 void check(const training_options& o) {
-  require(
-      o.steps >= 0 && o.batch_size >= 1 && o.length >= 1 && o.warm_up >= 0,
-      "steps, warm-up >= 0 and a batch of at least one byte",
-      fmt::format("{} steps, {} of warm-up, a batch of {} x {}", o.steps, o.warm_up, o.batch_size, o.length));
+  require(o.steps >= 0 && o.batch_size >= 1 && o.length >= 1 && o.warm_up >= 0,
+          "steps, warm-up >= 0 and a batch of at least one byte",
+          fmt::format("{} steps, {} of warm-up, a batch of {} x {}", o.steps, o.warm_up, o.batch_size, o.length));
   require(o.threads >= 1 && o.batch_size % o.threads == 0, "threads that divide the batch's sequences",
           fmt::format("{} threads for {} sequences", o.threads, o.batch_size));
   require(std::isfinite(o.learning_rate) && o.learning_rate > 0, "a learning rate > 0",
@@ -36,8 +35,8 @@ void check(const training_options& o) {
 double rate_of(const training_options& o, std::int64_t step) {
   const auto number = static_cast<double>(step);
   if (step < o.warm_up) return (number + 1) / static_cast<double>(o.warm_up);
-  const double done = (number - static_cast<double>(o.warm_up)) /
-                      static_cast<double>(std::max<std::int64_t>(1, o.steps - o.warm_up));
+  const double done =
+      (number - static_cast<double>(o.warm_up)) / static_cast<double>(std::max<std::int64_t>(1, o.steps - o.warm_up));
   constexpr double lowest = 0.05;
   return lowest + (1 - lowest) * (1 + std::cos(std::numbers::pi * done)) / 2;
 }
@@ -63,8 +62,7 @@ class optimizer {
       if (norm > 1) gradients[i].mul_(1 / norm);
       parameters_[i].mutable_grad() = gradients[i];
     }
-    for (auto& group : adam_.param_groups())
-      static_cast<torch::optim::AdamWOptions&>(group.options()).lr(rate * rate_);
+    for (auto& group : adam_.param_groups()) static_cast<torch::optim::AdamWOptions&>(group.options()).lr(rate * rate_);
     adam_.step();
   }
 
@@ -146,14 +144,13 @@ void train(decoder& model, const corpus& text, const training_options& o,
     std::vector<shard_result> shards(static_cast<std::size_t>(o.threads));
     for_each_shard(o.threads, [&](std::int64_t i) {
       const batch part{all.inputs.narrow(0, i * share, share), all.targets.narrow(0, i * share, share)};
-      shards[static_cast<std::size_t>(i)] =
-          run_shard(model, adam.parameters(), part, o.penalty, lambda_share(o, step));
+      shards[static_cast<std::size_t>(i)] = run_shard(model, adam.parameters(), part, o.penalty, lambda_share(o, step));
     });
     shard_result mean = mean_of(std::move(shards));
     if (!std::isfinite(mean.loss + mean.penalty))
       throw std::runtime_error(
-          fmt::format("step {}: the loss is {} and the penalty {}: try a smaller learning rate or lambda",
-                      step + 1, mean.loss, mean.penalty));
+          fmt::format("step {}: the loss is {} and the penalty {}: try a smaller learning rate or lambda", step + 1,
+                      mean.loss, mean.penalty));
     loss += mean.loss;
     penalty += mean.penalty;
     ++steps;

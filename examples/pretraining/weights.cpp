@@ -54,8 +54,7 @@ constexpr std::array<std::pair<const char*, std::int64_t model_shape::*>, 4> sha
 
 }  // namespace
 
-void write_safetensors(const decoder& model, const std::string& path,
-                       std::map<std::string, std::string> metadata) {
+void write_safetensors(const decoder& model, const std::string& path, std::map<std::string, std::string> metadata) {
   const at::NoGradGuard no_gradients;
   for (const auto& [name, member] : shape_fields) metadata[name] = fmt::format("{}", model.shape().*member);
   metadata["vocabulary"] = fmt::format("{}", model_shape::vocabulary);
@@ -70,8 +69,7 @@ void write_safetensors(const decoder& model, const std::string& path,
       throw std::runtime_error(fmt::format("{}: {} is not finite in 16 bits", path, name));
     const std::size_t begin = values.size();
     values.append(static_cast<const char*>(stored.data_ptr()), stored.nbytes());
-    header[name] = {
-        {"dtype", "F16"}, {"shape", stored.sizes().vec()}, {"data_offsets", {begin, values.size()}}};
+    header[name] = {{"dtype", "F16"}, {"shape", stored.sizes().vec()}, {"data_offsets", {begin, values.size()}}};
   }
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // so that the values can be mapped
@@ -108,8 +106,7 @@ std::shared_ptr<decoder> load_checkpoint(const std::string& path) {
     model->load(weights);
     return model;
   } catch (const c10::Error& error) {
-    layerwise_profile::reject(path, "expected a checkpoint of this program, got: {}",
-                              error.what_without_backtrace());
+    layerwise_profile::reject(path, "expected a checkpoint of this program, got: {}", error.what_without_backtrace());
   }
 }
 

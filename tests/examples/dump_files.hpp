@@ -80,10 +80,9 @@ inline entry layer_major(data_type type, index layers, index tokens, index dims,
 
 /// [token][layer][dim]
 inline entry token_major(data_type type, index layers, index tokens, index dims) {
-  return {"hidden_states",
-          type_name(type),
-          {tokens, layers, dims},
-          encode(type, {tokens, layers, dims}, [](auto& at) { return value(at[1], at[0], at[2]); })};
+  return {"hidden_states", type_name(type), {tokens, layers, dims}, encode(type, {tokens, layers, dims}, [](auto& at) {
+            return value(at[1], at[0], at[2]);
+          })};
 }
 
 /// The token x dim matrix of one layer.
@@ -105,16 +104,14 @@ inline buffer safetensors(const std::string& header, std::span<const std::byte> 
 }
 
 /// `alignment`: the header is padded so that the tensors begin at a multiple of it, plus `offset`.
-inline buffer safetensors(const std::vector<entry>& entries,
-                          const std::map<std::string, std::string>& metadata = {}, std::size_t alignment = 8,
-                          std::size_t offset = 0) {
+inline buffer safetensors(const std::vector<entry>& entries, const std::map<std::string, std::string>& metadata = {},
+                          std::size_t alignment = 8, std::size_t offset = 0) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   buffer data;
   for (const auto& item : entries) {
-    header[item.name] = {{"dtype", item.dtype},
-                         {"shape", item.shape},
-                         {"data_offsets", {data.size(), data.size() + item.bytes.size()}}};
+    header[item.name] = {
+        {"dtype", item.dtype}, {"shape", item.shape}, {"data_offsets", {data.size(), data.size() + item.bytes.size()}}};
     append(data, item.bytes.data(), item.bytes.size());
   }
   auto text = header.dump();
@@ -170,16 +167,13 @@ inline buffer zip(const std::vector<std::pair<std::string, buffer>>& members, st
     const auto offset = file.size();
     const auto common = [&](buffer& to) {
       number(to, method, 2), number(to, 0, 4);  // no date
-      number(to, crc32(bytes), 4), number(to, bytes.size(), 4), number(to, bytes.size(), 4),
-          number(to, name.size(), 2);
+      number(to, crc32(bytes), 4), number(to, bytes.size(), 4), number(to, bytes.size(), 4), number(to, name.size(), 2);
     };
-    append(file, std::string("PK\x03\x04")), number(file, 20, 2), number(file, 0, 2), common(file),
-        number(file, 0, 2);
+    append(file, std::string("PK\x03\x04")), number(file, 20, 2), number(file, 0, 2), common(file), number(file, 0, 2);
     append(file, name), append(file, bytes.data(), bytes.size());
     append(directory, std::string("PK\x01\x02")), number(directory, 20, 2), number(directory, 20, 2),
         number(directory, 0, 2);
-    common(directory), number(directory, 0, 2 + 2 + 2 + 2 + 4), number(directory, offset, 4),
-        append(directory, name);
+    common(directory), number(directory, 0, 2 + 2 + 2 + 2 + 4), number(directory, offset, 4), append(directory, name);
   }
   const auto begin = file.size();
   append(file, directory.data(), directory.size());
@@ -217,9 +211,7 @@ class temporary_folder {
   std::filesystem::path path_;
 };
 
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// What the input_error that `action` throws says; empty when it throws none.
 template <class Action>

@@ -22,8 +22,7 @@ struct parsed_files {
 };
 
 /// The stack has that shape, and every element, read through batches of `batch_tokens`, is the one written.
-void check_elements(const layer_stack& stack, index states, index tokens, index dims,
-                    index batch_tokens = 4) {
+void check_elements(const layer_stack& stack, index states, index tokens, index dims, index batch_tokens = 4) {
   REQUIRE(stack.states == states);
   REQUIRE(stack.tokens == tokens);
   REQUIRE(stack.dimensions == dims);
@@ -42,8 +41,7 @@ void check_elements(const layer_stack& stack, index states, index tokens, index 
           REQUIRE(view.cols() == dims);
           for (index token = 0; token < count; ++token)
             for (index dim = 0; dim < dims; ++dim, ++read)
-              wrong +=
-                  static_cast<double>(view(token, dim)) != value(layer, shard_begin + first + token, dim);
+              wrong += static_cast<double>(view(token, dim)) != value(layer, shard_begin + first + token, dim);
         }
       }
       shard_begin += shard.tokens;
@@ -108,8 +106,7 @@ TEST_CASE("elements that aren't aligned are read all the same") {
       // The vector's own memory is aligned to 16, so this is the offset of the data.
       const parsed_files parsed({safetensors({layer_major(type, 3, 10, 5)}, {}, 8, offset)});
       check_elements(stack_layers(parsed.files), 3, 10, 5);
-      const parsed_files strided(
-          {safetensors({token_major(type, 3, 10, 5)}, {{"layout", "token-major"}}, 8, offset)});
+      const parsed_files strided({safetensors({token_major(type, 3, 10, 5)}, {{"layout", "token-major"}}, 8, offset)});
       check_elements(stack_layers(strided.files), 3, 10, 5);
     }
 }
@@ -148,8 +145,8 @@ TEST_CASE("files with the same names are shards of tokens, in the order given") 
   check_elements(stack_layers(stacks.files), 3, 14, 5);
 
   const auto part = [](index first, index tokens) {
-    return safetensors({matrix(data_type::f32, 0, tokens, 5, "h0", first),
-                        matrix(data_type::f32, 1, tokens, 5, "h1", first)});
+    return safetensors(
+        {matrix(data_type::f32, 0, tokens, 5, "h0", first), matrix(data_type::f32, 1, tokens, 5, "h1", first)});
   };
   const parsed_files matrices({part(0, 7), part(7, 6)});
   check_elements(stack_layers(matrices.files), 2, 13, 5);
@@ -160,8 +157,7 @@ TEST_CASE(".npy files are stacks, shards of tokens, or one layer each in the ord
   const parsed_files one({npy(layer_major(type, 3, 10, 5), type)});
   check_elements(stack_layers(one.files), 3, 10, 5);
 
-  const parsed_files shards(
-      {npy(layer_major(type, 3, 4, 5), type), npy(layer_major(type, 3, 6, 5, 4), type)});
+  const parsed_files shards({npy(layer_major(type, 3, 4, 5), type), npy(layer_major(type, 3, 6, 5, 4), type)});
   check_elements(stack_layers(shards.files), 3, 10, 5);
 
   const parsed_files layers({npy(matrix(type, 0, 8, 5, ""), type), npy(matrix(type, 1, 8, 5, ""), type),
@@ -170,16 +166,14 @@ TEST_CASE(".npy files are stacks, shards of tokens, or one layer each in the ord
 }
 
 TEST_CASE("Fortran order is read as it lies") {
-  const auto reversed =
-      encode(data_type::f64, {5, 10, 3}, [](auto& at) { return value(at[2], at[1], at[0]); });
+  const auto reversed = encode(data_type::f64, {5, 10, 3}, [](auto& at) { return value(at[2], at[1], at[0]); });
   const parsed_files stack({npy("<f8", true, {3, 10, 5}, reversed)});
   check_elements(stack_layers(stack.files), 3, 10, 5);
 
   std::vector<buffer> matrices;
   for (index layer = 0; layer < 2; ++layer)
-    matrices.push_back(npy("<f4", true, {10, 5}, encode(data_type::f32, {5, 10}, [&](auto& at) {
-                             return value(layer, at[1], at[0]);
-                           })));
+    matrices.push_back(npy("<f4", true, {10, 5},
+                           encode(data_type::f32, {5, 10}, [&](auto& at) { return value(layer, at[1], at[0]); })));
   const parsed_files layers(std::move(matrices));
   check_elements(stack_layers(layers.files), 2, 10, 5);
 }
@@ -212,12 +206,10 @@ TEST_CASE("metadata labels the stack, and a value without meaning is refused") {
   CHECK_FALSE(stack_layers(plain.files).final_norm);
   CHECK_FALSE(stack_layers(plain.files).sequence_length);
 
-  CHECK(contains(
-      rejection({file({{"final_norm", "perhaps"}})}),
-      "file0: __metadata__: final_norm: expected before or after (or say --final-norm), got 'perhaps'"));
-  CHECK(contains(
-      rejection({file({{"layout", "any"}})}),
-      "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout), got 'any'"));
+  CHECK(contains(rejection({file({{"final_norm", "perhaps"}})}),
+                 "file0: __metadata__: final_norm: expected before or after (or say --final-norm), got 'perhaps'"));
+  CHECK(contains(rejection({file({{"layout", "any"}})}),
+                 "layer-major or token-major, or axes as in [layer][batch][token][dim] (or say --layout), got 'any'"));
   for (const auto* length : {"0", "-1", "1.5", "12x", "", "99999999999999999999"})
     CHECK(contains(rejection({file({{"sequence_length", length}})}), "a positive integer"));
   CHECK(contains(rejection({file({{"final_norm", "after"}}), file({{"final_norm", "before"}})}),
@@ -252,20 +244,18 @@ TEST_CASE("dumps with nothing to profile are refused") {
   const auto f32 = data_type::f32;
   CHECK(contains(rejection({safetensors("{}", {})}), "got none"));
   CHECK(contains(rejection({safetensors({{"ids", "I64", {2, 2, 2}, buffer(64)}})}), "'ids' (2 x 2 x 2 I64)"));
-  CHECK(
-      contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2, 2}, buffer(128)}})}), "2 x 2 x 2 x 2 x 2"));
+  CHECK(contains(rejection({safetensors({{"a", "F32", {2, 2, 2, 2, 2}, buffer(128)}})}), "2 x 2 x 2 x 2 x 2"));
   CHECK(contains(rejection({safetensors({{"a", "F32", {3, 0, 5}, {}}})}), "no dimension to be 0"));
-  CHECK(contains(rejection({safetensors({{"a", "F32", {0, 5}, {}}, {"b", "F32", {0, 5}, {}}})}),
-                 "no dimension to be 0"));
+  CHECK(
+      contains(rejection({safetensors({{"a", "F32", {0, 5}, {}}, {"b", "F32", {0, 5}, {}}})}), "no dimension to be 0"));
   CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}),
                  "expected the states of all layers, got those of one"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}, axes("layer-major")),
-                 "at least two layers"));
+  CHECK(contains(rejection({safetensors({layer_major(f32, 1, 4, 5)})}, axes("layer-major")), "at least two layers"));
   CHECK(contains(rejection({npy(matrix(f32, 0, 4, 5, ""), f32)}), "at least two layers"));
   CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")),
                  "at most 4096 layers, got 5000"));
-  CHECK(contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")),
-                 "--layout token-major?"));
+  CHECK(
+      contains(rejection({safetensors({layer_major(f32, 5000, 2, 1)})}, axes("layer-major")), "--layout token-major?"));
   CHECK(contains(rejection({}), "at least one file"));
 }
 

@@ -6,7 +6,7 @@
 #include "input_error.hpp"
 #include "subprocess.hpp"
 
-#include <layerwise/linearity.hpp>
+#include <layerwise/metrics.hpp>
 
 #include <doctest/doctest.h>
 
@@ -40,8 +40,7 @@ std::vector<matrix> states_of(std::string_view text) {
 }
 
 TEST_CASE("no state knows of a byte that is yet to come") {
-  const std::string text = shipped_text().substr(1000, 100),
-                    changed = text.substr(0, 60) + std::string(40, 'x');
+  const std::string text = shipped_text().substr(1000, 100), changed = text.substr(0, 60) + std::string(40, 'x');
   const std::vector<matrix> a = states_of(text), b = states_of(changed);
   for (std::size_t l = 0; l < a.size(); ++l) {
     CHECK((a[l].topRows(60) - b[l].topRows(60)).norm() <= 1e-5f * a[l].norm());
@@ -105,8 +104,7 @@ TEST_CASE("the program prints the profile of the library, and says what is wrong
   CHECK(result->output.find(score) != std::string::npos);
 
   for (const std::string file : {"/missing", EXAMPLE_DATA "/persuasion.txt"}) {
-    const auto wrong =
-        layerwise_profile::run_process({LIVE_MODEL_PROGRAM, EXAMPLE_DATA "/persuasion.txt", file});
+    const auto wrong = layerwise_profile::run_process({LIVE_MODEL_PROGRAM, EXAMPLE_DATA "/persuasion.txt", file});
     REQUIRE(wrong);
     CHECK(wrong->status == 1);
     CHECK(wrong->errors.find(file) != std::string::npos);

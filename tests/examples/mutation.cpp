@@ -43,18 +43,12 @@ parts take_apart(const buffer& file) {
 }
 
 std::vector<buffer> valid_files() {
-  const auto h = [](data_type type, index layer) {
-    return matrix(type, layer, 6, 4, "h." + std::to_string(layer));
-  };
+  const auto h = [](data_type type, index layer) { return matrix(type, layer, 6, 4, "h." + std::to_string(layer)); };
   return {
-      safetensors({layer_major(data_type::f16, 3, 6, 4)},
-                  {{"final_norm", "before"}, {"layout", "layer-major"}}),
-      safetensors({token_major(data_type::f64, 3, 6, 4)},
-                  {{"layout", "token-major"}, {"sequence_length", "3"}}),
-      safetensors({h(data_type::bf16, 0),
-                   h(data_type::bf16, 1),
-                   h(data_type::bf16, 2),
-                   {"ids", "I64", {6}, buffer(48)}}),
+      safetensors({layer_major(data_type::f16, 3, 6, 4)}, {{"final_norm", "before"}, {"layout", "layer-major"}}),
+      safetensors({token_major(data_type::f64, 3, 6, 4)}, {{"layout", "token-major"}, {"sequence_length", "3"}}),
+      safetensors(
+          {h(data_type::bf16, 0), h(data_type::bf16, 1), h(data_type::bf16, 2), {"ids", "I64", {6}, buffer(48)}}),
       safetensors({layer_major(data_type::f32, 3, 6, 4)}, {}, 8, 3),
       safetensors({layer_major(data_type::f32, 3, 6, 4),
                    {"attention_mask", "U8", {2, 3}, buffer(6, std::byte{1})},
@@ -157,9 +151,7 @@ class mutator {
 
   void replace_number(std::string& header) {
     std::vector<std::size_t> begins;
-    const auto digit = [&](std::size_t i) {
-      return std::isdigit(static_cast<unsigned char>(header[i])) != 0;
-    };
+    const auto digit = [&](std::size_t i) { return std::isdigit(static_cast<unsigned char>(header[i])) != 0; };
     for (std::size_t i = 0; i < header.size(); ++i)
       if (digit(i) && (i == 0 || !digit(i - 1))) begins.push_back(i);
     if (begins.empty()) return;
@@ -308,8 +300,7 @@ TEST_CASE("damaged files are read within their bounds or refused") {
         const std::string message = error.what();
         REQUIRE(message.starts_with("damaged: "));
         REQUIRE_MESSAGE(message.size() < 1000, message);
-        REQUIRE(std::none_of(message.begin(), message.end(),
-                             [](unsigned char c) { return c < 0x20 || c == 0x7f; }));
+        REQUIRE(std::none_of(message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }));
         ++refused;
       }
     }
@@ -321,8 +312,8 @@ TEST_CASE("damaged files are read within their bounds or refused") {
 
 TEST_CASE("damaged archives are read or refused") {
   const auto array = npy(layer_major(data_type::f32, 3, 6, 4), data_type::f32);
-  const auto archive = zip({{"hidden_states.npy", array},
-                            {"attention_mask.npy", npy("|u1", false, {6}, buffer(6, std::byte{1}))}});
+  const auto archive =
+      zip({{"hidden_states.npy", array}, {"attention_mask.npy", npy("|u1", false, {6}, buffer(6, std::byte{1}))}});
   std::size_t read = 0, refused = 0;
   for (std::uint64_t round = 0; round < 4000; ++round) {
     CAPTURE(round);

@@ -70,8 +70,7 @@ TEST_CASE("a truncated file is refused at every length, a longer one too") {
     CHECK_FALSE(rejection(std::span(file).first(size)).empty());
   }
   check_rejected(rejection(std::span(file).first(60)), {"header length", "truncated?"});
-  check_rejected(rejection(std::span(file).first(file.size() - 1)),
-                 {"96 bytes", "2 x 3 x 4", "got 95", "truncated?"});
+  check_rejected(rejection(std::span(file).first(file.size() - 1)), {"96 bytes", "2 x 3 x 4", "got 95", "truncated?"});
   auto longer = file;
   longer.push_back({});
   check_rejected(rejection(longer), {"96 bytes", "got 97", "too many"});

@@ -53,8 +53,7 @@ struct scratch_folder {
 
 std::string sample_text(int repetitions) {
   std::string text;
-  for (int i = 0; i < repetitions; ++i)
-    text += "line " + std::to_string(i * i) + " of a text to learn from;\n";
+  for (int i = 0; i < repetitions; ++i) text += "line " + std::to_string(i * i) + " of a text to learn from;\n";
   return text;
 }
 
@@ -72,8 +71,7 @@ outcome train_briefly(const corpus& text, const training_options& options) {
   use_one_thread_per_operation();
   outcome out{{}, make_model()};
   train(*out.model, text, options, [&](std::int64_t step, const step_means& means) {
-    measurement m =
-        measure(*out.model, text, {.sequences = 8, .profiled_sequences = 4, .length = 32, .threads = 2});
+    measurement m = measure(*out.model, text, {.sequences = 8, .profiled_sequences = 4, .length = 32, .threads = 2});
     out.numbers.push_back(static_cast<double>(step));
     out.numbers.push_back(m.held_out_loss);
     out.numbers.push_back(means.loss.value_or(0));
@@ -131,8 +129,8 @@ TEST_CASE("a layer that is affine is replaced by its fitted map without a trace"
   for (const char* name :
        {"layers_0_feed_down", "layers_0_feed_gate_up", "layers_2_feed_down", "layers_2_feed_gate_up"})
     parameters[name].mul_(30);
-  const replacement_record record = replace_layers(
-      *model, text, text, {.sequences = 32, .profiled_sequences = 8, .length = 32, .threads = 2});
+  const replacement_record record =
+      replace_layers(*model, text, text, {.sequences = 32, .profiled_sequences = 8, .length = 32, .threads = 2});
   REQUIRE(record.layers.size() == 3);
   CHECK_FALSE(record.layers[1].residual_linearity);
   CHECK(*record.layers[1].linearity == doctest::Approx(1).epsilon(1e-12));
@@ -149,10 +147,8 @@ TEST_CASE("the penalty is what its options say") {
     return (1 - at::cosine_similarity(states[l - 1], states[l], -1)).mean().item<double>();
   };
   penalty_options o{.kind = regularizer_kind::cosine, .lambda = 2};
-  CHECK(penalize(o, 1, states).item<double>() ==
-        doctest::Approx(2 * (turn(1) + turn(2) + turn(3) + turn(4))));
-  CHECK(penalize(o, 0.25, states).item<double>() ==
-        doctest::Approx(0.5 * (turn(1) + turn(2) + turn(3) + turn(4))));
+  CHECK(penalize(o, 1, states).item<double>() == doctest::Approx(2 * (turn(1) + turn(2) + turn(3) + turn(4))));
+  CHECK(penalize(o, 0.25, states).item<double>() == doctest::Approx(0.5 * (turn(1) + turn(2) + turn(3) + turn(4))));
   o.layers = {.first = 2, .last = 3};
   CHECK(penalize(o, 1, states).item<double>() == doctest::Approx(2 * (turn(2) + turn(3))));
   o.layers.last = 5;
@@ -198,11 +194,8 @@ TEST_CASE("weights come back: all bits from a checkpoint, 16 from a .safetensors
 
 TEST_CASE("a run is read back as it was written") {
   const scratch_folder folder;
-  const run_record run{.label = "jreg, α = ∞",
-                       .purpose = "pretraining",
-                       .seed = 3,
-                       .settings = {{"steps", "20"}},
-                       .measurements = {}};
+  const run_record run{
+      .label = "jreg, α = ∞", .purpose = "pretraining", .seed = 3, .settings = {{"steps", "20"}}, .measurements = {}};
   measurement m{.step = 5, .train_loss = 1.5, .penalty = std::nullopt, .held_out_loss = 2.25, .layers = {}};
   m.layers.push_back({.linearity = 0.5,
                       .residual_linearity = std::nullopt,
@@ -315,9 +308,8 @@ TEST_CASE("the report: claims with verdicts, pictures, settings; runs that don't
   run_record longer = make_run("none", 4, 4);
   longer.settings["batch"] = "9 x 9";
   write_run(folder, "twice", longer);
-  CHECK(
-      message_of().find("expected batch nothing, as the other runs of purpose pretraining have, got 9 x 9") !=
-      std::string::npos);
+  CHECK(message_of().find("expected batch nothing, as the other runs of purpose pretraining have, got 9 x 9") !=
+        std::string::npos);
   longer.settings.erase("batch");
   longer.settings["from"] = "model.pt";
   write_run(folder, "twice", longer);
@@ -372,8 +364,7 @@ TEST_CASE("steps to measure at: the first and the last, denser early") {
   CHECK(steps.front() == 0);
   CHECK(steps.back() == 1500);
   CHECK(steps.size() >= 12);
-  for (std::size_t i = 2; i < steps.size(); ++i)
-    CHECK(steps[i] - steps[i - 1] >= steps[i - 1] - steps[i - 2]);
+  for (std::size_t i = 2; i < steps.size(); ++i) CHECK(steps[i] - steps[i - 1] >= steps[i - 1] - steps[i - 2]);
 }
 
 TEST_CASE("options without meaning are refused") {
@@ -422,8 +413,7 @@ void check_same_model(const std::string& path, const model_shape& shape, const s
   const at::NoGradGuard no_gradients;
   const auto reference = load_safetensors(path, shape);
   at::Tensor ids = at::empty({1, static_cast<std::int64_t>(text.size())}, at::kLong);
-  for (std::size_t i = 0; i < text.size(); ++i)
-    ids.data_ptr<std::int64_t>()[i] = static_cast<unsigned char>(text[i]);
+  for (std::size_t i = 0; i < text.size(); ++i) ids.data_ptr<std::int64_t>()[i] = static_cast<unsigned char>(text[i]);
   const model_output expected = reference->forward(ids);
 
   const live_model::decoder model(path);

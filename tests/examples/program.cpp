@@ -3,8 +3,8 @@
 #include "dump_files.hpp"
 #include "subprocess.hpp"
 
+#include <layerwise/core.hpp>
 #include <layerwise/profile.hpp>
-#include <layerwise/version.hpp>
 
 #include <doctest/doctest.h>
 
@@ -66,16 +66,13 @@ struct sample {
   double& at(index layer, index token, index dim) {
     return values[static_cast<std::size_t>((layer * tokens + token) * dims + dim)];
   }
-  double at(index layer, index token, index dim) const {
-    return const_cast<sample&>(*this).at(layer, token, dim);
-  }
+  double at(index layer, index token, index dim) const { return const_cast<sample&>(*this).at(layer, token, dim); }
 
   entry stack(data_type type, index first, index count, bool token_major = false) const {
     const std::vector<index> shape =
         token_major ? std::vector<index>{count, states, dims} : std::vector<index>{states, count, dims};
     return {"hidden_states", type_name(type), shape, encode(type, shape, [&](const auto& place) {
-              return token_major ? at(place[1], first + place[0], place[2])
-                                 : at(place[0], first + place[1], place[2]);
+              return token_major ? at(place[1], first + place[0], place[2]) : at(place[0], first + place[1], place[2]);
             })};
   }
   entry stack(data_type type) const { return stack(type, 0, tokens); }
@@ -181,16 +178,14 @@ TEST_CASE("the numbers are the library's, to the last digit the same for every w
 
   check_same({folder.write("f32.safetensors", safetensors({data.stack(data_type::f32)}))});
   check_same({folder.write("odd.safetensors", safetensors({data.stack(f64)}, {}, 8, 3))});
-  check_same({folder.write("t.safetensors", safetensors({data.stack(f64, 0, 1500, true)})), "--layout",
-              "token-major"});
-  check_same({folder.write("m.safetensors",
-                           safetensors({data.stack(f64, 0, 1500, true)}, {{"layout", "token-major"}}))});
+  check_same({folder.write("t.safetensors", safetensors({data.stack(f64, 0, 1500, true)})), "--layout", "token-major"});
+  check_same(
+      {folder.write("m.safetensors", safetensors({data.stack(f64, 0, 1500, true)}, {{"layout", "token-major"}}))});
   check_same({folder.write("a.npy", npy(data.stack(f64), f64))});
 
   std::vector<std::string> shards, layers, arrays;
   for (const auto& [first, count] : {std::pair<index, index>{0, 1}, {1, 700}, {701, 799}})
-    shards.push_back(
-        folder.write("shard" + std::to_string(first), safetensors({data.stack(f64, first, count)})));
+    shards.push_back(folder.write("shard" + std::to_string(first), safetensors({data.stack(f64, first, count)})));
   check_same(shards);
   for (const index layer : {3, 0, 2, 1})
     layers.push_back(folder.write("layer" + std::to_string(layer), safetensors({data.layer(f64, layer)})));
@@ -208,9 +203,7 @@ TEST_CASE("tokens can be left out by their place in the sequence") {
   const sample data(3, 1000, 5);
   const auto with = safetensors({data.stack(data_type::f64)}, {{"sequence_length", "64"}});
   const auto path = folder.write("a.safetensors", with);
-  const auto expect = [&](layerwise::token_mask mask) {
-    return layerwise::profile(data.view(), {.mask = std::move(mask)});
-  };
+  const auto expect = [&](layerwise::token_mask mask) { return layerwise::profile(data.view(), {}, std::move(mask)); };
 
   const auto skipped = expect(layerwise::token_mask::skip_first(1000, 64, 3));
   CHECK(skipped.tokens == 1000 - 16 * 3);
@@ -271,13 +264,12 @@ TEST_CASE("what moments leave in doubt is taken from the data in a second pass")
   const auto one = folder.write("a.safetensors", safetensors({data.stack(data_type::f64)}));
   const auto expected = layerwise::profile(data.view());
   REQUIRE(expected.layers[1].residual_linearity->method == layerwise::solver::orthogonal);
-  REQUIRE(run_json({one, "--method", "rank-revealing"})["layers"][1]["residual_linearity"]["error_bound"] >
-          1e-6);
+  REQUIRE(run_json({one, "--method", "rank-revealing"})["layers"][1]["residual_linearity"]["error_bound"] > 1e-6);
 
   std::vector<std::string> shards;
   for (const auto& [first, count] : {std::pair<index, index>{0, 100}, {100, 800}})
-    shards.push_back(folder.write("shard" + std::to_string(first),
-                                  safetensors({data.stack(data_type::f64, first, count)})));
+    shards.push_back(
+        folder.write("shard" + std::to_string(first), safetensors({data.stack(data_type::f64, first, count)})));
   for (const auto& files : {std::vector{one}, shards}) {
     const auto profile = run_json(files);
     for (std::size_t i = 0; i < 2; ++i)
@@ -296,8 +288,7 @@ TEST_CASE("the table has a line a layer, CSV the numbers of JSON, and undefined 
   sample data(4, 400, 5);
   for (index token = 0; token < data.tokens; ++token)  // layer 2 does nothing
     for (index dim = 0; dim < data.dims; ++dim) data.at(2, token, dim) = data.at(1, token, dim);
-  const auto path =
-      folder.write("a.safetensors", safetensors({data.stack(data_type::f64)}, {{"model", "sample"}}));
+  const auto path = folder.write("a.safetensors", safetensors({data.stack(data_type::f64)}, {{"model", "sample"}}));
 
   const auto table = run({path});
   CHECK(table.status == 0);
@@ -363,8 +354,7 @@ TEST_CASE("too few tokens are called out") {
     return result.errors;
   };
   CHECK(contains(said(12, 12), "warning: 12 tokens are too few for 12 dimensions"));
-  CHECK(contains(said(47, 12),
-                 "warning: 47 tokens are few for 12 dimensions: unrelated data would score up to 0.26"));
+  CHECK(contains(said(47, 12), "warning: 47 tokens are few for 12 dimensions: unrelated data would score up to 0.26"));
   CHECK(contains(said(48, 12), "note: 48 tokens for 12 dimensions"));
   CHECK(said(192, 12).empty());
 
@@ -372,8 +362,7 @@ TEST_CASE("too few tokens are called out") {
   const auto path = folder.write("b.safetensors", safetensors({data.stack(data_type::f64)}));
   CHECK(contains(run({path}).output, "1.0000!"));
   CHECK(run_json({path})["layers"][0]["linearity"]["underdetermined"] == true);
-  const auto open =
-      run({folder.write("c.safetensors", safetensors({layer_major(data_type::f32, 30, 4, 3)}))});
+  const auto open = run({folder.write("c.safetensors", safetensors({layer_major(data_type::f32, 30, 4, 3)}))});
   CHECK(open.status == 1);
   CHECK(contains(open.errors, "30 states of 4 tokens"));
   CHECK(contains(open.errors, "--layout '[token][layer][dim]' (4 states of 30 tokens)"));
@@ -381,8 +370,7 @@ TEST_CASE("too few tokens are called out") {
 
 TEST_CASE("bad input is one line on stderr and status 1") {
   const temporary_folder folder;
-  const auto check_refused = [&](const std::vector<std::string>& arguments,
-                                 const std::vector<std::string>& parts) {
+  const auto check_refused = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
     const auto result = run(arguments);
     CAPTURE(result.errors);
     CHECK(result.status == 1);
@@ -396,11 +384,9 @@ TEST_CASE("bad input is one line on stderr and status 1") {
   check_refused({folder / "none"}, {"none: can't be opened"});
   check_refused({folder / ""}, {"expected a directory with .safetensors, .npy or .npz files"});
   check_refused({"/dev/null"}, {"expected a regular file"});
-  check_refused({folder.write("empty", {})},
-                {"empty: expected a .safetensors, .npy or .npz file, got only 0 bytes"});
+  check_refused({folder.write("empty", {})}, {"empty: expected a .safetensors, .npy or .npz file, got only 0 bytes"});
   check_refused({folder.write("cut", std::span(file).first(file.size() - 1))}, {"cut: ", "truncated?"});
-  check_refused({folder.write("text", std::as_bytes(std::span("what is this, no tensors at all")))},
-                {"header length"});
+  check_refused({folder.write("text", std::as_bytes(std::span("what is this, no tensors at all")))}, {"header length"});
   check_refused({folder.write("line\nbreak", {})}, {"line\\x0abreak"});
 
   sample data(3, 50, 4);
@@ -412,9 +398,9 @@ TEST_CASE("bad input is one line on stderr and status 1") {
                 {"zero: ", "layer 1", "row 33", "--mask"});
 
   // 560 KB of file ask for moments of 38 GB a matrix.
-  check_refused({folder.write("wide", safetensors({{"h", "F16", {2, 2, 70'000}, buffer(560'000)}})),
-                 "--layout", "layer-major"},
-                {"GiB", "--no-linearity"});
+  check_refused(
+      {folder.write("wide", safetensors({{"h", "F16", {2, 2, 70'000}, buffer(560'000)}})), "--layout", "layer-major"},
+      {"GiB", "--no-linearity"});
 }
 
 TEST_CASE("mistakes on the command line are explained") {
@@ -436,9 +422,9 @@ TEST_CASE("mistakes on the command line are explained") {
   const auto help = run({"--help"});
   CHECK(help.status == 0);
   for (const auto* option :
-       {"--layout", "--tensor", "--final-norm", "--sequence-length", "--skip-first", "--last-only",
-        "--tensors", "--order", "--layer-numbers", "--mask", "--no-linearity", "--pairs-in-turn", "--dry-run",
-        "--no-centering", "--method", "--tolerance", "--format", "--output", "--plot"})
+       {"--layout", "--tensor", "--final-norm", "--sequence-length", "--skip-first", "--last-only", "--tensors",
+        "--order", "--layer-numbers", "--mask", "--no-linearity", "--pairs-in-turn", "--dry-run", "--no-centering",
+        "--method", "--tolerance", "--format", "--output", "--plot"})
     CHECK(contains(help.output, option));
   const auto version = run({"--version"});
   CHECK(version.status == 0);
@@ -451,9 +437,8 @@ TEST_CASE("memory does not grow with the tokens") {
     constexpr index states = 4, dims = 24;
     std::mt19937_64 random(1);
     nlohmann::json header;
-    header["h"] = {{"dtype", "F32"},
-                   {"shape", {tokens, states, dims}},
-                   {"data_offsets", {0, tokens * states * dims * 4}}};
+    header["h"] = {
+        {"dtype", "F32"}, {"shape", {tokens, states, dims}}, {"data_offsets", {0, tokens * states * dims * 4}}};
     const auto head = safetensors(header.dump() + "   ", {});
     std::ofstream file(folder / name, std::ios::binary);
     file.write(reinterpret_cast<const char*>(head.data()), static_cast<std::streamsize>(head.size()));
@@ -499,8 +484,7 @@ TEST_CASE("the plot is drawn, whatever the names in it") {
     } else {
       CHECK(contains(drawn, "<svg"));
       CHECK(contains(drawn, "</svg>"));
-      for (const auto* label :
-           {"linearity score", "displacement", "with the residual", "chance floor", "layer"})
+      for (const auto* label : {"linearity score", "displacement", "with the residual", "chance floor", "layer"})
         CHECK(contains(drawn, label));
     }
   }
@@ -512,8 +496,8 @@ TEST_CASE("the plot is drawn, whatever the names in it") {
     for (index layer = 1; layer < states; ++layer)
       for (index token = 0; token < 50; ++token)
         for (index dim = 0; dim < 3; ++dim) still.at(layer, token, dim) = still.at(0, token, dim);
-    const auto flat = run(
-        {folder.write("flat", safetensors({still.stack(data_type::f64)})), "--plot", folder / "flat.svg"});
+    const auto flat =
+        run({folder.write("flat", safetensors({still.stack(data_type::f64)})), "--plot", folder / "flat.svg"});
     CAPTURE(flat.errors);
     CHECK(flat.status == 0);
   }

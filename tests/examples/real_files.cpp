@@ -44,8 +44,7 @@ entry states(const std::string& name, const places& shape, const std::function<d
 
 /// [layer][token][2]
 entry stack(const std::string& name, index layers, index tokens, data_type type = data_type::f32) {
-  return states(
-      name, {layers, tokens, 2}, [](const places& p) { return turned(p[0], p[1], p[2]); }, type);
+  return states(name, {layers, tokens, 2}, [](const places& p) { return turned(p[0], p[1], p[2]); }, type);
 }
 
 /// [token][layer][2], from token `first` on
@@ -72,8 +71,7 @@ entry integers(const std::string& name, const places& shape, const std::vector<s
 buffer as_npy(const entry& item, data_type type = data_type::f32) { return npy(item, type); }
 
 /// What the program reads of those files: every layer turns by 10 degrees.
-json check_read(std::vector<std::string> arguments, std::size_t layers, index tokens,
-                double precision = 1e-7) {
+json check_read(std::vector<std::string> arguments, std::size_t layers, index tokens, double precision = 1e-7) {
   arguments.insert(arguments.end(), {"--format", "json"});
   const auto result = run(arguments);
   CAPTURE(result.errors);
@@ -153,12 +151,10 @@ TEST_CASE("the states of the last layer are no stack") {
   check_refused({folder.write("last_hidden_state.npy", as_npy(one_batch("", 0)))},
                 {"expected the states of all layers"});
   // Token ids tell that [2][3] are a batch.
-  check_refused(
-      {folder.write("b.safetensors", safetensors({one_batch("outputs", 0),
-                                                  integers("input_ids", {2, 3}, {1, 2, 3, 4, 5, 6})}))},
-      {"expected the states of all layers", "input_ids"});
-  check_refused({folder.write("c.npy", as_npy(one_batch("", 0, 8, 200)))},
-                {"8 layers or a batch of 8", "--layout"});
+  check_refused({folder.write("b.safetensors", safetensors({one_batch("outputs", 0),
+                                                            integers("input_ids", {2, 3}, {1, 2, 3, 4, 5, 6})}))},
+                {"expected the states of all layers", "input_ids"});
+  check_refused({folder.write("c.npy", as_npy(one_batch("", 0, 8, 200)))}, {"8 layers or a batch of 8", "--layout"});
   check_refused({named, "--layout", "[batch][token][dim]"}, {"expected the states of all layers"});
 }
 
@@ -166,8 +162,8 @@ TEST_CASE("vLLM's files are [token][layer][dim], one a request") {
   const temporary_folder folder;
   const auto file = [&](const std::string& name, index layers, index tokens, index first = 0) {
     std::vector<std::int64_t> ids(static_cast<std::size_t>(tokens), 7);
-    return folder.write(name, safetensors({by_token("hidden_states", layers, tokens, first),
-                                           integers("token_ids", {tokens}, ids)}));
+    return folder.write(
+        name, safetensors({by_token("hidden_states", layers, tokens, first), integers("token_ids", {tokens}, ids)}));
   };
   const auto first = file("req-10.safetensors", 6, 4), second = file("req-2.safetensors", 6, 7, 4);
   const auto one = check_read({first}, 5, 4);
@@ -194,8 +190,7 @@ TEST_CASE("vLLM's files are [token][layer][dim], one a request") {
   check_refused({a}, {"20 states of 33 tokens", "33 states of 20 tokens", "--layout"});
   check_read({a, "--layout", "token-major"}, 32, 20);
   const auto b = plain.write("b.safetensors", safetensors({by_token("hidden_states", 33, 25, 20)}));
-  CHECK(contains(check_read({a, b}, 32, 45)["input"]["axes_because"].get<std::string>(),
-                 "differs between files"));
+  CHECK(contains(check_read({a, b}, 32, 45)["input"]["axes_because"].get<std::string>(), "differs between files"));
   check_refused({folder / "req-2.safetensors", file("deep.safetensors", 5, 9)},
                 {"expected the states", "5 states of 9 tokens"});
 }
@@ -205,16 +200,14 @@ TEST_CASE("a shape that leaves no doubt is taken, and said so") {
   const auto check = [&](index a, index b, const char* axes) {
     CAPTURE(a);
     const auto path = folder.write(
-        "a.npy",
-        as_npy(states("", {a, b, 2}, [](const places& p) { return turned(p[0], p[1], p[2]) + 3.0; })));
+        "a.npy", as_npy(states("", {a, b, 2}, [](const places& p) { return turned(p[0], p[1], p[2]) + 3.0; })));
     const auto result = run({path, "--format", "csv"});
     if (axes == nullptr) {
       CHECK(result.status == 1);
       CHECK(contains(result.errors, "--layout"));
     } else {
       CHECK(result.status == 0);
-      CHECK(contains(result.errors,
-                     fmt::format("as {} (by its shape)", axes)));  // CSV has no other place for it
+      CHECK(contains(result.errors, fmt::format("as {} (by its shape)", axes)));  // CSV has no other place for it
     }
   };
   check(13, 4096, "[layer][token][dim]");
@@ -240,37 +233,41 @@ TEST_CASE("stacks of four dimensions, and dicts of three") {
   check_read({folder.write("b.safetensors", safetensors({four(3, 2, 6)}))}, 2, 12);
   check_read({folder.write("b2.safetensors", safetensors({four(3, 2, 6)})), "--skip-first", "1"}, 2, 10);
   // Of one prompt, with its ids.
-  check_read({folder.write("one.safetensors", safetensors({four(13, 1, 10), integers("input_ids", {1, 10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1}),
-                                                           integers("attention_mask", {1, 10}, bits("1111111111"))}))}, 12, 10);
-  check_read({folder.write("flat.safetensors", safetensors({four(13, 1, 10), integers("input_ids", {10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1})}))}, 12, 10);
-  // torch.stack(..., dim=1): the sequences of a layer do not lie together.
-  const auto swapped = states("hidden_states", {2, 3, 6, 2},
-                              [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
+  check_read({folder.write("one.safetensors",
+                           safetensors({four(13, 1, 10), integers("input_ids", {1, 10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1}),
+                                        integers("attention_mask", {1, 10}, bits("1111111111"))}))},
+             12, 10);
   check_read(
-      {folder.write("c.safetensors",
-                    safetensors({swapped, integers("input_ids", {2, 6}, std::vector<std::int64_t>(12, 5))})),
-       "--layout", "[batch][layer][token][dim]"},
-      2, 12);
-  const auto wide = states("hidden_states", {4, 3, 6, 2},
-                           [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
-  check_read({folder.write("d.safetensors", safetensors({wide, integers("attention_mask", {4, 6},
-                                                                        std::vector<std::int64_t>(24, 1))})),
+      {folder.write("flat.safetensors",
+                    safetensors({four(13, 1, 10), integers("input_ids", {10}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1})}))},
+      12, 10);
+  // torch.stack(..., dim=1): the sequences of a layer do not lie together.
+  const auto swapped =
+      states("hidden_states", {2, 3, 6, 2}, [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
+  check_read({folder.write("c.safetensors",
+                           safetensors({swapped, integers("input_ids", {2, 6}, std::vector<std::int64_t>(12, 5))})),
+              "--layout", "[batch][layer][token][dim]"},
+             2, 12);
+  const auto wide =
+      states("hidden_states", {4, 3, 6, 2}, [](const places& p) { return turned(p[1], p[0] * 6 + p[2], p[3]); });
+  check_read({folder.write("d.safetensors",
+                           safetensors({wide, integers("attention_mask", {4, 6}, std::vector<std::int64_t>(24, 1))})),
               "--layout", "[batch][layer][token][dim]", "--last-only"},
              2, 4);
-  const auto last = states("hidden_states", {6, 5, 3, 2},
-                           [](const places& p) { return turned(p[2], p[0] * 5 + p[1], p[3]); });
-  check_read(
-      {folder.write("e.safetensors",
-                    safetensors({last, integers("input_ids", {6, 5}, std::vector<std::int64_t>(30, 5))}))},
-      2, 30);
+  const auto last =
+      states("hidden_states", {6, 5, 3, 2}, [](const places& p) { return turned(p[2], p[0] * 5 + p[1], p[3]); });
+  check_read({folder.write("e.safetensors",
+                           safetensors({last, integers("input_ids", {6, 5}, std::vector<std::int64_t>(30, 5))}))},
+             2, 30);
 
   // Without ids, by the shape.
   const auto by_shape = [&](const places& shape, std::size_t layer_axis) {
     const auto path = folder.write("s.safetensors", safetensors({states("hidden_states", shape, [=](const places& p) {
-      index token = 0;
-      for (std::size_t i = 0; i < 3; ++i) token = i == layer_axis ? token : token * shape[i] + p[i];
-      return turned(p[layer_axis], token, p[3]);
-    })}));
+                                     index token = 0;
+                                     for (std::size_t i = 0; i < 3; ++i)
+                                       token = i == layer_axis ? token : token * shape[i] + p[i];
+                                     return turned(p[layer_axis], token, p[3]);
+                                   })}));
     return path;
   };
   check_read({by_shape({4, 2, 3, 2}, 0)}, 3, 6);
@@ -278,17 +275,17 @@ TEST_CASE("stacks of four dimensions, and dicts of three") {
   check_read({by_shape({12, 8, 33, 2}, 0)}, 11, 264);
   for (const places& shape : {places{13, 32, 8, 2}, {12, 13, 64, 2}, {4, 13, 64, 2}, {4, 200, 13, 2}})
     check_refused({by_shape(shape, 0)}, {"which axis is which is open"});
-  check_refused({by_shape({13, 25, 8, 2}, 0)}, {"which axis is which is open", "--layout '[batch][layer][token][dim]'"});
+  check_refused({by_shape({13, 25, 8, 2}, 0)},
+                {"which axis is which is open", "--layout '[batch][layer][token][dim]'"});
 
   std::vector<entry> dict;
   for (const index l : {0, 1, 2})
-    dict.push_back(states(fmt::format("hidden_states.{}", l), {1, 6, 2},
-                          [=](const places& p) { return turned(l, p[1], p[2]); }));
+    dict.push_back(
+        states(fmt::format("hidden_states.{}", l), {1, 6, 2}, [=](const places& p) { return turned(l, p[1], p[2]); }));
   check_read({folder.write("f.safetensors", safetensors(dict))}, 2, 6);
   check_refused({folder / "f.safetensors", "--tensor", "hidden_states.1"},
                 {"expected the states of all layers, got those of one"});
-  dict.push_back(
-      states("last_hidden_state", {1, 6, 2}, [](const places& p) { return turned(7, p[1], p[2]); }));
+  dict.push_back(states("last_hidden_state", {1, 6, 2}, [](const places& p) { return turned(7, p[1], p[2]); }));
   dict.push_back(states("logits", {1, 6, 9}, [](const places&) { return 1.0; }));
   const auto more = check_read({folder.write("g.safetensors", safetensors(dict))}, 2, 6);
   CHECK(contains(more["input"]["not_read"].dump(), "last_hidden_state"));
@@ -332,12 +329,10 @@ TEST_CASE("tensors named after modules come in the model's order") {
   const temporary_folder folder;
   const auto check = [&](std::vector<std::string> names, const std::string& how) {
     std::vector<entry> entries;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      entries.push_back(one_layer(names[i], static_cast<index>(i)));
+    for (std::size_t i = 0; i < names.size(); ++i) entries.push_back(one_layer(names[i], static_cast<index>(i)));
     // As save_file does: by name, which says nothing.
     std::ranges::sort(entries, {}, &entry::name);
-    const auto document =
-        check_read({folder.write("a.safetensors", safetensors(entries))}, names.size() - 1, 4);
+    const auto document = check_read({folder.write("a.safetensors", safetensors(entries))}, names.size() - 1, 4);
     CHECK(document["input"]["tensors"] == json(names));
     CHECK(document["input"]["order_because"] == how);
   };
@@ -345,15 +340,14 @@ TEST_CASE("tensors named after modules come in the model's order") {
   check({"hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "blocks.2.hook_resid_post",
          "ln_final.hook_normalized"},
         all);
-  check({"transformer.wte", "transformer.h.0", "transformer.h.1", "transformer.h.2", "transformer.ln_f"},
-        all);
-  check({"gpt_neox.embed_in", "gpt_neox.layers.0", "gpt_neox.layers.1", "gpt_neox.layers.2",
-         "gpt_neox.final_layer_norm"},
-        all);
+  check({"transformer.wte", "transformer.h.0", "transformer.h.1", "transformer.h.2", "transformer.ln_f"}, all);
+  check(
+      {"gpt_neox.embed_in", "gpt_neox.layers.0", "gpt_neox.layers.1", "gpt_neox.layers.2", "gpt_neox.final_layer_norm"},
+      all);
   check({"model.embed_tokens", "model.layers.0", "model.layers.1", "model.layers.10", "model.norm"}, all);
   check({"inp_embd", "l_out-0", "l_out-1", "l_out-2", "result_norm"}, all);
-  check({"blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post",
-         "blocks.1.hook_resid_mid", "blocks.1.hook_resid_post"},
+  check({"blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post", "blocks.1.hook_resid_mid",
+         "blocks.1.hook_resid_post"},
         "by number");
   check({"bert.embeddings", "bert.encoder.layer.0", "bert.encoder.layer.1"}, "embeddings, blocks by number");
 
@@ -366,16 +360,14 @@ TEST_CASE("tensors named after modules come in the model's order") {
     cache.push_back(one_layer(block + ".hook_mlp_out", 30 - 7 * l));
     cache.push_back(one_layer(block + ".hook_attn_out", 30 - 9 * l));
   }
-  CHECK(check_read({folder.write("b.safetensors", safetensors(cache))}, 3, 4)["input"]["not_read"].size() ==
-        8);
+  CHECK(check_read({folder.write("b.safetensors", safetensors(cache))}, 3, 4)["input"]["not_read"].size() == 8);
 
-  const auto odd = folder.write(
-      "c.safetensors", safetensors({one_layer("zebra", 0), one_layer("apple", 1), one_layer("mango", 2)}));
+  const auto odd =
+      folder.write("c.safetensors", safetensors({one_layer("zebra", 0), one_layer("apple", 1), one_layer("mango", 2)}));
   check_refused({odd}, {"order of the layers is open", "--order given", "--tensors"});
   check_read({odd, "--order", "given"}, 2, 4);
   check_read({odd, "--tensors", "zebra,apple,mango"}, 2, 4);
-  check_read({folder / "b.safetensors", "--tensors", "blocks.0.hook_resid_pre,blocks.*.hook_resid_post"}, 3,
-             4);
+  check_read({folder / "b.safetensors", "--tensors", "blocks.0.hook_resid_pre,blocks.*.hook_resid_post"}, 3, 4);
   check_refused({odd, "--tensors", "zebra,horse"}, {"--tensors horse", "'mango'"});
 }
 
@@ -387,8 +379,7 @@ TEST_CASE("padding is left out, on either side, and said so") {
   for (const auto& mask : {padded_mask, bits("11110011")})
     for (const bool zeros : {false, true}) {
       const auto path = folder.write(
-          "a.safetensors",
-          safetensors({padded(mask, zeros), integers("attention_mask", {2, 4}, mask)}, metadata));
+          "a.safetensors", safetensors({padded(mask, zeros), integers("attention_mask", {2, 4}, mask)}, metadata));
       const auto document = check_read({path}, 2, 6);
       CHECK(document["input"]["mask"] == "attention_mask");
       CHECK(document["input"]["tokens_left_out"] == 2);
@@ -397,8 +388,8 @@ TEST_CASE("padding is left out, on either side, and said so") {
       check_read({path, "--last-only"}, 2, 2);
       CHECK(contains(run({path}).output, "mask 'attention_mask'; 2 of 8 tokens left out"));
       // The mask in a file of its own, or under another name.
-      const auto bare = folder.write(
-          "b.safetensors", safetensors({padded(mask, zeros), integers("valid", {8}, mask)}, metadata));
+      const auto bare =
+          folder.write("b.safetensors", safetensors({padded(mask, zeros), integers("valid", {8}, mask)}, metadata));
       const auto other = folder.write("m.npy", npy("<i8", false, {2, 4}, integers("", {}, mask).bytes));
       check_read({bare, "--mask", other}, 2, 6);
       check_read({bare, "--mask", "valid"}, 2, 6);
@@ -434,11 +425,10 @@ TEST_CASE("a mask whose meaning is open is refused") {
   const temporary_folder arrays;
   std::vector<std::string> files;
   for (const index l : {0, 1, 2})
-    files.push_back(
-        arrays.write(fmt::format("layer_{}.npy", l), as_npy(states("", {2, 4, 2}, [=](const places& p) {
-                       const bool real = padded_mask[static_cast<std::size_t>(4 * p[0] + p[1])] == 1;
-                       return turned(real ? l : 9 * l, 4 * p[0] + p[1], p[2]);
-                     }))));
+    files.push_back(arrays.write(fmt::format("layer_{}.npy", l), as_npy(states("", {2, 4, 2}, [=](const places& p) {
+                                   const bool real = padded_mask[static_cast<std::size_t>(4 * p[0] + p[1])] == 1;
+                                   return turned(real ? l : 9 * l, 4 * p[0] + p[1], p[2]);
+                                 }))));
   arrays.write("attention_mask.npy", npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes));
   CHECK(check_read({arrays / ""}, 2, 6)["input"]["mask"] == "attention_mask");
   arrays.write("zz.npy", npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes));
@@ -457,22 +447,23 @@ TEST_CASE("token ids that look padded, without a mask, are not taken for tokens"
   check_read({folder / "a.safetensors", "--mask", "none"}, 2, 8);
   check_read({with({5, 6, 7, 8, 9, 3, 1, 0})}, 2, 8);
   check_refused({with({5, 6, 0, 0, 7, 8, 0, 0})}, {"looks padded"});
-  check_refused({folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8), integers("input_ids", {1, 8}, {5, 6, 7, 0, 0, 0, 0, 0})}))},
+  check_refused({folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8),
+                                                            integers("input_ids", {1, 8}, {5, 6, 7, 0, 0, 0, 0, 0})}))},
                 {"looks padded"});
 }
 
 TEST_CASE("lengths of sequences tell where they begin") {
   const temporary_folder folder;
-  const auto path = folder.write(
-      "a.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 5})}));
+  const auto path =
+      folder.write("a.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 5})}));
   check_read({path, "--skip-first", "1"}, 2, 7);
   check_read({path, "--last-only"}, 2, 2);
-  const auto ends = folder.write(
-      "b.safetensors", safetensors({stack("hidden_states", 3, 9), integers("cu_seqlens", {3}, {0, 4, 9})}));
+  const auto ends = folder.write("b.safetensors",
+                                 safetensors({stack("hidden_states", 3, 9), integers("cu_seqlens", {3}, {0, 4, 9})}));
   check_read({ends, "--skip-first", "1"}, 2, 7);
-  check_refused({folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 9),
-                                                            integers("seq_lens", {2}, {4, 4})}))},
-                {"seq_lens"});
+  check_refused(
+      {folder.write("c.safetensors", safetensors({stack("hidden_states", 3, 9), integers("seq_lens", {2}, {4, 4})}))},
+      {"seq_lens"});
 }
 
 // ---- what a second reader found
@@ -480,15 +471,14 @@ TEST_CASE("lengths of sequences tell where they begin") {
 TEST_CASE("what lies beside the states is not taken for them") {
   const temporary_folder folder;
   const auto noise = [](const std::string& name, const places& shape) {
-    return states(name, shape, [](const places& p) {
-      return std::cos(7.0 * static_cast<double>(p[0] + 3 * p[1] + 11 * p.back()));
-    });
+    return states(name, shape,
+                  [](const places& p) { return std::cos(7.0 * static_cast<double>(p[0] + 3 * p[1] + 11 * p.back())); });
   };
   const auto ids = integers("input_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8});
   for (const auto* name : {"attn", "past_key_values", "queries", "features"})
-    check_read({folder.write("a.safetensors",
-                             safetensors({stack("hidden_states", 5, 8), noise(name, {2, 4, 8, 8}), ids}))},
-               4, 8);
+    check_read(
+        {folder.write("a.safetensors", safetensors({stack("hidden_states", 5, 8), noise(name, {2, 4, 8, 8}), ids}))}, 4,
+        8);
   std::vector<entry> layers{noise("router_probs", {4, 300, 16}), noise("pixel_values", {3, 24, 24})};
   for (const index l : {0, 1, 2}) layers.push_back(one_layer(fmt::format("hidden_states.{}", l), l));
   check_read({folder.write("b.safetensors", safetensors(layers))}, 2, 4);
@@ -504,16 +494,14 @@ TEST_CASE("what lies beside the states is not taken for them") {
   }
   // Weights are no states.
   std::vector<entry> weights{noise("backbone.norm.weight", {1, 8})};
-  for (const index l : {0, 1, 2})
-    weights.push_back(noise(fmt::format("backbone.mixer{}.A_log", l), {300, 8}));
-  check_refused({folder.write("d.safetensors", safetensors(weights))},
-                {"a model's weights", "dump_hidden_states.py"});
+  for (const index l : {0, 1, 2}) weights.push_back(noise(fmt::format("backbone.mixer{}.A_log", l), {300, 8}));
+  check_refused({folder.write("d.safetensors", safetensors(weights))}, {"a model's weights", "dump_hidden_states.py"});
 }
 
 TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for a model's layers") {
   const temporary_folder folder;
-  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post", "final_layer", "hidden_state", "model.norm", "wte",
-                           "last_layer", "pooled_output"})
+  for (const auto* name : {"hidden_states.12", "blocks.11.hook_resid_post", "final_layer", "hidden_state", "model.norm",
+                           "wte", "last_layer", "pooled_output"})
     check_refused({folder.write("a.safetensors", safetensors({one_batch(name, 0, 4, 200)}))},
                   {"expected the states of all layers"});
   check_refused({folder.write("layer_12.npy", as_npy(one_batch("", 0, 4, 200)))},
@@ -521,7 +509,8 @@ TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for
   for (const auto* name : {"prompt_{}", "sample_{}", "batch.{}", "step{}"}) {
     std::vector<entry> prompts;
     for (const index p : {0, 1, 2}) prompts.push_back(stack(fmt::format(fmt::runtime(name), p), 4, 8));
-    check_refused({folder.write("b.safetensors", safetensors(prompts))}, {"each is a stack of layers", "--layout '[batch][token][dim]'"});
+    check_refused({folder.write("b.safetensors", safetensors(prompts))},
+                  {"each is a stack of layers", "--layout '[batch][token][dim]'"});
   }
   std::vector<std::string> last;
   for (const index p : {0, 1, 2})
@@ -535,8 +524,8 @@ TEST_CASE("one layer's states, and stacks in numbered tensors, are not taken for
                 {"those of one"});
   std::vector<std::string> layers;
   for (const index l : {0, 1, 2})
-    layers.push_back(folder.write(fmt::format("layer_{}.safetensors", l),
-                                  safetensors({one_batch("hidden_states", l, 1, 8), ids})));
+    layers.push_back(
+        folder.write(fmt::format("layer_{}.safetensors", l), safetensors({one_batch("hidden_states", l, 1, 8), ids})));
   check_read(layers, 2, 8);
 
   // A last batch that is shorter.
@@ -551,8 +540,7 @@ TEST_CASE("numbers and names that mean something else") {
   const temporary_folder folder;
   const auto file = [&](const std::vector<std::string>& names) {
     std::vector<entry> entries;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      entries.push_back(one_layer(names[i], static_cast<index>(i)));
+    for (std::size_t i = 0; i < names.size(); ++i) entries.push_back(one_layer(names[i], static_cast<index>(i)));
     return folder.write("a.safetensors", safetensors(entries));
   };
   check_refused({file({"layer_-3", "layer_-2", "layer_-1"})}, {"order of the layers is open"});
@@ -579,58 +567,48 @@ TEST_CASE("numbers and names that mean something else") {
 TEST_CASE("masks under other names and of other shapes are seen") {
   const temporary_folder folder;
   const auto with = [&](const entry& mask) {
-    return folder.write("a.safetensors",
-                        safetensors({padded(padded_mask, false), mask}, {{"layout", "layer-major"}}));
+    return folder.write("a.safetensors", safetensors({padded(padded_mask, false), mask}, {{"layout", "layer-major"}}));
   };
   for (const auto* name : {"attentionMask", "valid_tokens", "is_padding", "non_pad"})
-    check_refused({with(integers(name, {2, 4}, padded_mask))},
-                  {"may be a mask", fmt::format("--mask {}", name)});
+    check_refused({with(integers(name, {2, 4}, padded_mask))}, {"may be a mask", fmt::format("--mask {}", name)});
   check_refused({with({"padding_mask", "F32", {2, 4}, buffer(32)})}, {"may be a mask"});
   check_read({with(integers("attention_mask", {2, 1, 1, 4}, padded_mask))}, 2, 6);
-  check_read(
-      {with(integers("attention_mask", {1, 8}, padded_mask)), "--skip-first", "1", "--sequence-length", "4"},
-      2, 4);
-  check_read(
-      {with(integers("token_type_ids", {2, 4}, padded_mask)), "--mask", "none", "--tensor", "hidden_states"},
-      2, 8, 1.0);
+  check_read({with(integers("attention_mask", {1, 8}, padded_mask)), "--skip-first", "1", "--sequence-length", "4"}, 2,
+             4);
+  check_read({with(integers("token_type_ids", {2, 4}, padded_mask)), "--mask", "none", "--tensor", "hidden_states"}, 2,
+             8, 1.0);
 }
 
 TEST_CASE("one sequence a file, and metadata that are not understood or wrong") {
   const temporary_folder folder;
   const auto one = folder.write(
       "a.safetensors",
-      safetensors(
-          {states("hidden_states.0", {1, 6, 2}, [](const places& p) { return turned(0, p[1], p[2]); }),
-           states("hidden_states.1", {1, 6, 2}, [](const places& p) { return turned(1, p[1], p[2]); })}));
+      safetensors({states("hidden_states.0", {1, 6, 2}, [](const places& p) { return turned(0, p[1], p[2]); }),
+                   states("hidden_states.1", {1, 6, 2}, [](const places& p) { return turned(1, p[1], p[2]); })}));
   check_read({one, "--skip-first", "1"}, 1, 5);
   check_read({one, "--last-only"}, 1, 1);
   const auto plain = folder.write("b.safetensors", safetensors({stack("hidden_states", 3, 8)}));
   check_refused({plain, "--last-only"}, {"--sequence-length N, or 0 if each file is one sequence"});
   check_read({plain, "--last-only", "--sequence-length", "0"}, 2, 1);
   const auto odd = folder.write(
-      "c.safetensors",
-      safetensors({stack("hidden_states", 3, 8)},
-                  {{"layout", "batch_first"}, {"sequence_length", "4.0"}, {"final_norm", "true"}}));
+      "c.safetensors", safetensors({stack("hidden_states", 3, 8)},
+                                   {{"layout", "batch_first"}, {"sequence_length", "4.0"}, {"final_norm", "true"}}));
   check_refused({odd}, {"layout", "--layout"});
-  check_read({odd, "--layout", "layer-major", "--sequence-length", "4", "--final-norm", "after",
-              "--skip-first", "1"},
+  check_read({odd, "--layout", "layer-major", "--sequence-length", "4", "--final-norm", "after", "--skip-first", "1"},
              2, 6);
   for (const auto* spelling : {"layer_major", "[layers][tokens][dim]", "Layer-Major"})
-    check_read(
-        {folder.write("d.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", spelling}}))},
-        2, 8);
-  check_refused(
-      {folder.write("e.safetensors", safetensors({by_token("hidden_states", 5, 8),
-                                                  integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8})},
-                                                 {{"layout", "layer-major"}}))},
-      {"the metadata says", "token_ids", "--layout"});
+    check_read({folder.write("d.safetensors", safetensors({stack("hidden_states", 3, 8)}, {{"layout", spelling}}))}, 2,
+               8);
+  check_refused({folder.write("e.safetensors", safetensors({by_token("hidden_states", 5, 8),
+                                                            integers("token_ids", {8}, {1, 2, 3, 4, 5, 6, 7, 8})},
+                                                           {{"layout", "layer-major"}}))},
+                {"the metadata says", "token_ids", "--layout"});
 
   // Folders of requests, each with its own companions; and a folder with dumps that are not read.
   for (const index r : {0, 1}) {
     std::filesystem::create_directory(folder / fmt::format("r{}", r));
     folder.write(fmt::format("r{}/hidden_states.npy", r), as_npy(stack("", 3, 8 + r)));
-    folder.write(fmt::format("r{}/seq_lens.npy", r),
-                 npy("<i8", false, {2}, integers("", {}, {3, 5 + r}).bytes));
+    folder.write(fmt::format("r{}/seq_lens.npy", r), npy("<i8", false, {2}, integers("", {}, {3, 5 + r}).bytes));
   }
   check_read({folder / "r0", folder / "r1", "--layout", "layer-major", "--skip-first", "1"}, 2, 13);
   const temporary_folder packed;
@@ -647,25 +625,19 @@ TEST_CASE("one sequence a file, and metadata that are not understood or wrong") 
 
 TEST_CASE("tensors of any type beside the states are stepped over") {
   const temporary_folder folder;
-  for (const auto& [dtype, bytes] : {std::pair{"F4", 8},
-                                     {"F6_E2M3", 12},
-                                     {"F6_E3M2", 12},
-                                     {"F8_E4M3", 16},
-                                     {"F128_NEW", 5},
-                                     {"I16", 32}}) {
+  for (const auto& [dtype, bytes] :
+       {std::pair{"F4", 8}, {"F6_E2M3", 12}, {"F6_E3M2", 12}, {"F8_E4M3", 16}, {"F128_NEW", 5}, {"I16", 32}}) {
     CAPTURE(dtype);
     const auto path = folder.write(
-        "a.safetensors",
-        safetensors({stack("hidden_states", 2, 6),
-                     {"lm_head.weight", dtype, {2, 8}, buffer(static_cast<std::size_t>(bytes))}}));
+        "a.safetensors", safetensors({stack("hidden_states", 2, 6),
+                                      {"lm_head.weight", dtype, {2, 8}, buffer(static_cast<std::size_t>(bytes))}}));
     check_read({path}, 1, 6);
   }
+  check_refused({folder.write("b.safetensors", safetensors({{"hidden_states", "F8_E5M2", {2, 6, 2}, buffer(24)}}))},
+                {"F8_E5M2"});
   check_refused(
-      {folder.write("b.safetensors", safetensors({{"hidden_states", "F8_E5M2", {2, 6, 2}, buffer(24)}}))},
-      {"F8_E5M2"});
-  check_refused({folder.write("c.safetensors",
-                              safetensors({stack("hidden_states", 2, 6), {"w", "F4", {2, 8}, buffer(16)}}))},
-                {"8 bytes", "got 16"});
+      {folder.write("c.safetensors", safetensors({stack("hidden_states", 2, 6), {"w", "F4", {2, 8}, buffer(16)}}))},
+      {"8 bytes", "got 16"});
 }
 
 TEST_CASE(".npy as the world writes it") {
@@ -679,13 +651,12 @@ TEST_CASE(".npy as the world writes it") {
     CHECK(contains(run({path, "--format", "csv"}).errors, "taken for bfloat16"));
   }
   const auto f32 = stack("", 2, 6);
-  check_read({folder.write("b.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 6L, 2L), }",
-                                        f32.bytes))},
-             1, 6);
-  check_refused(
-      {folder.write("c.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (np.int64(2), 6, 2), }",
-                                 f32.bytes))},
-      {"integer"});
+  check_read(
+      {folder.write("b.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 6L, 2L), }", f32.bytes))}, 1,
+      6);
+  check_refused({folder.write("c.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (np.int64(2), 6, 2), }",
+                                           f32.bytes))},
+                {"integer"});
   auto twice = as_npy(f32);
   append(twice, twice.data(), twice.size());
   check_refused({folder.write("d.npy", twice)}, {"several arrays"});
@@ -707,8 +678,7 @@ TEST_CASE("files of other programs are named, with what makes them readable") {
 
 TEST_CASE(".npz archives of np.savez") {
   const temporary_folder folder;
-  if (contains(run({folder.write("probe.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}))}).errors,
-               "without libzip")) {
+  if (contains(run({folder.write("probe.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}))}).errors, "without libzip")) {
     MESSAGE("this build has no libzip");
     return;
   }
@@ -723,16 +693,14 @@ TEST_CASE(".npz archives of np.savez") {
   const auto mask = npy("<i8", false, {2, 4}, integers("", {}, padded_mask).bytes);
   const auto text = npy("<U5", false, {1}, buffer(20));
   const auto states = as_npy(padded(padded_mask, true));
-  check_read({folder.write(
-                 "masked.npz",
-                 zip({{"hidden_states.npy", states}, {"attention_mask.npy", mask}, {"prompt.npy", text}}))},
+  check_read({folder.write("masked.npz",
+                           zip({{"hidden_states.npy", states}, {"attention_mask.npy", mask}, {"prompt.npy", text}}))},
              2, 6);
 
   check_refused({folder.write("c.npz", zip({{"a.npy", as_npy(stack("", 2, 6))}}, 8))},
                 {"compressed", "np.savez(\"new.npz\", **np.load(\"c.npz\"))"});
-  check_refused(
-      {folder.write("model.pt", zip({{"archive/data.pkl", buffer(10)}, {"archive/data/0", buffer(10)}}))},
-      {"torch.save", "save_file"});
+  check_refused({folder.write("model.pt", zip({{"archive/data.pkl", buffer(10)}, {"archive/data/0", buffer(10)}}))},
+                {"torch.save", "save_file"});
   check_refused({folder.write("none.npz", zip({}))}, {"got none"});
   check_refused({folder.write("text.npz", zip({{"prompt.npy", text}}))}, {"got none"});
   auto damaged = zip({{"a.npy", as_npy(stack("", 2, 6))}});
@@ -744,23 +712,21 @@ TEST_CASE(".npz archives of np.savez") {
 
 TEST_CASE("--dry-run prints what would be read, and measures nothing") {
   const temporary_folder folder;
-  const auto path =
-      folder.write("a.safetensors",
-                   safetensors({padded(padded_mask, true), integers("attention_mask", {2, 4}, padded_mask),
-                                states("rope", {8, 4}, [](const places&) { return 1.0; })},
-                               {{"layout", "layer-major"}, {"final_norm", "before"}}));
+  const auto path = folder.write(
+      "a.safetensors", safetensors({padded(padded_mask, true), integers("attention_mask", {2, 4}, padded_mask),
+                                    states("rope", {8, 4}, [](const places&) { return 1.0; })},
+                                   {{"layout", "layer-major"}, {"final_norm", "before"}}));
   const auto plan = run({path, "--dry-run"});
   CHECK(plan.status == 0);
-  for (const auto* part : {"3 of 8 tokens x 2 dimensions, F32", "[layer][token][dim]: as the metadata says",
-                           "'hidden_states'", "'attention_mask'", "6 take part, 2 left out",
-                           "h_2 is before it", "'rope'", "a.safetensors", "GiB"}) {
+  for (const auto* part :
+       {"3 of 8 tokens x 2 dimensions, F32", "[layer][token][dim]: as the metadata says", "'hidden_states'",
+        "'attention_mask'", "6 take part, 2 left out", "h_2 is before it", "'rope'", "a.safetensors", "GiB"}) {
     CAPTURE(part);
     CHECK(contains(plan.output, part));
   }
   // NaN in the data is not looked at.
   const auto nan = folder.write(
-      "n.safetensors",
-      safetensors({states("hidden_states", {3, 8, 2}, [](const places&) { return std::nan(""); })}));
+      "n.safetensors", safetensors({states("hidden_states", {3, 8, 2}, [](const places&) { return std::nan(""); })}));
   CHECK(run({nan, "--dry-run"}).status == 0);
   CHECK(run({nan}).status == 1);
   std::vector<entry> modules{one_layer("transformer.wte", 0), one_layer("transformer.h.0", 1),
@@ -775,8 +741,7 @@ TEST_CASE("angles need no moments, and pairs may be taken in turn") {
   const temporary_folder folder;
   const auto path = folder.write("a.safetensors", safetensors({stack("hidden_states", 5, 40)}));
   const auto all = check_read({path}, 4, 40);
-  const auto angles = check_read({path, "--no-linearity"}, 4, 40),
-             turns = check_read({path, "--pairs-in-turn"}, 4, 40);
+  const auto angles = check_read({path, "--no-linearity"}, 4, 40), turns = check_read({path, "--pairs-in-turn"}, 4, 40);
   for (std::size_t l = 0; l < 4; ++l) {
     CHECK(angles["layers"][l]["linearity"].is_null());
     auto without = all["layers"][l];
@@ -807,11 +772,10 @@ TEST_CASE("the limit that counts is the process's own") {
       "a.safetensors",
       safetensors({states(
           "hidden_states", {33, 64, 2048},
-          [](const places& p) { return 1.0 + static_cast<double>((p[2] * p[1]) % 7 + p[0]) / 64; },
-          data_type::f16)}));
+          [](const places& p) { return 1.0 + static_cast<double>((p[2] * p[1]) % 7 + p[0]) / 64; }, data_type::f16)}));
   const auto limited = [&](const std::string& more) {
-    const auto result = run_process(
-        {"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_PROFILE_PROGRAM, path});
+    const auto result =
+        run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_PROFILE_PROGRAM, path});
     REQUIRE(result);
     return *result;
   };

@@ -98,8 +98,7 @@ TEST_CASE("a header that isn't the JSON it should be is refused") {
   check_rejected(header_rejection("{\"a\": 1e999}"), {"64 bits"});
   check_rejected(header_rejection("{\"a\": 1}"), {"'a'", "dtype"});
   check_rejected(header_rejection("{\"__metadata__\": []}"), {"__metadata__", "an object", "array"});
-  check_rejected(header_rejection("{\"__metadata__\": {\"n\": 1}}"),
-                 {"__metadata__: 'n'", "string", "number"});
+  check_rejected(header_rejection("{\"__metadata__\": {\"n\": 1}}"), {"__metadata__: 'n'", "string", "number"});
 }
 
 TEST_CASE("nesting is bounded, however deep the header goes") {
@@ -115,9 +114,8 @@ TEST_CASE("nesting is bounded, however deep the header goes") {
 TEST_CASE("a name that comes twice is refused") {
   const std::string a = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   check_rejected(header_rejection("{" + a + "," + a + "}", 1), {"once", "'a' twice"});
-  check_rejected(
-      header_rejection(R"({"a":{"dtype":"U8","dtype":"F32","shape":[1],"data_offsets":[0,1]}})", 1),
-      {"'dtype' twice"});
+  check_rejected(header_rejection(R"({"a":{"dtype":"U8","dtype":"F32","shape":[1],"data_offsets":[0,1]}})", 1),
+                 {"'dtype' twice"});
   check_rejected(header_rejection(R"({"__metadata__":{"k":"1","k":"2"}})"), {"'k' twice"});
   // The same key in two objects is no repetition.
   CHECK(header_rejection("{" + a + R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2).empty());
@@ -129,25 +127,20 @@ TEST_CASE("an entry with a wrong or missing member is refused") {
   check_rejected(header_rejection(R"({"a":{"dtype":"U8","shape":[1]}})", 1), {"'a'", "no data_offsets"});
   // A type of the future is stepped over; its size is not known.
   CHECK(header_rejection(tensor_json("F12", "[1]", "[0,4]"), 4).empty());
-  check_rejected(header_rejection(tensor_json("F4", "[2]", "[0,4]"), 4),
-                 {"1 bytes for 2 elements of F4", "got 4"});
-  check_rejected(header_rejection(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4),
-                 {"dtype", "number"});
+  check_rejected(header_rejection(tensor_json("F4", "[2]", "[0,4]"), 4), {"1 bytes for 2 elements of F4", "got 4"});
+  check_rejected(header_rejection(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4), {"dtype", "number"});
   check_rejected(header_rejection(tensor_json("F32", "4", "[0,4]"), 4), {"shape", "list", "number"});
   check_rejected(header_rejection(tensor_json("F32", "[-1]", "[0,4]"), 4), {"shape", "from 0", "-1"});
   check_rejected(header_rejection(tensor_json("F32", "[1.0]", "[0,4]"), 4), {"shape", "integers", "1.0"});
-  check_rejected(header_rejection(tensor_json("F32", "[\"1\"]", "[0,4]"), 4),
-                 {"shape", "integers", "string"});
-  check_rejected(header_rejection(tensor_json("F32", "[1]", "[0]"), 4),
-                 {"data_offsets", "[begin, end]", "1 number"});
+  check_rejected(header_rejection(tensor_json("F32", "[\"1\"]", "[0,4]"), 4), {"shape", "integers", "string"});
+  check_rejected(header_rejection(tensor_json("F32", "[1]", "[0]"), 4), {"data_offsets", "[begin, end]", "1 number"});
   check_rejected(header_rejection(tensor_json("F32", "[1]", "[4,0]"), 4), {"begin <= end", "[4, 0]"});
   check_rejected(header_rejection(tensor_json("F32", "[1]", "[-4,0]"), 4), {"data_offsets", "-4"});
 }
 
 TEST_CASE("sizes that overflow are refused, not wrapped round") {
   // 2^32 * 2^32 = 2^64 = 0 in 64 bits, and would match an empty range.
-  check_rejected(header_rejection(tensor_json("U8", "[4294967296,4294967296]", "[0,0]")),
-                 {"2^63", "4294967296 x"});
+  check_rejected(header_rejection(tensor_json("U8", "[4294967296,4294967296]", "[0,0]")), {"2^63", "4294967296 x"});
   check_rejected(header_rejection(tensor_json("F64", "[2305843009213693952]", "[0,0]")), {"2^63"});
   check_rejected(header_rejection(tensor_json("F32", "[0,9223372036854775807,3]", "[0,0]")), {"2^63"});
   check_rejected(header_rejection(tensor_json("U8", "[9223372036854775808]", "[0,0]")), {"shape"});
@@ -168,8 +161,7 @@ TEST_CASE("the tensors cover the bytes after the header exactly") {
   check_rejected(header_rejection(two("[1,5]", "[5,9]"), 9), {"'a'", "begin at 0", "got 1"});
   check_rejected(header_rejection(two("[0,4]", "[4,8]"), 9), {"8 bytes", "got 9"});
   check_rejected(header_rejection(two("[0,4]", "[4,8]"), 7), {"'b'", "7 bytes", "got 8"});
-  check_rejected(header_rejection(two("[0,3]", "[3,7]"), 7),
-                 {"'a'", "expected 4 bytes for 4 elements of U8", "got 3"});
+  check_rejected(header_rejection(two("[0,3]", "[3,7]"), 7), {"'a'", "expected 4 bytes for 4 elements of U8", "got 3"});
 }
 
 TEST_CASE("a name can't write to the terminal or fill it") {

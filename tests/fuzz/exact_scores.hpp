@@ -79,8 +79,8 @@ struct exact_target {
 
 /// What columns of X leave of the targets.
 struct exact_fit {
-  std::vector<Eigen::Index> independent;  ///< of the columns, those that were not dependent on earlier ones
-  std::vector<mpf_class> left;            ///< energy of each target that is not explained
+  std::vector<Eigen::Index> independent;         ///< of the columns, those that were not dependent on earlier ones
+  std::vector<mpf_class> left;                   ///< energy of each target that is not explained
   std::vector<std::vector<mpz_class>> triangle;  ///< what elimination made of [X^T X, X^T T]
 };
 
@@ -129,8 +129,7 @@ class exact_pair {
   /// tr Y^T Y, or that of Y - X.
   mpf_class energy(bool of_update) const {
     mpf_class sum(0, reference_bits);
-    for (const exact_target& target : of_update ? update_ : output_)
-      sum += scaled(target.energy, 2 * target.unit);
+    for (const exact_target& target : of_update ? update_ : output_) sum += scaled(target.energy, 2 * target.unit);
     return sum;
   }
   mpf_class x_energy() const {
@@ -204,8 +203,7 @@ class exact_pair {
       mpf_class mean = real();
       for (Eigen::Index i = 0; i < m.rows(); ++i) mean += real(m(i, j));
       mean = centered_ ? mpf_class(mean / real(static_cast<double>(n_))) : real();
-      for (Eigen::Index i = 0; i < m.rows(); ++i)
-        out[static_cast<std::size_t>(i)].push_back(real(m(i, j)) - mean);
+      for (Eigen::Index i = 0; i < m.rows(); ++i) out[static_cast<std::size_t>(i)].push_back(real(m(i, j)) - mean);
     }
     return out;
   }
@@ -231,14 +229,12 @@ class exact_pair {
   exact_target difference(std::size_t j) const {
     const exact_target& y = output_[j];
     const long unit = (std::min)(y.unit, x_unit_[j]);
-    const auto to_y = static_cast<mp_bitcnt_t>(y.unit - unit),
-               to_x = static_cast<mp_bitcnt_t>(x_unit_[j] - unit);
+    const auto to_y = static_cast<mp_bitcnt_t>(y.unit - unit), to_x = static_cast<mp_bitcnt_t>(x_unit_[j] - unit);
     exact_target out;
     out.unit = unit;
     for (std::size_t i = 0; i < x_unit_.size(); ++i)
       out.with_x.push_back((y.with_x[i] << to_y) - (gram_[i][j] << to_x));
-    out.energy =
-        (y.energy << (2 * to_y)) - ((y.with_x[j] << (to_y + to_x)) << 1) + (gram_[j][j] << (2 * to_x));
+    out.energy = (y.energy << (2 * to_y)) - ((y.with_x[j] << (to_y + to_x)) << 1) + (gram_[j][j] << (2 * to_x));
     return out;
   }
 
@@ -258,8 +254,7 @@ class exact_pair {
     for (std::size_t k = 0; k < d; ++k) {  // pivots of a positive semidefinite matrix: 0 where dependent
       const mpz_class pivot = a[k][k];
       if (pivot == 0) continue;
-      for (std::size_t c = 0; c < targets.size(); ++c)
-        reduce(left[c], pivot, a[k][d + c], a[k][d + c], previous);
+      for (std::size_t c = 0; c < targets.size(); ++c) reduce(left[c], pivot, a[k][d + c], a[k][d + c], previous);
       for (std::size_t i = k + 1; i < d; ++i)
         for (std::size_t j = i; j < width; ++j) reduce(a[i][j], pivot, a[k][i], a[k][j], previous);
       previous = pivot;

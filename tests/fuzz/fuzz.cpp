@@ -15,9 +15,9 @@
 #include "exact_scores.hpp"
 #include "pairs.hpp"
 
-#include <layerwise/linearity.hpp>
-#include <layerwise/linearity_gradient.hpp>
-#include <layerwise/profile.hpp>
+#include <layerwise/metrics/linearity.hpp>
+#include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/training/linearity_gradient.hpp>
 
 #include <Eigen/Core>
 
@@ -101,9 +101,10 @@ outcome attempt(const Call& call) {
 }
 
 template <class M>
-outcome score(const M& x, const M& y, const linearity_options& options, bool update) {
+outcome score(const M& x, const M& y, const linearity_options& options, bool update,
+              const layerwise::token_mask& mask = {}) {
   return attempt([&] {
-    return update ? layerwise::residual_linearity(x, y, options) : layerwise::linearity(x, y, options);
+    return update ? layerwise::residual_linearity(x, y, options, mask) : layerwise::linearity(x, y, options, mask);
   });
 }
 
@@ -150,8 +151,7 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
   };
   const auto both = [&](const std::string& way, bool data, bool defaults, const auto& call) {
     for (const bool update : {false, true})
-      if (!update || square)
-        to({.way = way, .update = update, .data = data, .must_be_1e8 = defaults}, call(update));
+      if (!update || square) to({.way = way, .update = update, .data = data, .must_be_1e8 = defaults}, call(update));
   };
   const auto from_data = [&](const std::string& way, solver method, double tolerance) {
     both(way, true, method == solver::automatic && tolerance == 1e-8,
@@ -178,10 +178,9 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
     };
     std::vector<bool> keep(static_cast<std::size_t>(n + more), true);
     std::fill_n(keep.begin() + at, more, false);
-    linearity_options masked = options(solver::automatic, 1e-8);
-    masked.mask = layerwise::token_mask(keep);
+    const linearity_options defaults = options(solver::automatic, 1e-8);
     to({.way = "data, masked", .update = update, .data = true, .same_as = plain},
-       score(padded(x), padded(y), masked, update));
+       score(padded(x), padded(y), defaults, update, layerwise::token_mask(keep)));
     outcome differentiated;
     matrix of_x = matrix::Zero(n, x.cols()), of_y = matrix::Zero(n, y.cols());
     differentiated = attempt([&] {
@@ -194,8 +193,7 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
   }
 
   const layerwise::cross_moments whole = moments_of(x, y, {0, x.rows()});
-  const auto from_moments = [&](const std::string& way, const layerwise::cross_moments& moments,
-                                bool is_whole) {
+  const auto from_moments = [&](const std::string& way, const layerwise::cross_moments& moments, bool is_whole) {
     for (const bool update : {false, true}) {
       if (update && !square) continue;
       const auto automatic = options(solver::automatic, 1e-8);
@@ -266,8 +264,7 @@ class reference {
     std::unique_ptr<exact_pair>& pair = pairs_[swapped ? 1 : 0];
     const fuzz_pair& p = t_.pair;
     if (!pair)
-      pair = std::make_unique<exact_pair>(swapped ? p.y : p.x, swapped ? p.x : p.y,
-                                          t_.centering == centering::columns);
+      pair = std::make_unique<exact_pair>(swapped ? p.y : p.x, swapped ? p.x : p.y, t_.centering == centering::columns);
     return *pair;
   }
 
@@ -341,8 +338,8 @@ double gradient_error(const matrix& computed, const real_matrix& exact, double p
 }
 
 /// Adds to a score that is right: are its gradients?
-void judge_gradients(const exact_pair& exact, const matrix& x, const matrix& y, const asked& what,
-                     const outcome& got, judgement& out) {
+void judge_gradients(const exact_pair& exact, const matrix& x, const matrix& y, const asked& what, const outcome& got,
+                     judgement& out) {
   const exact_gradients right = exact.gradients(x, y, what.update);
   const double promise = 10.0 * (std::max)(1e-10, 1e-15 * got.result->condition);  // "about"
   const mpf_class multiple = real(exact.multiple()), size = sqrt(exact.energy(what.update) / multiple);
@@ -373,8 +370,8 @@ judgement judge(const trial& t, reference& references, const asked& what, const 
                        (what.update && !what.data && is_rounding(exact, energy, x, y));
     const bool dependent = got.refusal.find("dependent within rounding") != std::string::npos;
     // ds/dX is of the size of 1/X, ds/dY of 1/Y.
-    const bool no_gradient = got.refusal.find("within the range of double") != std::string::npos &&
-                             (std::min)(x_peak, y_peak) < 1e-280;
+    const bool no_gradient =
+        got.refusal.find("within the range of double") != std::string::npos && (std::min)(x_peak, y_peak) < 1e-280;
     out.is = (no_variance && right) || dependent || no_gradient ? verdict::refused : verdict::violation;
     out.why = "wrong refusal: " + got.refusal;
     return out;
@@ -403,8 +400,7 @@ judgement judge(const trial& t, reference& references, const asked& what, const 
   out.why = "outside its bound";
   if (out.error <= allowed) {
     out.is = verdict::full;
-    if (got.gradients && r.rank == x.cols() && !r.underdetermined)
-      judge_gradients(exact, x, y, what, got, out);
+    if (got.gradients && r.rank == x.cols() && !r.underdetermined) judge_gradients(exact, x, y, what, got, out);
     return out;
   }
   if (r.rank >= exact.rank()) return out;
@@ -461,15 +457,14 @@ struct tally {
   }
 
   void print(const std::string& name) const {
-    std::printf("%-32s %9ld %8ld %8ld %8ld %9.1e %10ld %9.2g %9.1e\n", name.c_str(), scores, reduced, refused,
-                loose, loosest, violations, worst, median());
+    std::printf("%-32s %9ld %8ld %8ld %8ld %9.1e %10ld %9.2g %9.1e\n", name.c_str(), scores, reduced, refused, loose,
+                loosest, violations, worst, median());
   }
 };
 
 class report {
  public:
-  void count(const trial& t, const asked& what, const outcome& got, const judgement& verdict_of,
-             bool always) {
+  void count(const trial& t, const asked& what, const outcome& got, const judgement& verdict_of, bool always) {
     const bool spliced = t.pair.splice > 0;
     const std::string score = what.update ? " (residual)" : "";
     all_.count(what, got, verdict_of);
@@ -486,13 +481,13 @@ class report {
                 violates ? "VIOLATION"
                 : loose  ? "loose"
                          : "ok",
-                t.pair.x_name.c_str(), t.pair.y_name.c_str(), t.pair.x.rows(), t.pair.x.cols(),
-                t.pair.y.cols(), t.centering == centering::columns ? "centred" : "not centred",
-                t.single ? ", float" : "", what.way.c_str(), what.swapped ? ", swapped" : "", score.c_str());
+                t.pair.x_name.c_str(), t.pair.y_name.c_str(), t.pair.x.rows(), t.pair.x.cols(), t.pair.y.cols(),
+                t.centering == centering::columns ? "centred" : "not centred", t.single ? ", float" : "",
+                what.way.c_str(), what.swapped ? ", swapped" : "", score.c_str());
     if (got.result)
       std::printf("score %.17g exact %.17g error %.3g bound %.3g ratio %.3g rank %td%s%s", got.result->score,
-                  verdict_of.exact, verdict_of.error, got.result->error_bound, verdict_of.ratio,
-                  got.result->rank, violates ? ": " : "", violates ? verdict_of.why.c_str() : "");
+                  verdict_of.exact, verdict_of.error, got.result->error_bound, verdict_of.ratio, got.result->rank,
+                  violates ? ": " : "", violates ? verdict_of.why.c_str() : "");
     else
       std::printf("%s", violates ? verdict_of.why.c_str() : got.refusal.c_str());
     std::printf(" | --seed %llu --case %llu\n", static_cast<unsigned long long>(t.seed),
@@ -500,8 +495,8 @@ class report {
   }
 
   void print() const {
-    std::printf("\n%-32s %9s %8s %8s %8s %9s %10s %9s %9s\n", "", "scores", "reduced", "refused", "loose",
-                "loosest", "violations", "err/bound", "median");
+    std::printf("\n%-32s %9s %8s %8s %8s %9s %10s %9s %9s\n", "", "scores", "reduced", "refused", "loose", "loosest",
+                "violations", "err/bound", "median");
     for (const auto* tallies : {&ways_, &xs_, &ys_}) {
       for (const auto& [name, tally] : *tallies) tally.print(name);
       std::printf("\n");
@@ -533,9 +528,7 @@ using judged = std::function<void(const asked&, const outcome&, const judgement&
 
 void judge_all(const trial& t, const judged& to) {
   reference references(t);
-  const sink judge_it = [&](const asked& what, const outcome& got) {
-    to(what, got, judge(t, references, what, got));
-  };
+  const sink judge_it = [&](const asked& what, const outcome& got) { to(what, got, judge(t, references, what, got)); };
   if (t.single)
     score_all<Eigen::MatrixXf>(t, t.pair.x.cast<float>(), t.pair.y.cast<float>(), judge_it);
   else
@@ -575,9 +568,9 @@ trial shrink(trial t, const asked& what, const judgement& wrong) {
   const auto is_still_wrong = [&](const trial& smaller) {
     bool found = false;
     judge_all(smaller, [&](const asked& other, const outcome&, const judgement& verdict_of) {
-      found |= verdict_of.is == verdict::violation &&
-               verdict_of.why.substr(0, 12) == wrong.why.substr(0, 12) && other.way == what.way &&
-               verdict_of.ratio >= enough && other.update == what.update && other.swapped == what.swapped;
+      found |= verdict_of.is == verdict::violation && verdict_of.why.substr(0, 12) == wrong.why.substr(0, 12) &&
+               other.way == what.way && verdict_of.ratio >= enough && other.update == what.update &&
+               other.swapped == what.swapped;
     });
     return found;
   };
@@ -595,7 +588,7 @@ trial shrink(trial t, const asked& what, const judgement& wrong) {
       if (!replace_by(without_column(t, j))) ++j;
   }
   if (t.pair.x.rows() > 40) return t;
-  for (matrix fuzz_pair::*which : {&fuzz_pair::x, &fuzz_pair::y})
+  for (matrix fuzz_pair::* which : {&fuzz_pair::x, &fuzz_pair::y})
     for (Index at = 0; at < (t.pair.*which).size(); ++at)
       for (const int bits : {0, 1, 3, 8, 24, 40}) {
         trial simpler = t;

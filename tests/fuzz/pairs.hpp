@@ -22,9 +22,7 @@ class dice {
 
   std::uint64_t bits() { return engine_(); }
   /// 0 .. n - 1
-  Eigen::Index below(Eigen::Index n) {
-    return static_cast<Eigen::Index>(engine_() % static_cast<std::uint64_t>(n));
-  }
+  Eigen::Index below(Eigen::Index n) { return static_cast<Eigen::Index>(engine_() % static_cast<std::uint64_t>(n)); }
   Eigen::Index between(Eigen::Index first, Eigen::Index last) { return first + below(last - first + 1); }
   bool one_in(Eigen::Index n) { return below(n) == 0; }
   /// (0, 1)
@@ -158,8 +156,8 @@ inline const auto& x_kinds() {
                x.col(r.below(d)).setConstant(r.size(-2, 2));
                return x;
              }},
-      x_kind{"denormal", [](dice& r, Index n,
-                            Index d) { return matrix(normal_matrix(r, n, d) * r.power(-1073, -1000)); }},
+      x_kind{"denormal",
+             [](dice& r, Index n, Index d) { return matrix(normal_matrix(r, n, d) * r.power(-1073, -1000)); }},
       x_kind{"huge",
              [](dice& r, Index n, Index d) {
                matrix x = normal_matrix(r, n, d) * 0x1p996;
@@ -206,8 +204,7 @@ inline const auto& x_kinds() {
 
 inline matrix any_matrix(dice& random, Eigen::Index n, Eigen::Index d) {
   const auto& kinds = x_kinds();
-  return kinds[static_cast<std::size_t>(random.below(static_cast<Eigen::Index>(kinds.size())))].make(random,
-                                                                                                     n, d);
+  return kinds[static_cast<std::size_t>(random.below(static_cast<Eigen::Index>(kinds.size())))].make(random, n, d);
 }
 
 struct y_kind {
@@ -223,10 +220,8 @@ inline matrix small_map(dice& r, Eigen::Index d_x, Eigen::Index d_y) {
 inline const auto& y_kinds() {
   using Eigen::Index;
   static const std::array kinds{
-      y_kind{"independent", false,
-             [](dice& r, const matrix& x, Index d) { return normal_matrix(r, x.rows(), d); }},
-      y_kind{"another kind", false,
-             [](dice& r, const matrix& x, Index d) { return any_matrix(r, x.rows(), d); }},
+      y_kind{"independent", false, [](dice& r, const matrix& x, Index d) { return normal_matrix(r, x.rows(), d); }},
+      y_kind{"another kind", false, [](dice& r, const matrix& x, Index d) { return any_matrix(r, x.rows(), d); }},
       y_kind{"map", false,
              [](dice& r, const matrix& x, Index d) {
                matrix y = x * small_map(r, x.cols(), d);
@@ -236,8 +231,7 @@ inline const auto& y_kinds() {
       y_kind{"map and noise", false,
              [](dice& r, const matrix& x, Index d) {
                const double size = x.cwiseAbs().maxCoeff();
-               return matrix(x * small_map(r, x.cols(), d) +
-                             (size * r.power(-60, 2)) * normal_matrix(r, x.rows(), d));
+               return matrix(x * small_map(r, x.cols(), d) + (size * r.power(-60, 2)) * normal_matrix(r, x.rows(), d));
              }},
       y_kind{"x + c", true,
              [](dice& r, const matrix& x, Index) {
@@ -305,8 +299,7 @@ inline const auto& y_kinds() {
                const double level = r.power(-30, -3), offset = r.one_in(2) ? 0.0 : x(x.rows() - 1, 0);
                matrix y = normal_matrix(r, x.rows(), d);
                if (r.one_in(2))
-                 y.bottomRows(rest) =
-                     x.bottomRows(rest).array() - offset + level * y.bottomRows(rest).array();
+                 y.bottomRows(rest) = x.bottomRows(rest).array() - offset + level * y.bottomRows(rest).array();
                else
                  y.topRows(first) = x.topRows(first).array() - offset + level * y.topRows(first).array();
                return y;
@@ -349,8 +342,7 @@ inline fuzz_pair one_pair(dice& random, Eigen::Index n, Eigen::Index d_x, Eigen:
 inline fuzz_pair make_pair(dice& random, Eigen::Index n, Eigen::Index d_x, Eigen::Index d_y, bool single) {
   fuzz_pair out;
   if (n >= 2 && random.one_in(4)) {
-    const Eigen::Index splice =
-        n > 1024 && !random.one_in(4) ? random.between(512, n - 512) : random.between(1, n - 1);
+    const Eigen::Index splice = n > 1024 && !random.one_in(4) ? random.between(512, n - 512) : random.between(1, n - 1);
     const fuzz_pair first = one_pair(random, splice, d_x, d_y), rest = one_pair(random, n - splice, d_x, d_y);
     out.x.resize(n, d_x), out.y.resize(n, d_y);
     out.x << first.x, rest.x;

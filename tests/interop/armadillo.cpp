@@ -30,8 +30,7 @@ template <class Scalar>
 arma::Mat<Scalar> to_arma(const matrix_of<Scalar>& m) {
   arma::Mat<Scalar> out(static_cast<arma::uword>(m.rows()), static_cast<arma::uword>(m.cols()));
   for (index j = 0; j < m.cols(); ++j)
-    for (index i = 0; i < m.rows(); ++i)
-      out(static_cast<arma::uword>(i), static_cast<arma::uword>(j)) = m(i, j);
+    for (index i = 0; i < m.rows(); ++i) out(static_cast<arma::uword>(i), static_cast<arma::uword>(j)) = m(i, j);
   return out;
 }
 
@@ -54,8 +53,7 @@ TEST_CASE_TEMPLATE("Armadillo's matrices and submatrices are read where they are
              matrix_of<Scalar>(states[1].middleCols(1, 3)));
 }
 
-TEST_CASE_TEMPLATE("Armadillo's matrices and cubes are hidden states, to read and to write", Scalar, float,
-                   double) {
+TEST_CASE_TEMPLATE("Armadillo's matrices and cubes are hidden states, to read and to write", Scalar, float, double) {
   const auto states = make_states<Scalar>(3, 40, 5);
   std::vector<arma::Mat<Scalar>> layers;
   for (const auto& h : states) layers.push_back(to_arma(h));
@@ -76,14 +74,12 @@ TEST_CASE_TEMPLATE("Armadillo's matrices and cubes are hidden states, to read an
   arma::Cube<Scalar> gradient(40, 5, 3, arma::fill::zeros);
   auto written = layers_of(gradient);
   check_gradients(layers_of(by_slice), written, states);
-  check_throws<shape_error>([&] { layers_of(by_slice, 3); }, "a layer axis of 0, 1 or 2", "3",
-                            "hidden states");
+  check_throws<shape_error>([&] { layers_of(by_slice, 3); }, "a layer axis of 0, 1 or 2", "3", "hidden states");
 }
 
 TEST_CASE("empty Armadillo matrices are empty") {
-  check_throws<layerwise::degenerate_input_error>(
-      [] { layerwise::linearity_score(arma::mat(), arma::mat()); }, "a matrix with rows and columns", "0 x 0",
-      "X");
+  check_throws<layerwise::degenerate_input_error>([] { layerwise::linearity_score(arma::mat(), arma::mat()); },
+                                                  "a matrix with rows and columns", "0 x 0", "X");
 }
 
 }  // namespace

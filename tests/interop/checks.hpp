@@ -23,8 +23,7 @@ using matrix_of = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 
 /// Layers with something of everything: a linear part, noise, and another length for every row.
 template <class Scalar>
-std::vector<matrix_of<Scalar>> make_states(layerwise::index layers, layerwise::index tokens,
-                                           layerwise::index dims) {
+std::vector<matrix_of<Scalar>> make_states(layerwise::index layers, layerwise::index tokens, layerwise::index dims) {
   std::mt19937_64 random(7);
   std::vector<matrix_of<Scalar>> states;
   row_major h = random_matrix(random, tokens, dims);
@@ -84,8 +83,7 @@ void check_states(const States& states, const std::vector<matrix_of<Scalar>>& ex
 
 /// Gradients of `states` are added to `gradients`, which are zero, as they are to Eigen's.
 template <class States, class Gradients, class Scalar>
-void check_gradients(const States& states, Gradients& gradients,
-                     const std::vector<matrix_of<Scalar>>& expected) {
+void check_gradients(const States& states, Gradients& gradients, const std::vector<matrix_of<Scalar>>& expected) {
   std::vector<matrix_of<Scalar>> want;
   for (const auto& h : expected) want.push_back(matrix_of<Scalar>::Zero(h.rows(), h.cols()));
   const layerwise::cosine_regularizer cosine{.lambda = 3.0};

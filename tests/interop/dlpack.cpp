@@ -24,9 +24,8 @@ static_assert(embedding_matrix<DLTensor> && embedding_matrix<DLManagedTensor>);
 static_assert(writable_embedding_matrix<DLTensor> && !writable_embedding_matrix<const DLTensor>);
 
 template <class Scalar>
-constexpr DLDataType type_of =
-    std::is_same_v<Scalar, Eigen::bfloat16> ? DLDataType{kDLBfloat, 16, 1}
-                                            : DLDataType{kDLFloat, 8 * sizeof(Scalar), 1};
+constexpr DLDataType type_of = std::is_same_v<Scalar, Eigen::bfloat16> ? DLDataType{kDLBfloat, 16, 1}
+                                                                       : DLDataType{kDLFloat, 8 * sizeof(Scalar), 1};
 
 /// A tensor, and what its pointers point to.
 struct tensor {
@@ -47,8 +46,7 @@ struct tensor {
   tensor(const tensor&) = delete;
 };
 
-TEST_CASE_TEMPLATE("DLPack's matrices are read where they are", Scalar, double, float, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("DLPack's matrices are read where they are", Scalar, double, float, Eigen::half, Eigen::bfloat16) {
   auto states = make_states<Scalar>(2, 30, 4);
   const tensor x(states[0].data(), type_of<Scalar>, {30, 4});  // no strides: compact
   const tensor y(states[1].data(), type_of<Scalar>, {30, 4}, {4, 1});
@@ -103,42 +101,23 @@ TEST_CASE("what DLPack cannot hand over is refused, and named") {
   std::vector<double> memory(100, 1.0);
   const auto score = [](const tensor& t) { layerwise::linearity_score(t.dl, t.dl); };
   const std::string types = "float64, float32, float16 or bfloat16";
-  check_throws<unsupported_error>(
-      [&] {
-        score(tensor(memory.data(), {kDLInt, 32, 1}, {10, 4}));
-      },
-      types, "type code 0 of 32 bits, 1 lanes", "DLTensor");
-  check_throws<unsupported_error>(
-      [&] {
-        score(tensor(memory.data(), {kDLFloat, 32, 4}, {10, 4}));
-      },
-      types, "type code 2 of 32 bits, 4 lanes", "DLTensor");
+  check_throws<unsupported_error>([&] { score(tensor(memory.data(), {kDLInt, 32, 1}, {10, 4})); }, types,
+                                  "type code 0 of 32 bits, 1 lanes", "DLTensor");
+  check_throws<unsupported_error>([&] { score(tensor(memory.data(), {kDLFloat, 32, 4}, {10, 4})); }, types,
+                                  "type code 2 of 32 bits, 4 lanes", "DLTensor");
   tensor on_device(memory.data(), type_of<double>, {10, 4});
   on_device.dl.device = {kDLCUDA, 0};
-  check_throws<unsupported_error>([&] { score(on_device); }, "memory of the CPU", "device type 2",
-                                  "DLTensor");
+  check_throws<unsupported_error>([&] { score(on_device); }, "memory of the CPU", "device type 2", "DLTensor");
   on_device.dl.device = {kDLCUDAHost, 0};
   CHECK(elements(on_device.dl) == row_major::Ones(10, 4));
-  check_throws<shape_error>(
-      [&] {
-        score(tensor(memory.data(), type_of<double>, {10, 4, 1}));
-      },
-      "a tensor of rank 2", "rank 3", "DLTensor");
-  check_throws<shape_error>(
-      [&] {
-        layers_of(tensor(memory.data(), type_of<double>, {10, 4}).dl);
-      },
-      "a tensor of rank 3", "rank 2", "DLTensor");
-  check_throws<shape_error>(
-      [&] {
-        score(tensor(memory.data(), type_of<double>, {10, 4}, {0, 1}));
-      },
-      "strides other than 0", "0 and 1", "strided_view");
-  check_throws<shape_error>(
-      [&] {
-        score(tensor(nullptr, type_of<double>, {10, 4}));
-      },
-      "memory of 10 x 4", "a null pointer", "strided_view");
+  check_throws<shape_error>([&] { score(tensor(memory.data(), type_of<double>, {10, 4, 1})); }, "a tensor of rank 2",
+                            "rank 3", "DLTensor");
+  check_throws<shape_error>([&] { layers_of(tensor(memory.data(), type_of<double>, {10, 4}).dl); },
+                            "a tensor of rank 3", "rank 2", "DLTensor");
+  check_throws<shape_error>([&] { score(tensor(memory.data(), type_of<double>, {10, 4}, {0, 1})); },
+                            "strides other than 0", "0 and 1", "strided_view");
+  check_throws<shape_error>([&] { score(tensor(nullptr, type_of<double>, {10, 4})); }, "memory of 10 x 4",
+                            "a null pointer", "strided_view");
 }
 
 TEST_CASE("a managed tensor is read, and not consumed") {

@@ -23,11 +23,9 @@ using layerwise::unsupported_error;
 using layerwise::writable_embedding_matrix;
 using namespace layerwise_test;
 
-static_assert(embedding_matrix<ggml_tensor> && embedding_matrix<ggml_tensor*> &&
-              embedding_matrix<const ggml_tensor*>);
+static_assert(embedding_matrix<ggml_tensor> && embedding_matrix<ggml_tensor*> && embedding_matrix<const ggml_tensor*>);
 static_assert(writable_embedding_matrix<ggml_tensor> && writable_embedding_matrix<ggml_tensor*>);
-static_assert(!writable_embedding_matrix<const ggml_tensor> &&
-              !writable_embedding_matrix<const ggml_tensor*>);
+static_assert(!writable_embedding_matrix<const ggml_tensor> && !writable_embedding_matrix<const ggml_tensor*>);
 
 template <class Scalar>
 constexpr ggml_type type_of = std::is_same_v<Scalar, double>        ? GGML_TYPE_F64
@@ -37,8 +35,7 @@ constexpr ggml_type type_of = std::is_same_v<Scalar, double>        ? GGML_TYPE_
 
 /// A real context, with real tensors in it.
 struct context {
-  std::unique_ptr<ggml_context, void (*)(ggml_context*)> ggml{ggml_init({1 << 22, nullptr, false}),
-                                                              ggml_free};
+  std::unique_ptr<ggml_context, void (*)(ggml_context*)> ggml{ggml_init({1 << 22, nullptr, false}), ggml_free};
 
   template <class Scalar>
   ggml_tensor* tensor(const matrix_of<Scalar>& m) {
@@ -53,8 +50,7 @@ struct context {
   }
 };
 
-TEST_CASE_TEMPLATE("ggml's tensors are read where they are", Scalar, double, float, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("ggml's tensors are read where they are", Scalar, double, float, Eigen::half, Eigen::bfloat16) {
   context c;
   const auto states = make_states<Scalar>(2, 30, 4);
   ggml_tensor *x = c.tensor(states[0]), *y = c.tensor(states[1]);
@@ -67,8 +63,7 @@ TEST_CASE_TEMPLATE("ggml's tensors are read where they are", Scalar, double, flo
   matrix_of<Scalar> large = matrix_of<Scalar>::Constant(35, 9, padding<Scalar>());
   large.block(3, 2, 30, 4) = states[0];
   ggml_tensor* frame = c.tensor(large);
-  ggml_tensor* part =
-      ggml_view_2d(c.ggml.get(), frame, 4, 30, frame->nb[1], 3 * frame->nb[1] + 2 * frame->nb[0]);
+  ggml_tensor* part = ggml_view_2d(c.ggml.get(), frame, 4, 30, frame->nb[1], 3 * frame->nb[1] + 2 * frame->nb[0]);
   CHECK(address(*part) == static_cast<Scalar*>(frame->data) + 3 * 9 + 2);
   check_pair(*part, *y, states[0], states[1]);
   const matrix_of<Scalar> turned = states[0].transpose();
@@ -103,8 +98,7 @@ TEST_CASE("what ggml may hold but layerwise does not read is refused, and named"
   check_throws<unsupported_error>([&] { score(ggml_new_tensor_2d(c.ggml.get(), GGML_TYPE_Q4_0, 32, 4)); },
                                   "GGML_TYPE_F64, F32, F16 or BF16", "type 2", "ggml_tensor");
   check_throws<unsupported_error>([&] { score(nullptr); }, "a tensor", "a null pointer", "ggml_tensor");
-  check_throws<shape_error>([&] { score(c.zeros(4, 3, 2)); }, "a tensor of rank 2", "ne[2] = 2",
-                            "ggml_tensor");
+  check_throws<shape_error>([&] { score(c.zeros(4, 3, 2)); }, "a tensor of rank 2", "ne[2] = 2", "ggml_tensor");
   check_throws<shape_error>([&] { layers_of(*ggml_new_tensor_4d(c.ggml.get(), GGML_TYPE_F32, 2, 2, 2, 5)); },
                             "a tensor of rank 3", "ne[3] = 5", "ggml_tensor");
   ggml_tensor odd = *c.zeros(4, 3);

@@ -86,11 +86,10 @@ TEST_CASE("of rank 3 it is hidden states, by any axis, to read and to write") {
 TEST_CASE("a layout that turns out to have no strides is refused") {
   float memory[6] = {};
   const span_like<float, 2> matrix{memory, {3, 2}, {2, 1}, false};
-  check_throws<unsupported_error>([&] { layerwise::linearity_score(matrix, matrix); },
-                                  "a layout with strides", "one that has none", "mdspan");
+  check_throws<unsupported_error>([&] { layerwise::linearity_score(matrix, matrix); }, "a layout with strides",
+                                  "one that has none", "mdspan");
   const span_like<float, 3> stack{memory, {3, 2, 1}, {2, 1, 1}, false};
-  check_throws<unsupported_error>([&] { layers_of(stack); }, "a layout with strides", "one that has none",
-                                  "mdspan");
+  check_throws<unsupported_error>([&] { layers_of(stack); }, "a layout with strides", "one that has none", "mdspan");
 }
 
 #ifdef __cpp_lib_mdspan
@@ -108,15 +107,14 @@ TEST_CASE_TEMPLATE("std::mdspan is read where it is, in every layout", Scalar, d
   const dynamic<const Scalar> x(states[0].data(), 30, 4), y(states[1].data(), 30, 4);
   check_pair(x, y, states[0], states[1]);
   CHECK(address(x) == states[0].data());
-  check_pair(std::mdspan<const Scalar, std::extents<int, 30, 4>, std::layout_left>(by_column.data()), y,
-             states[0], states[1]);
+  check_pair(std::mdspan<const Scalar, std::extents<int, 30, 4>, std::layout_left>(by_column.data()), y, states[0],
+             states[1]);
   std::vector<Scalar> memory(400, padding<Scalar>());
   for (index i = 0; i < 30; ++i)
     for (index j = 0; j < 4; ++j) memory[static_cast<std::size_t>(3 * i + 95 * j)] = states[0](i, j);
-  const std::layout_stride::mapping<std::dextents<int, 2>> layout(std::dextents<int, 2>(30, 4),
-                                                                  std::array{3, 95});
-  check_pair(std::mdspan<Scalar, std::dextents<int, 2>, std::layout_stride>(memory.data(), layout), y,
-             states[0], states[1]);
+  const std::layout_stride::mapping<std::dextents<int, 2>> layout(std::dextents<int, 2>(30, 4), std::array{3, 95});
+  check_pair(std::mdspan<Scalar, std::dextents<int, 2>, std::layout_stride>(memory.data(), layout), y, states[0],
+             states[1]);
 }
 
 TEST_CASE("std::mdspan of rank 3 is hidden states") {

@@ -31,8 +31,7 @@ constexpr int type_of = std::is_same_v<Scalar, double>  ? CV_64F
 
 template <class Scalar>
 cv::Mat to_opencv(const matrix_of<Scalar>& m) {
-  return cv::Mat(static_cast<int>(m.rows()), static_cast<int>(m.cols()), type_of<Scalar>,
-                 const_cast<Scalar*>(m.data()))
+  return cv::Mat(static_cast<int>(m.rows()), static_cast<int>(m.cols()), type_of<Scalar>, const_cast<Scalar*>(m.data()))
       .clone();
 }
 
@@ -84,18 +83,13 @@ TEST_CASE("what cv::Mat may hold but layerwise does not read is refused, and nam
   const std::string types = "CV_64F, CV_32F or CV_16F of one channel (see cv::Mat::reshape)";
   check_throws<unsupported_error>([&] { score(cv::Mat(10, 4, CV_8U)); }, types, "CV_8UC1", "cv::Mat");
   check_throws<unsupported_error>([&] { score(cv::Mat(10, 4, CV_32FC3)); }, types, "CV_32FC3", "cv::Mat");
-  check_throws<shape_error>(
-      [&] {
-        score(cv::Mat(std::vector<int>{2, 3, 4}, CV_32F));
-      },
-      "a cv::Mat of 2 dimensions", "3", "cv::Mat");
-  check_throws<shape_error>([&] { layers_of(cv::Mat(10, 4, CV_32F)); }, "a cv::Mat of 3 dimensions", "2",
-                            "cv::Mat");
+  check_throws<shape_error>([&] { score(cv::Mat(std::vector<int>{2, 3, 4}, CV_32F)); }, "a cv::Mat of 2 dimensions",
+                            "3", "cv::Mat");
+  check_throws<shape_error>([&] { layers_of(cv::Mat(10, 4, CV_32F)); }, "a cv::Mat of 3 dimensions", "2", "cv::Mat");
   check_throws<shape_error>([&] { score(cv::Mat()); }, "a cv::Mat of 2 dimensions", "0", "cv::Mat");
   cv::Mat broken(4, 3, CV_64F);
   broken.step.p[0] = 28;
-  check_throws<unsupported_error>([&] { score(broken); }, "steps of whole elements of 8 bytes", "28",
-                                  "cv::Mat");
+  check_throws<unsupported_error>([&] { score(broken); }, "steps of whole elements of 8 bytes", "28", "cv::Mat");
 }
 
 }  // namespace

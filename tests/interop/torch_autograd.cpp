@@ -24,8 +24,7 @@ using tensors = std::vector<torch::Tensor>;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-static_assert(layerwise::torch_regularizer<mse_regularizer> &&
-              layerwise::torch_regularizer<cosine_regularizer> &&
+static_assert(layerwise::torch_regularizer<mse_regularizer> && layerwise::torch_regularizer<cosine_regularizer> &&
               layerwise::torch_regularizer<jreg_regularizer> && !layerwise::torch_regularizer<int>);
 
 torch::Tensor to_torch(const row_major& m) {
@@ -36,8 +35,7 @@ torch::Tensor to_torch(const row_major& m) {
 tensors make_leaves(std::int64_t layers, std::int64_t tokens, std::int64_t dims,
                     torch::ScalarType type = torch::kFloat64) {
   tensors out;
-  for (const auto& h : make_states<double>(layers, tokens, dims))
-    out.push_back(to_torch(h).to(type).requires_grad_());
+  for (const auto& h : make_states<double>(layers, tokens, dims)) out.push_back(to_torch(h).to(type).requires_grad_());
   return out;
 }
 
@@ -57,8 +55,7 @@ torch::Tensor steps(const torch::Tensor& before, const torch::Tensor& after) {
 
 /// lambda * sum_l weights[l - first] term(h_{l-1}, h_l), over the layers that take part.
 template <class Regularizer, class Term>
-torch::Tensor over_layers(const Regularizer& r, const tensors& h, const torch::Tensor& weights,
-                          const Term& term) {
+torch::Tensor over_layers(const Regularizer& r, const tensors& h, const torch::Tensor& weights, const Term& term) {
   using layerwise::stop_gradient;
   torch::Tensor sum = torch::zeros({}, h[0].options());
   for (std::int64_t i = 0; i < weights.numel(); ++i) {
@@ -164,8 +161,7 @@ TEST_CASE("gradients are the slopes of the value") {
         const double below = layerwise::penalty(regularizer, leaves).template item<double>();
         *x = before;
         const double slope = (above - below) / (2 * step);
-        CHECK(std::abs(g[l].flatten()[i].template item<double>() - slope) <
-              1e-8 * std::max(1.0, std::abs(slope)));
+        CHECK(std::abs(g[l].flatten()[i].template item<double>() - slope) < 1e-8 * std::max(1.0, std::abs(slope)));
       }
   });
 }
@@ -177,8 +173,7 @@ TEST_CASE("types of 32 and 16 bits: computed in double, rounded once") {
     tensors exact;
     for (const auto& h : leaves) exact.push_back(h.detach().to(torch::kFloat64).requires_grad_());
     for_each_regularizer([&](const auto& regularizer) {
-      const torch::Tensor got = layerwise::penalty(regularizer, leaves),
-                          want = definition(regularizer, exact);
+      const torch::Tensor got = layerwise::penalty(regularizer, leaves), want = definition(regularizer, exact);
       CHECK((got.scalar_type() == torch::kFloat32));
       CHECK(got.item<double>() == near(want.item<double>(), 6.1e-8));
       const tensors g = gradients_of(got, leaves), expected = gradients_of(want, exact);
@@ -198,8 +193,7 @@ TEST_CASE("a scaled loss keeps gradients of 16 bits from underflow") {
   const auto lost = gradients_of(layerwise::penalty(regularizer, leaves), leaves);
   CHECK(lost[0].abs().max().item<double>() < 1e-6);
   const auto kept = gradients_of(65536 * layerwise::penalty(regularizer, leaves), leaves);
-  const auto want =
-      gradients_of(layerwise::penalty(cosine_regularizer{.lambda = 1e-7 * 65536}, leaves), leaves);
+  const auto want = gradients_of(layerwise::penalty(cosine_regularizer{.lambda = 1e-7 * 65536}, leaves), leaves);
   for (std::size_t l = 0; l < kept.size(); ++l) CHECK(kept[l].equal(want[l]));
 }
 
@@ -243,11 +237,8 @@ TEST_CASE("nearly parallel, antiparallel, tiny and huge rows") {
         const auto in_units = g[l] * (l == 0 ? scale : 3 * scale) * 5;
         const auto lengths = in_units.norm(2, -1);
         CHECK((lengths - std::sin(angle)).abs().max().item<double>() < 1e-8 * std::sin(angle) + 1e-15);
-        CHECK((in_units * (h[l].detach() / h[l].detach().norm(2, -1, true)))
-                  .sum(-1)
-                  .abs()
-                  .max()
-                  .item<double>() < 1e-13);
+        CHECK((in_units * (h[l].detach() / h[l].detach().norm(2, -1, true))).sum(-1).abs().max().item<double>() <
+              1e-13);
       }
     }
   const tensors same = {make_leaves(1, 5, 8)[0], make_leaves(1, 5, 8)[0]};
@@ -320,8 +311,8 @@ TEST_CASE("a detached layer is a constant") {
   // A tensor that is there twice gets both.
   torch::Tensor x = leaves[0].detach().clone().requires_grad_();
   layerwise::penalty(mse_regularizer{.lambda = 1}, {x, leaves[1].detach(), x}).backward();
-  const tensors want = gradients_of(
-      layerwise::penalty(mse_regularizer{.lambda = 1}, {leaves[0], leaves[1], leaves[0]}), {leaves[0]});
+  const tensors want =
+      gradients_of(layerwise::penalty(mse_regularizer{.lambda = 1}, {leaves[0], leaves[1], leaves[0]}), {leaves[0]});
   CHECK(x.grad().equal(want[0]));
 }
 
@@ -362,25 +353,15 @@ TEST_CASE("what it refuses") {
   const auto value = layerwise::penalty(regularizer, leaves);
   const tensors g = torch::autograd::grad({value}, leaves, {}, true, true);
   CHECK(g[0].requires_grad());
-  check_throws<layerwise::unsupported_error>([&] { g[0].square().sum().backward(); },
-                                             "first derivatives only", "a gradient of a gradient",
-                                             "at::Tensor");
-  check_throws<layerwise::unsupported_error>(
-      [&] {
-        layerwise::penalty(regularizer, {leaves[0], torch::Tensor()});
-      },
-      "a tensor", "an undefined one", "at::Tensor");
-  check_throws<layerwise::shape_error>(
-      [&] {
-        layerwise::penalty(regularizer, {torch::ones({5}), torch::ones({5})});
-      },
-      "a tensor of rank 2", "rank 1", "at::Tensor");
+  check_throws<layerwise::unsupported_error>([&] { g[0].square().sum().backward(); }, "first derivatives only",
+                                             "a gradient of a gradient", "at::Tensor");
+  check_throws<layerwise::unsupported_error>([&] { layerwise::penalty(regularizer, {leaves[0], torch::Tensor()}); },
+                                             "a tensor", "an undefined one", "at::Tensor");
+  check_throws<layerwise::shape_error>([&] { layerwise::penalty(regularizer, {torch::ones({5}), torch::ones({5})}); },
+                                       "a tensor of rank 2", "rank 1", "at::Tensor");
   check_throws<layerwise::degenerate_input_error>(
-      [&] {
-        layerwise::penalty(regularizer, {leaves[0], torch::zeros({6, 5}).requires_grad_()});
-      },
-      "a row other than zero, where an angle is asked for", "a row of zeros",
-      "hidden_states, layer 1, row 0");
+      [&] { layerwise::penalty(regularizer, {leaves[0], torch::zeros({6, 5}).requires_grad_()}); },
+      "a row other than zero, where an angle is asked for", "a row of zeros", "hidden_states, layer 1, row 0");
 }
 
 /// Both scores by their definition, a projection onto the columns of X by QR, which autograd can
@@ -419,7 +400,7 @@ TEST_CASE("a linearity of float32, of rank 3, with a mask and a constant side") 
   const torch::Tensor y = torch::randn({4, 50, 3}).transpose(0, 1).contiguous().transpose(0, 1);
   std::vector<bool> keep(200, true);
   keep[7] = keep[100] = false;
-  const torch::Tensor score = layerwise::differentiable_linearity(x, y, {.mask = token_mask(keep)});
+  const torch::Tensor score = layerwise::differentiable_linearity(x, y, {}, token_mask(keep));
   CHECK((score.scalar_type() == torch::kFloat32));
   CHECK_FALSE(y.requires_grad());
   score.backward();

@@ -24,8 +24,7 @@ using layerwise::writable_embedding_matrix;
 using namespace layerwise_test;
 
 static_assert(embedding_matrix<xt::xarray<double>> && embedding_matrix<xt::xtensor<float, 2>>);
-static_assert(writable_embedding_matrix<xt::xarray<double>> &&
-              !writable_embedding_matrix<const xt::xarray<double>>);
+static_assert(writable_embedding_matrix<xt::xarray<double>> && !writable_embedding_matrix<const xt::xarray<double>>);
 static_assert(!embedding_matrix<xt::xarray<int>>);
 static_assert(!embedding_matrix<decltype(std::declval<xt::xarray<double>&>() + 1.0)>);
 
@@ -93,8 +92,8 @@ TEST_CASE("xtensors are hidden states, to read and to write; of rank 3, by any a
 
 TEST_CASE("another rank is refused") {
   const xt::xarray<double> vector = xt::ones<double>({10}), cube = xt::ones<double>({3, 3, 3});
-  check_throws<shape_error>([&] { layerwise::linearity_score(vector, vector); }, "an xtensor of rank 2",
-                            "rank 1", "xtensor");
+  check_throws<shape_error>([&] { layerwise::linearity_score(vector, vector); }, "an xtensor of rank 2", "rank 1",
+                            "xtensor");
   check_throws<shape_error>([&] { layerwise::linearity_score(cube, cube); }, "an xtensor of rank 2", "rank 3",
                             "xtensor");
   check_throws<shape_error>([&] { layers_of(vector); }, "an xtensor of rank 3", "rank 1", "xtensor");

@@ -1,8 +1,8 @@
 // Wrong types, passed to functions of the library. compile_fail.cmake sees to it that each line below that says so is
 // an error, that the compiler's next lines name the requirement that failed, and that there are no other errors.
-#include <layerwise/linearity.hpp>
-#include <layerwise/profile.hpp>
-#include <layerwise/regularizer.hpp>
+#include <layerwise/metrics/linearity.hpp>
+#include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/training/regularizers.hpp>
 
 #include <Eigen/Core>
 
@@ -37,12 +37,12 @@ void calls(const std::vector<Eigen::MatrixXf>& states, std::vector<Eigen::Matrix
   const std::vector<Eigen::MatrixXf>& const_gradients = gradients;
 
   layerwise::linearity_score(states[0], states[1]);
-  layerwise::linearity_score(foreign_type{}, states[1]);  // fails: has_embedding_traits
+  layerwise::linearity_score(foreign_type{}, states[1]);         // fails: has_embedding_traits
   layerwise::linearity_score(Eigen::MatrixXi(9, 2), states[1]);  // fails: has_embedding_scalars
 
   layerwise::profile(states);
   layerwise::profile(std::vector<int>(9));  // fails: has_embedding_traits
-  layerwise::profile(temporary_layers{});  // fails: outlives_iteration
+  layerwise::profile(temporary_layers{});   // fails: outlives_iteration
 
   regularizer.value_and_gradient(states, gradients);
   regularizer.value_and_gradient(states, const_gradients);  // fails: may_be_written

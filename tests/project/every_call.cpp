@@ -33,9 +33,7 @@ struct line {
 };
 std::vector<line> lines;
 
-void put(const std::string& name, double value, double tolerance = 0) {
-  lines.push_back({name, value, tolerance});
-}
+void put(const std::string& name, double value, double tolerance = 0) { lines.push_back({name, value, tolerance}); }
 
 int faults = 0;
 
@@ -151,13 +149,10 @@ void every_call(layerwise::index tokens, layerwise::index dims) {
     for (const layerwise::layer_metrics& layer : profile.layers) {
       put(size + "profile", *layer.linearity);
       put(size + "profile residual", *layer.residual_linearity);
-      put(size + "profile angle", layer.angular_distance + layer.cosine_similarity + layer.displacement,
-          1e-14);
-      put(size + "profile contribution", layer.contribution_ratio + layer.contribution_ratio_frobenius,
-          1e-14);
+      put(size + "profile angle", layer.angular_distance + layer.cosine_similarity + layer.displacement, 1e-14);
+      put(size + "profile contribution", layer.contribution_ratio + layer.contribution_ratio_frobenius, 1e-14);
       put(size + "profile jump", layer.jump_rate.value_or(-1), 1e-11);
-      put(size + "profile outlier",
-          *layer.outlier_share + 1000 * static_cast<double>(*layer.outlier_dimension), 1e-12);
+      put(size + "profile outlier", *layer.outlier_share + 1000 * static_cast<double>(*layer.outlier_dimension), 1e-12);
     }
 
   const auto regularize = [&](const std::string& name, const auto& regularizer) {
@@ -222,8 +217,8 @@ int compare(const std::vector<line>& expected, bool exactly) {
     const double allowed = exactly ? 0 : lines[k].tolerance + expected[k].tolerance;
     if (lines[k].name == expected[k].name && difference <= allowed) continue;
     if (++differ > 10) continue;
-    std::printf("%s: %.17g, expected %.17g, off by %.2g, allowed %.2g\n", lines[k].name.c_str(),
-                lines[k].value, expected[k].value, difference, allowed);
+    std::printf("%s: %.17g, expected %.17g, off by %.2g, allowed %.2g\n", lines[k].name.c_str(), lines[k].value,
+                expected[k].value, difference, allowed);
   }
   std::printf("%d of %zu values differ\n", differ, lines.size());
   return differ;
@@ -245,8 +240,7 @@ int main(int argc, char** argv) {
     if (child != 0) {
       int status = -1;
       waitpid(child, &status, 0);
-      if (WIFSIGNALED(status))
-        std::printf("the forked child hangs, or ends by signal %d\n", WTERMSIG(status));
+      if (WIFSIGNALED(status)) std::printf("the forked child hangs, or ends by signal %d\n", WTERMSIG(status));
       return status == 0 ? 0 : 1;
     }
     alarm(60);

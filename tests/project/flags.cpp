@@ -1,8 +1,8 @@
 // What flags.cmake compiles with flags that take something away from floating point. Ends with 0 if
 // everything is right (NaN is found where it is, 45 degrees are 45 degrees), with 3 if the library refuses to
 // compute, else with 1.
-#include <layerwise/angle.hpp>
-#include <layerwise/jump.hpp>
+#include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/jump_rate.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -41,16 +41,11 @@ int main(int, char** argv) {
     ++refused;
   }
   x(3, 1) = nan;
+  right = throws<layerwise::non_finite_error>("row 3, column 1", [&] { layerwise::displacement(x, y); }) && right;
+  right = throws<layerwise::non_finite_error>("row 3, column 1", [&] { layerwise::displacement(y, 2 * x); }) && right;
   right =
-      throws<layerwise::non_finite_error>("row 3, column 1", [&] { layerwise::displacement(x, y); }) && right;
-  right =
-      throws<layerwise::non_finite_error>("row 3, column 1", [&] { layerwise::displacement(y, 2 * x); }) &&
+      throws<layerwise::non_finite_error>("layer 2", [&] { layerwise::jump_rate({0.5, static_cast<double>(nan)}); }) &&
       right;
-  right = throws<layerwise::non_finite_error>("layer 2",
-                                              [&] {
-                                                layerwise::jump_rate({0.5, static_cast<double>(nan)});
-                                              }) &&
-          right;
   if (!right || (refused != 0 && refused != 4)) return 1;
   return refused == 4 ? 3 : 0;
 }

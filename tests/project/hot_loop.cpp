@@ -1,7 +1,7 @@
 // The hot loop as everything in the library reaches it, for hot_loop.cmake to look at.
-#include <layerwise/detail/product.hpp>
+#include <layerwise/kernel/product.hpp>
 
-void hot_loop(double alpha, const layerwise::detail::packed_block& a,
-              const layerwise::detail::packed_block& b, layerwise::detail::matrix& c) {
+void hot_loop(double alpha, const layerwise::detail::packed_block& a, const layerwise::detail::packed_block& b,
+              layerwise::detail::matrix& c) {
   layerwise::detail::add_products(alpha, {{a, b, c}});
 }

@@ -1,6 +1,6 @@
 // Compiled with -fno-exceptions and LAYERWISE_NO_EXCEPTIONS: bad input prints the message, and aborts.
-#include <layerwise/angle.hpp>
-#include <layerwise/procrustes.hpp>
+#include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/procrustes_normalize.hpp>
 
 #include <csignal>
 #include <cstdlib>

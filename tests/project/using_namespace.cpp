@@ -21,7 +21,7 @@ double using_namespace(const std::vector<Eigen::MatrixXf>& states) {
   const place at{.operand = "states", .row = rows};
   const token_mask mask = token_mask::skip_first(rows, 1);
   try {
-    const layer_profile result = profile(states, {.mask = mask});
+    const layer_profile result = profile(states, {}, mask);
     return result.layers[0].linearity->score + displacement(states[0], states[1]).mean() +
            linearity_score(states[0], states[1], {.tolerance = 0.1}) + static_cast<double>(at.row);
   } catch (const layerwise::error&) {

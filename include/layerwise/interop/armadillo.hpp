@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <armadillo>
 
@@ -18,9 +18,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
 
 template <class M>
-concept arma_elements = requires {
-  requires embedding_scalar<typename M::elem_type>;
-};
+concept arma_elements = requires { requires embedding_scalar<typename M::elem_type>; };
 
 template <class M>
 concept arma_matrix = arma_elements<M> && std::derived_from<M, arma::Mat<typename M::elem_type>>;
@@ -30,8 +28,7 @@ concept arma_submatrix = arma_elements<M> && std::derived_from<M, arma::subview<
 
 template <class T, class Matrix>
 strided_view<T> arma_view(T* data, const Matrix& m, arma::uword column_stride) {
-  return {data, static_cast<index>(m.n_rows), static_cast<index>(m.n_cols), 1,
-          static_cast<index>(column_stride)};
+  return {data, static_cast<index>(m.n_rows), static_cast<index>(m.n_cols), 1, static_cast<index>(column_stride)};
 }
 
 }  // namespace detail

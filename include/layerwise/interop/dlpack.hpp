@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <dlpack/dlpack.h>
 
@@ -28,10 +28,9 @@ inline scalar_type dlpack_scalar(const DLDataType& type) {
     if (type.code == kDLFloat && type.bits == 16) return scalar_type::float16;
     if (type.code == kDLBfloat && type.bits == 16) return scalar_type::bfloat16;
   }
-  fail<unsupported_error>(
-      "float64, float32, float16 or bfloat16",
-      text("type code ", int{type.code}, " of ", int{type.bits}, " bits, ", type.lanes, " lanes"),
-      dlpack_place);
+  fail<unsupported_error>("float64, float32, float16 or bfloat16",
+                          text("type code ", int{type.code}, " of ", int{type.bits}, " bits, ", type.lanes, " lanes"),
+                          dlpack_place);
 }
 
 /// Sizes and strides in elements; no strides means compact and row-major. Throws shape_error for another
@@ -44,15 +43,13 @@ struct dlpack_layout {
   explicit dlpack_layout(const DLTensor& t) : type(dlpack_scalar(t.dtype)) {
     const auto device = t.device.device_type;
     if (device != kDLCPU && device != kDLCUDAHost && device != kDLROCMHost)
-      fail<unsupported_error>("memory of the CPU", text("device type ", static_cast<int>(device)),
-                              dlpack_place);
+      fail<unsupported_error>("memory of the CPU", text("device type ", static_cast<int>(device)), dlpack_place);
     if (t.ndim != static_cast<int>(rank))
       fail<shape_error>(text("a tensor of rank ", rank), text("rank ", t.ndim), dlpack_place);
     std::uint64_t compact = 1;  // may overflow for sizes that no memory has
     for (std::size_t axis = rank; axis-- > 0;) {
       sizes[axis] = static_cast<index>(t.shape[axis]);
-      strides[axis] =
-          t.strides == nullptr ? static_cast<index>(compact) : static_cast<index>(t.strides[axis]);
+      strides[axis] = t.strides == nullptr ? static_cast<index>(compact) : static_cast<index>(t.strides[axis]);
       compact *= static_cast<std::uint64_t>(sizes[axis]);
     }
   }
@@ -65,15 +62,14 @@ inline std::byte* dlpack_data(const DLTensor& t) {
 template <class Void, class Tensor>
 auto dlpack_matrix(Tensor& t) {
   const dlpack_layout<2> layout(t);
-  return make_view(layout.type, static_cast<Void*>(dlpack_data(t)), layout.sizes[0], layout.sizes[1],
-                   layout.strides[0], layout.strides[1]);
+  return make_view(layout.type, static_cast<Void*>(dlpack_data(t)), layout.sizes[0], layout.sizes[1], layout.strides[0],
+                   layout.strides[1]);
 }
 
 template <class Void, class Tensor>
 auto dlpack_layers(Tensor& t, std::size_t layer_axis) {
   const dlpack_layout<3> layout(t);
-  return make_layers(layout.type, static_cast<Void*>(dlpack_data(t)), layout.sizes, layout.strides,
-                     layer_axis);
+  return make_layers(layout.type, static_cast<Void*>(dlpack_data(t)), layout.sizes, layout.strides, layer_axis);
 }
 
 }  // namespace detail

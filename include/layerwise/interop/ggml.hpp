@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <ggml.h>
 
@@ -32,8 +32,7 @@ inline scalar_type ggml_scalar(const ggml_tensor& t) {
     case GGML_TYPE_BF16:
       return scalar_type::bfloat16;
     default:
-      fail<unsupported_error>("GGML_TYPE_F64, F32, F16 or BF16", text("type ", static_cast<int>(t.type)),
-                              ggml_place);
+      fail<unsupported_error>("GGML_TYPE_F64, F32, F16 or BF16", text("type ", static_cast<int>(t.type)), ggml_place);
   }
 }
 
@@ -67,8 +66,8 @@ inline const ggml_tensor& pointee(const ggml_tensor* t) {
 template <class Void>
 auto ggml_view(const ggml_tensor& t) {
   const ggml_layout<2> layout(t);
-  return make_view(layout.type, static_cast<Void*>(t.data), layout.sizes[0], layout.sizes[1],
-                   layout.strides[0], layout.strides[1]);
+  return make_view(layout.type, static_cast<Void*>(t.data), layout.sizes[0], layout.sizes[1], layout.strides[0],
+                   layout.strides[1]);
 }
 
 template <class Void>

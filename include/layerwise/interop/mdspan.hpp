@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <array>
 #include <concepts>
@@ -33,8 +33,7 @@ concept mdspan_like = requires(const M& m) {
 /// Throws unsupported_error for a layout without strides, whatever its type allows.
 template <mdspan_like M>
 void require_strides(const M& m) {
-  if (!m.is_strided())
-    fail<unsupported_error>("a layout with strides", "one that has none", {.operand = "mdspan"});
+  if (!m.is_strided()) fail<unsupported_error>("a layout with strides", "one that has none", {.operand = "mdspan"});
 }
 
 /// Where element (0, ..., 0) is; a layout may have it anywhere.
@@ -56,7 +55,8 @@ typename M::element_type* first_element(const M& m) {
 /// Rank 2: n_tokens x d. Elements may be const; any layout that has strides. Throws unsupported_error where
 /// it turns out to have none.
 template <detail::mdspan_like M>
-requires(M::rank() == 2) struct embedding_traits<M> {
+requires(M::rank() == 2)
+struct embedding_traits<M> {
   static constexpr bool is_view = true;
   static strided_view<typename M::element_type> view(const M& m) {
     detail::require_strides(m);
@@ -70,8 +70,8 @@ requires(M::rank() == 2) struct embedding_traits<M> {
 /// tokens: 0 is [layer][token][dim], 1 is [token][layer][dim]. Throws shape_error for another axis,
 /// unsupported_error for a layout that turns out to have no strides.
 template <detail::mdspan_like M>
-requires(M::rank() == 3) hidden_states_view<typename M::element_type> layers_of(const M& m,
-                                                                                std::size_t layer_axis = 0) {
+requires(M::rank() == 3)
+hidden_states_view<typename M::element_type> layers_of(const M& m, std::size_t layer_axis = 0) {
   detail::require_strides(m);
   std::array<index, 3> sizes, strides;
   for (std::size_t axis = 0; axis < 3; ++axis) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <opencv2/core.hpp>
 
@@ -28,8 +28,8 @@ inline scalar_type opencv_scalar(const cv::Mat& m) {
     if (m.depth() == CV_32F) return scalar_type::float32;
     if (m.depth() == CV_16F) return scalar_type::float16;
   }
-  fail<unsupported_error>("CV_64F, CV_32F or CV_16F of one channel (see cv::Mat::reshape)",
-                          cv::typeToString(m.type()), opencv_place);
+  fail<unsupported_error>("CV_64F, CV_32F or CV_16F of one channel (see cv::Mat::reshape)", cv::typeToString(m.type()),
+                          opencv_place);
 }
 
 /// Sizes, and steps in elements. Throws shape_error for another number of dimensions, unsupported_error for a
@@ -44,8 +44,7 @@ struct opencv_layout {
     for (std::size_t axis = 0; axis < rank; ++axis) {
       const std::size_t step = m.step.p[axis], element = m.elemSize();
       if (step % element != 0)
-        fail<unsupported_error>(text("steps of whole elements of ", element, " bytes"), text(step),
-                                opencv_place);
+        fail<unsupported_error>(text("steps of whole elements of ", element, " bytes"), text(step), opencv_place);
       sizes[axis] = static_cast<index>(m.size.p[axis]);
       strides[axis] = static_cast<index>(step / element);
     }

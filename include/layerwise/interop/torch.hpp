@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <ATen/core/Tensor.h>
 
@@ -32,8 +32,7 @@ inline scalar_type torch_scalar(const at::Tensor& t) {
   if (!t.device().is_cpu())
     fail<unsupported_error>("a tensor in memory of the CPU (see Tensor::cpu)", text(t.device()), torch_place);
   if (t.is_neg())
-    fail<unsupported_error>("values as they are in memory (see Tensor::resolve_neg)", "a lazy negative",
-                            torch_place);
+    fail<unsupported_error>("values as they are in memory (see Tensor::resolve_neg)", "a lazy negative", torch_place);
   switch (t.scalar_type()) {
     case c10::ScalarType::Double:
       return scalar_type::float64;
@@ -77,8 +76,7 @@ template <class Void>
 auto torch_view(const at::Tensor& t) {
   const scalar_type type = torch_scalar(t);
   const torch_layout<2> layout(t);
-  return make_view(type, torch_data<Void>(t), layout.sizes[0], layout.sizes[1], layout.strides[0],
-                   layout.strides[1]);
+  return make_view(type, torch_data<Void>(t), layout.sizes[0], layout.sizes[1], layout.strides[0], layout.strides[1]);
 }
 
 template <class Void>

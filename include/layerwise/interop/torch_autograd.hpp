@@ -3,8 +3,8 @@
 #pragma once
 
 #include <layerwise/interop/torch.hpp>
-#include <layerwise/linearity_gradient.hpp>
-#include <layerwise/regularizer.hpp>
+#include <layerwise/training/linearity_gradient.hpp>
+#include <layerwise/training/regularizers.hpp>
 
 // Before ATen.h: clang does not compile libtorch 1.13 as C++20 without it.
 #include <ATen/core/ivalue.h>
@@ -60,9 +60,7 @@ inline at::Tensor torch_scalar_of(double value, at::TensorList states) {
 /// The identity, whose own derivative is refused. Gradients pass through it when they are recorded: they
 /// depend on the states, but as constants.
 struct torch_second_derivative : torch::autograd::Function<torch_second_derivative> {
-  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& gradient) {
-    return gradient.clone();
-  }
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& gradient) { return gradient.clone(); }
   [[noreturn]] static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
                                                               const torch::autograd::variable_list&) {
     fail<unsupported_error>("first derivatives only", "a gradient of a gradient", torch_place);
@@ -72,8 +70,7 @@ struct torch_second_derivative : torch::autograd::Function<torch_second_derivati
 /// What a backward pass gives for the inputs of a scalar whose gradients were saved (undefined for those that
 /// need none), and for `others` arguments that have none.
 inline torch::autograd::variable_list saved_gradients(torch::autograd::AutogradContext* context,
-                                                      const torch::autograd::variable_list& outer,
-                                                      std::size_t others) {
+                                                      const torch::autograd::variable_list& outer, std::size_t others) {
   torch::autograd::variable_list result = context->get_saved_variables();
   for (at::Tensor& gradient : result) {
     if (!gradient.defined()) continue;
@@ -116,14 +113,14 @@ struct torch_penalty : torch::autograd::Function<torch_penalty<Regularizer>> {
 
 /// The same for a linearity score.
 struct torch_linearity : torch::autograd::Function<torch_linearity> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            const at::Tensor& y, explained what, const linearity_options& options) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& y,
+                            explained what, const linearity_options& options, const token_mask& mask) {
     at::Tensor of_x, of_y;
     if (x.requires_grad()) of_x = torch_gradient_of(x);
     if (y.requires_grad()) of_y = torch_gradient_of(y);
     const auto score = [&](auto&& to_x, auto&& to_y) {
       const operand_names names = what == explained::output ? pair_names : residual_names;
-      return score_and_gradient(x, y, to_x, to_y, 1.0, options, what, names).score;
+      return score_and_gradient(x, y, to_x, to_y, 1.0, options, mask, what, names).score;
     };
     const double value = !of_x.defined()   ? score(nullptr, of_y)
                          : !of_y.defined() ? score(of_x, nullptr)
@@ -134,17 +131,17 @@ struct torch_linearity : torch::autograd::Function<torch_linearity> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& outer) {
-    return saved_gradients(context, outer, 2);
+    return saved_gradients(context, outer, 3);
   }
 };
 
 inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, explained what,
-                              const linearity_options& options) {
+                              const linearity_options& options, const token_mask& mask) {
   const at::Tensor x_rows = torch_rows(x), y_rows = torch_rows(y);
   if (at::GradMode::is_enabled() && (x_rows.requires_grad() || y_rows.requires_grad()))
-    return torch_linearity::apply(x_rows, y_rows, what, options);
-  return torch_scalar_of(what == explained::output ? linearity_score(x_rows, y_rows, options)
-                                                   : residual_linearity_score(x_rows, y_rows, options),
+    return torch_linearity::apply(x_rows, y_rows, what, options, mask);
+  return torch_scalar_of(what == explained::output ? linearity_score(x_rows, y_rows, options, mask)
+                                                   : residual_linearity_score(x_rows, y_rows, options, mask),
                          {x_rows, y_rows});
 }
 
@@ -178,9 +175,8 @@ template <torch_regularizer Regularizer>
 at::Tensor penalty(const Regularizer& regularizer, at::TensorList states, const token_mask& mask = {}) {
   std::vector<at::Tensor> rows;
   for (const at::Tensor& h : states) rows.push_back(detail::torch_rows(h));
-  const bool is_recorded =
-      at::GradMode::is_enabled() &&
-      std::any_of(rows.begin(), rows.end(), [](const at::Tensor& h) { return h.requires_grad(); });
+  const bool is_recorded = at::GradMode::is_enabled() &&
+                           std::any_of(rows.begin(), rows.end(), [](const at::Tensor& h) { return h.requires_grad(); });
   if (!is_recorded) return detail::torch_scalar_of(regularizer.value(rows, mask), rows);
   return detail::torch_penalty<Regularizer>::apply(at::TensorList(rows), regularizer, mask);
 }
@@ -190,19 +186,20 @@ at::Tensor penalty(const Regularizer& regularizer, at::TensorList states, const 
 ///
 /// x: n_tokens x d_x, y: n_tokens x d_y, or of rank 3, [batch][tokens][d], where the first two axes are taken
 /// for one; types, result and saved gradients as penalty(). An input that requires no gradient is a constant.
-/// options.mask counts tokens along these two axes.
+/// mask counts tokens along these two axes.
 ///
 /// Throws what linearity() throws and what penalty() throws of tensors. Costs linearity_and_gradient() in the
 /// forward pass, where a gradient is required, and a multiplication of the gradients in the backward pass.
 inline at::Tensor differentiable_linearity(const at::Tensor& x, const at::Tensor& y,
-                                           const linearity_options& options = {}) {
-  return detail::torch_score(x, y, detail::explained::output, options);
+                                           const linearity_options& options = {}, const token_mask& mask = {}) {
+  return detail::torch_score(x, y, detail::explained::output, options, mask);
 }
 
 /// The same of residual_linearity(): s(before, after - before).
 inline at::Tensor differentiable_residual_linearity(const at::Tensor& before, const at::Tensor& after,
-                                                    const linearity_options& options = {}) {
-  return detail::torch_score(before, after, detail::explained::update, options);
+                                                    const linearity_options& options = {},
+                                                    const token_mask& mask = {}) {
+  return detail::torch_score(before, after, detail::explained::update, options, mask);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/embedding.hpp>
+#include <layerwise/data/embedding.hpp>
 
 #include <xtensor/xexpression.hpp>
 #include <xtensor/xutils.hpp>
@@ -41,8 +41,7 @@ struct xtensor_layout {
   template <class M>
   explicit xtensor_layout(const M& m) {
     if (m.dimension() != rank)
-      fail<shape_error>(text("an xtensor of rank ", rank), text("rank ", m.dimension()),
-                        {.operand = "xtensor"});
+      fail<shape_error>(text("an xtensor of rank ", rank), text("rank ", m.dimension()), {.operand = "xtensor"});
     for (std::size_t axis = 0; axis < rank; ++axis) {
       sizes[axis] = static_cast<index>(m.shape()[axis]);
       strides[axis] = static_cast<index>(m.strides()[axis]);
@@ -68,8 +67,8 @@ struct embedding_traits<M> {
 /// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first counts
 /// tokens. Throws shape_error for another rank or axis.
 template <class M>
-requires detail::xtensor_with_strides<std::remove_const_t<M>> hidden_states_view<detail::xtensor_element<M>>
-layers_of(M& m, std::size_t layer_axis = 0) {
+requires detail::xtensor_with_strides<std::remove_const_t<M>>
+hidden_states_view<detail::xtensor_element<M>> layers_of(M& m, std::size_t layer_axis = 0) {
   const detail::xtensor_layout<3> layout(m);
   return {m.data() + m.data_offset(), layout.sizes, layout.strides, layer_axis};
 }

@@ -1,0 +1,99 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/types.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+/// @file
+/// What is thrown for bad input. With LAYERWISE_NO_EXCEPTIONS defined, for units compiled with
+/// -fno-exceptions, nothing is: the message goes to stderr, and std::abort() is called.
+namespace layerwise::inline LAYERWISE_ABI {
+
+/// Base of everything the library throws for bad input. The message says what was expected, what came, and
+/// where.
+class error : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+/// Sizes that do not fit together, an index outside its range.
+class shape_error : public error {
+ public:
+  using error::error;
+};
+
+/// An option without meaning, or one that what it is asked of does not allow.
+class option_error : public error {
+ public:
+  using error::error;
+};
+
+/// NaN or infinity in the data or in an option.
+class non_finite_error : public error {
+ public:
+  using error::error;
+};
+
+/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked
+/// for.
+class degenerate_input_error : public error {
+ public:
+  using error::error;
+};
+
+/// Memory that cannot be read as it is: of another scalar type, on another device, without strides.
+class unsupported_error : public error {
+ public:
+  using error::error;
+};
+
+/// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count
+/// from 0 (h_0 is the embedding output), rows and columns from 0.
+struct place {
+  std::string_view operand = {};  ///< which argument
+  index layer = -1;               ///< l of h_l
+  index row = -1;                 ///< the token
+  index column = -1;              ///< the dimension
+};
+
+namespace detail {
+
+inline std::ostream& operator<<(std::ostream& out, const place& at) {
+  const char* separator = "";
+  if (!at.operand.empty()) out << at.operand, separator = ", ";
+  if (at.layer >= 0) out << separator << "layer " << at.layer, separator = ", ";
+  if (at.row >= 0) out << separator << "row " << at.row, separator = ", ";
+  if (at.column >= 0) out << separator << "column " << at.column;
+  return out;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const shape& s) { return out << s.rows << " x " << s.cols; }
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Throws out of line, so that the checks in hot functions stay a compare and a jump.
+template <class Error>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(const std::string& expected, const std::string& got, const place& at) {
+  const std::string message = text("layerwise: expected ", expected, ", got ", got, " (", at, ")");
+#ifdef LAYERWISE_NO_EXCEPTIONS
+  std::fprintf(stderr, "%s\n", message.c_str());
+  std::abort();
+#else
+  throw Error(message);
+#endif
+}
+
+}  // namespace detail
+}  // namespace layerwise::inline LAYERWISE_ABI

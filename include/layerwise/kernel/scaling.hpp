@@ -1,0 +1,56 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/error.hpp>
+#include <layerwise/core/types.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+// Magnitudes: what is finite, what squares of stay within the range of double, and the powers of two that bring the
+// rest there.
+namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// Throws non_finite_error with the place of the first NaN or infinity in a row that has one.
+[[gnu::cold]] inline void fail_non_finite(const double* row, index cols, place at) {
+  for (index j = 0; j < cols; ++j)
+    if (!(std::abs(row[j]) <= (std::numeric_limits<double>::max)())) {
+      at.column = j;
+      fail<non_finite_error>("finite values", text(row[j]), at);
+    }
+}
+
+/// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that
+/// brings `peak` (finite) to 1..2. Multiplying by it is exact.
+inline double safe_scale(double peak) {
+  if (peak == 0.0 || (peak <= 0x1p200 && peak >= 0x1p-10)) return 1.0;
+  return std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
+}
+
+/// The largest |element| of a row; NaN or infinity if an element is.
+inline double peak_of(const double* row, index cols) {
+  return Eigen::Map<const Eigen::ArrayXd>(row, cols).abs().maxCoeff<Eigen::PropagateNaN>();
+}
+
+/// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums
+/// neither. False for 0, infinity and NaN: whatever needs a closer look.
+constexpr bool in_safe_range(double sum) { return sum > 1e-140 && sum < 1e140; }
+
+/// Divides the row by the power of two that leaves its largest entry in [1, 2), and returns the exponent. A
+/// row of zeros stays as it is. Throws non_finite_error. For the rows whose sum of squares is not in the safe
+/// range.
+[[gnu::cold, gnu::noinline]] inline int rescale_row(double* x, index d, const place& at) {
+  fail_non_finite(x, d, at);
+  double largest = 0;
+  for (index j = 0; j < d; ++j) largest = (std::max)(largest, std::abs(x[j]));
+  if (largest == 0) return 0;
+  const int exponent = std::ilogb(largest);
+  for (index j = 0; j < d; ++j) x[j] = std::scalbn(x[j], -exponent);
+  return exponent;
+}
+
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

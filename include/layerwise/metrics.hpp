@@ -1,0 +1,15 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The metrics, a header each.
+
+#include <layerwise/metrics/angular_distance.hpp>
+#include <layerwise/metrics/contribution_ratio.hpp>
+#include <layerwise/metrics/cosine_similarity.hpp>
+#include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/jump_rate.hpp>
+#include <layerwise/metrics/linearity.hpp>
+#include <layerwise/metrics/procrustes_normalize.hpp>
+#include <layerwise/metrics/residual_update.hpp>

@@ -1,0 +1,123 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/error.hpp>
+#include <layerwise/data/detail/row_pairs.hpp>
+#include <layerwise/data/embedding.hpp>
+#include <layerwise/kernel/double_double.hpp>
+#include <layerwise/kernel/lanes.hpp>
+#include <layerwise/kernel/row_sums.hpp>
+#include <layerwise/kernel/scaling.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+// The angle between a token's rows before and after a layer, which cosine, angular distance and displacement are made of.
+namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the
+/// squared distance of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
+struct row_angle {
+  double
+      chord;  ///< ||u^ - v^||^2 = 4 sin^2(theta/2) if acute, else ||u^ + v^||^2 = 4 cos^2(theta/2); in [0, 2]
+  bool acute;  ///< theta <= pi/2
+
+  /// sin^2(theta/2), in [0, 1]
+  double displacement() const { return acute ? chord / 4 : 1 - chord / 4; }
+  /// in [-1, 1]
+  double cosine() const { return acute ? 1 - chord / 2 : chord / 2 - 1; }
+  /// theta, in [0, pi]
+  double radians() const {
+    const double smaller = 2 * std::atan2(std::sqrt(chord), std::sqrt(4 - chord));
+    return acute ? smaller : std::numbers::pi - smaller;
+  }
+  /// theta / pi, in [0, 1]
+  double angular_distance() const { return radians() / std::numbers::pi; }
+};
+
+/// rescale_row(), for rows that must have a direction: throws degenerate_input_error for a row of zeros.
+[[gnu::cold]] inline int rescale_direction(double* x, index d, const place& at) {
+  const int exponent = rescale_row(x, d, at);
+  if (std::all_of(x, x + d, [](double entry) { return entry == 0; }))
+    fail<degenerate_input_error>("a row other than zero, where an angle is asked for", "a row of zeros", at);
+  return exponent;
+}
+
+/// ||u - factor * v||^2, of differences taken with twice the digits: exact where lane_sum, which rounds the
+/// product first, is left with rounding errors.
+[[gnu::cold, gnu::noinline]] inline double accurate_squared_distance(const double* u, double factor,
+                                                                     const double* v, index d) {
+  double sum = 0;
+  for (index j = 0; j < d; ++j) {
+    double_double difference{u[j]};
+    difference.add_product(-factor, v[j]);
+    sum += difference.value() * difference.value();
+  }
+  return sum;
+}
+
+/// The angle from one more look at the rows: ||u^ - v^|| as ||u - (||u||/||v||) v|| / ||u||.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_scaled_angle(const double* u, double uu,
+                                                                   const double* v, double vv, index d) {
+  const bool acute = dot_product(u, v, d) >= 0;
+  const double length = std::sqrt(uu / vv);
+  const double factor = acute ? length : -length;
+  double square = lane_sum(
+      d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
+  if (square < 1e-6 * uu && square > 0) square = accurate_squared_distance(u, factor, v, d);
+  return {(std::min)(square / uu, 2.), acute};
+}
+
+row_angle measure_rescaled_angle(const double* u, const double* v, index d, const place& u_at,
+                                 const place& v_at);
+
+/// The angle between u and v, with uu the sum of squares of u, and of_v what sum_row told about v after u.
+///
+/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of
+/// that cancels, because lengths differ much more than directions or the angle is wide, the rows are measured
+/// again. The error of the angle is a few units of 1e-16, its relative error at most about 1e-13, and another
+/// (1e-16 / angle)^2 for rows of different lengths. Throws degenerate_input_error for a row of zeros and
+/// non_finite_error with the column, at the place given.
+inline row_angle measure_angle(const double* u, double uu, const double* v, const row_sums& of_v, index d,
+                               const place& u_at, const place& v_at) {
+  const double vv = of_v.squares;
+  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
+  const double u_norm = std::sqrt(uu), v_norm = std::sqrt(vv), product = u_norm * v_norm;
+  const double growth = (vv - uu) / (u_norm + v_norm);
+  const double chord = (of_v.step - growth * growth) / product, opposite = 4 - chord;
+  const double rounded = of_v.step + 2 * std::abs(vv - uu);  // what the chord's error is proportional to
+  if (!(rounded <= product * (std::min)({4., 256 * chord, 4 * opposite})))
+    return measure_scaled_angle(u, uu, v, vv, d);
+  return chord <= 2 ? row_angle{chord, true} : row_angle{opposite, false};
+}
+
+/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of
+/// two.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const double* u, const double* v,
+                                                                     index d, const place& u_at,
+                                                                     const place& v_at) {
+  Eigen::VectorXd x = Eigen::VectorXd::Map(u, d), y = Eigen::VectorXd::Map(v, d);
+  rescale_direction(x.data(), d, u_at);
+  rescale_direction(y.data(), d, v_at);
+  return measure_angle(x.data(), sum_of_squares(x.data(), d), y.data(), sum_row(x.data(), y.data(), d), d,
+                       u_at, v_at);
+}
+
+/// quantity(row_angle) of every token.
+template <embedding_matrix X, embedding_matrix Y, class Quantity>
+Eigen::VectorXd angles_per_token(const X& before, const Y& after, const Quantity& quantity) {
+  const row_reader<X> from(before);
+  Eigen::VectorXd result(from.rows());
+  for_each_row_pair(from, row_reader<Y>(after), [&](const row_pair& p) {
+    result[p.token] =
+        quantity(measure_angle(p.before, p.before_squares, p.after, p.sums, p.d,
+                               {.operand = "before", .row = p.token}, {.operand = "after", .row = p.token}));
+  });
+  return result;
+}
+
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -1,0 +1,9 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// What a training adds to its loss, with gradients.
+
+#include <layerwise/training/linearity_gradient.hpp>
+#include <layerwise/training/regularizers.hpp>

@@ -1,0 +1,48 @@
+#include <layerwise/core/error.hpp>
+
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+using layerwise_test::check_throws;
+
+TEST_CASE("every exception is an error, and an error is an invalid_argument") {
+  static_assert(std::is_base_of_v<std::invalid_argument, layerwise::error>);
+  static_assert(std::is_base_of_v<layerwise::error, layerwise::shape_error>);
+  static_assert(std::is_base_of_v<layerwise::error, layerwise::non_finite_error>);
+  static_assert(std::is_base_of_v<layerwise::error, layerwise::degenerate_input_error>);
+  static_assert(!std::is_base_of_v<layerwise::shape_error, layerwise::non_finite_error>);
+  static_assert(!std::is_base_of_v<layerwise::shape_error, layerwise::degenerate_input_error>);
+}
+
+TEST_CASE("a place names what is known of it, in order") {
+  const auto printed = [](const layerwise::place& at) { return layerwise::detail::text(at); };
+  CHECK(printed({}) == "");
+  CHECK(printed({.operand = "after"}) == "after");
+  CHECK(printed({.layer = 0}) == "layer 0");
+  CHECK(printed({.row = 7}) == "row 7");
+  CHECK(printed({.column = 2}) == "column 2");
+  CHECK(printed({.operand = "before", .row = 0, .column = 0}) == "before, row 0, column 0");
+  CHECK(printed({.operand = "states", .layer = 3, .row = 7, .column = 1}) == "states, layer 3, row 7, column 1");
+}
+
+TEST_CASE("a message holds what was expected, what came, and where") {
+  using layerwise::detail::fail;
+  const layerwise::place at{.operand = "after", .layer = 2, .row = 5};
+  check_throws<layerwise::shape_error>([&] { fail<layerwise::shape_error>("3 x 4", "4 x 3", at); }, "3 x 4", "4 x 3",
+                                       "after, layer 2, row 5");
+  check_throws<layerwise::error>([&] { fail<layerwise::error>("one", "two", {}); }, "one", "two", "");
+  CHECK_THROWS_AS(fail<layerwise::degenerate_input_error>("", "", at), const std::invalid_argument&);
+}
+
+TEST_CASE("shapes compare and print as rows x columns") {
+  using layerwise::detail::shape;
+  CHECK(layerwise::detail::text(shape{12, 768}) == "12 x 768");
+  CHECK(shape{2, 3} == shape{2, 3});
+  CHECK_FALSE(shape{2, 3} == shape{3, 2});
+}
