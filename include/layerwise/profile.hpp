@@ -7,3 +7,5 @@
 
 #include <layerwise/profile/layer_metrics.hpp>
 #include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/profile/profile.hpp>
+#include <layerwise/profile/profile_options.hpp>

@@ -7,3 +7,8 @@
 
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/layer_moments.hpp>
+#include <layerwise/statistics/layer_pairs.hpp>
+#include <layerwise/statistics/scatter.hpp>
+#include <layerwise/statistics/second_moments.hpp>
+#include <layerwise/statistics/stack_moments.hpp>

@@ -12,6 +12,7 @@
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/solve/detail/regression.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/finish.hpp>
 
 #include <Eigen/Core>
 
@@ -181,9 +182,9 @@ pair_moments extract_pair(Chain&& chain, const linearity_options& options, expla
                       {.operand = names.y});
   pair_moments m = [&] {
     if constexpr (std::is_lvalue_reference_v<Chain>)
-      return chain.extract(1, options.centering);
+      return moments_of(chain, {0, 1}, options.centering);
     else
-      return chain.take(1, options.centering);
+      return take_moments(chain, {0, 1}, options.centering);
   }();
   const std::string_view variance =
       options.centering == centering::columns ? "rows that differ" : "an element other than 0";
@@ -205,7 +206,7 @@ inline regression_request request_for(const linearity_options& options, explaine
 inline std::pair<pair_moments, regression> regress_rows(const row_source& data, index d_x, index d_y,
                                                         const linearity_options& options, explained what,
                                                         const operand_names& names, bool solution) {
-  moment_chain chain({d_x, d_y});
+  moment_chain chain({d_x, d_y}, {{0, 1}}, second_moments::input);
   chain.add(data, zero_rows::allowed);
   pair_moments m = extract_pair(std::move(chain), options, what, names, &data);
   const regression_request wanted = request_for(options, what, solution);

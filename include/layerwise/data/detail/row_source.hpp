@@ -74,6 +74,14 @@ void require_pair(const row_reader<X>& x, const row_reader<Y>& y, const operand_
   require_not_empty(y, {.operand = names.y});
 }
 
+/// One layer alone.
+template <class X>
+row_source layer_source(const row_reader<X>& x, std::span<const index> tokens) {
+  return {
+      [&x](index, const index* rows, index count, double* out, index stride) { x.read_rows(rows, count, out, stride); },
+      tokens, [](index) { return place{.operand = "X"}; }};
+}
+
 /// Layer 0 is x, layer 1 is y.
 template <class X, class Y>
 row_source pair_source(const row_reader<X>& x, const row_reader<Y>& y, std::span<const index> tokens,

@@ -4,6 +4,7 @@
 
 #include <layerwise/core/types.hpp>
 #include <layerwise/statistics/centering.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 
 #include <Eigen/Core>
 
@@ -18,8 +19,6 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 inline constexpr double least_energy = 0x1p-960;
 /// What underflow can have taken from sums of products counts as the rounding of so much energy.
 inline constexpr double least_noise = 0x1p-1010;
-
-inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
 
 /// Which of the two regressions that share a residual: of the output y, or of the update y - x.
 enum class explained { output, update };
@@ -36,9 +35,8 @@ struct column_stats {
 
 /// The energy of a whole matrix.
 struct total_energy {
-  double value = 0.0;  ///< in its own units
-  double relative_error =
-      0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
+  double value = 0.0;           ///< in its own units
+  double relative_error = 0.0;  ///< at most; infinite where the value is 0 but rounding may have hidden another
 };
 
 /// What the solver needs to know of one pair of layers: x (n x d_x) and the target t (n x d_t), which is the
@@ -63,9 +61,7 @@ struct pair_moments {
 
   const column_stats& stats(explained what) const { return what == explained::output ? output : update; }
   const column_stats& target_stats() const { return stats(target); }
-  const total_energy& total(explained what) const {
-    return what == explained::output ? output_total : update_total;
-  }
+  const total_energy& total(explained what) const { return what == explained::output ? output_total : update_total; }
   total_energy& total(explained what) { return what == explained::output ? output_total : update_total; }
 
   /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
@@ -75,7 +71,7 @@ struct pair_moments {
   }
 
   /// Rank of x and of anything else cannot exceed it: n rows, one degree of freedom less when they are centred.
-  index degrees_of_freedom() const { return tokens - (centering == centering::columns ? 1 : 0); }
+  index degrees_of_freedom() const { return detail::degrees_of_freedom(tokens, centering); }
   /// Rank of x cannot exceed it either.
   index rank_limit() const {
     return (std::min)(degrees_of_freedom(),

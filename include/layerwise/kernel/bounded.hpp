@@ -1,0 +1,38 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/detail/config.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// A computed value, and how far it is at most from the exact one: what is made of such values by * and / is bounded,
+/// too, their own rounding included.
+struct bounded {
+  double value = 0.0;
+  double error = 0.0;  ///< >= 0; infinite where nothing is known
+
+ private:
+  static constexpr double unit = std::numeric_limits<double>::epsilon() / 2.0;
+
+  /// With the rounding of the value, and of the few operations that its error took.
+  static bounded rounded(double value, double error) {
+    error = error * (1.0 + 16.0 * unit) + unit * std::abs(value);
+    return {value, std::isnan(error) ? HUGE_VAL : error};
+  }
+
+  /// |ab - AB| <= |a| db + |b| da + da db
+  friend bounded operator*(const bounded& a, const bounded& b) {
+    return rounded(a.value * b.value, std::abs(a.value) * b.error + std::abs(b.value) * a.error + a.error * b.error);
+  }
+  /// |a/b - A/B| <= (da + |a/b| db) / (|b| - db)
+  friend bounded operator/(const bounded& a, const bounded& b) {
+    const double quotient = a.value / b.value, left = std::abs(b.value) - b.error;
+    return rounded(quotient, left > 0.0 ? (a.error + std::abs(quotient) * b.error) / left : HUGE_VAL);
+  }
+};
+
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -1,0 +1,34 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/profile/layer_metrics.hpp>
+#include <layerwise/solve/detail/regression.hpp>
+#include <layerwise/statistics/centering.hpp>
+#include <layerwise/statistics/second_moments.hpp>
+
+/// @file
+/// How a profile is taken.
+namespace layerwise::inline LAYERWISE_ABI {
+
+/// How a profile is taken; see linearity_options for the first three.
+struct profile_options {
+  layerwise::centering centering = layerwise::centering::columns;  ///< of the linearities
+  solver method = solver::automatic;                               ///< of their regressions
+  double tolerance = 1e-8;                                         ///< of both scores of a layer
+  /// What the profile says of h_L.
+  layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
+  /// False leaves both linearities out, empty in every layer: angles and the like cost O(n d), and no O(d^2) memory.
+  bool linearity = true;
+  /// Of the moments that layer_profiler::moments() gives: `both` keeps those of the last layer, too.
+  layerwise::second_moments second_moments = layerwise::second_moments::both;
+};
+
+namespace detail {
+
+inline linearity_options scoring_of(const profile_options& options) {
+  return {.centering = options.centering, .method = options.method, .tolerance = options.tolerance};
+}
+
+}  // namespace detail
+}  // namespace layerwise::inline LAYERWISE_ABI

@@ -1,0 +1,138 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/types.hpp>
+#include <layerwise/kernel/scaling.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
+#include <layerwise/statistics/detail/distinct_rows.hpp>
+#include <layerwise/statistics/layer_pairs.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+// What is kept of a chain of layers and of pairs of them, apart from rows that do not fill a block yet.
+namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// A layer's own sums.
+struct layer_state {
+  index dimensions = 0;
+  bool keeps_second = false;
+  bool is_input = false;  ///< of a pair
+  column_frame frame;
+  matrix second;      ///< x^T x about the shift, lower triangle; empty before the first block, and unless kept
+  double peak = 0.0;  ///< no |element| seen so far is larger, and it is at most d times larger than all
+  distinct_rows different;
+};
+
+/// The sums of a pair of layers: x of layer `from`, y of layer `to`. The target t is y or r = y - x.
+struct pair_state {
+  layer_pair layers;
+  column_frame update;  ///< r = y - x; unused if d_x != d_y
+  matrix cross;         ///< x^T t about the shifts
+  bool target_is_update = false;
+  Eigen::VectorXd converted;  ///< energy that passed through `cross` when a merge changed its target
+};
+
+struct chain_state {
+  std::vector<layer_state> layers;
+  std::vector<pair_state> pairs;
+  summation added;
+
+  layer_state& layer(index l) { return at(layers, l); }
+  const layer_state& layer(index l) const { return at(layers, l); }
+  const layer_state& input(const pair_state& pair) const { return layer(pair.layers.from); }
+  const layer_state& output(const pair_state& pair) const { return layer(pair.layers.to); }
+  bool has_update(const pair_state& pair) const { return input(pair).dimensions == output(pair).dimensions; }
+
+  /// What a pair's cross moments are taken with: the update or the output.
+  const column_frame& target_frame(const pair_state& pair) const {
+    return pair.target_is_update ? pair.update : output(pair).frame;
+  }
+
+  /// Null if there is none.
+  pair_state* find(const layer_pair& wanted) {
+    const auto found =
+        std::find_if(pairs.begin(), pairs.end(), [&](const pair_state& pair) { return pair.layers == wanted; });
+    return found == pairs.end() ? nullptr : &*found;
+  }
+  const pair_state* find(const layer_pair& wanted) const { return const_cast<chain_state*>(this)->find(wanted); }
+};
+
+/// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for data of
+/// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e150 below
+/// the largest count as constant.
+inline void choose_scales(chain_state& chain) {
+  const auto fit = [](column_frame& frame, double peak) {
+    const double reach = peak * frame.scale;
+    if (frame.started() && (peak == 0.0 || (reach <= 0x1p450 && reach >= 0x1p-450))) return 1.0;
+    return frame.rescale(safe_scale(peak));
+  };
+  std::vector<double> ratios;
+  for (layer_state& layer : chain.layers) {
+    ratios.push_back(fit(layer.frame, layer.peak));
+    if (ratios.back() != 1.0) layer.second *= ratios.back(), layer.second *= ratios.back();
+  }
+  for (pair_state& pair : chain.pairs) {
+    const double update = fit(pair.update, (std::max)(chain.input(pair).peak, chain.output(pair).peak));
+    const double input = at(ratios, pair.layers.from);
+    const double target = pair.target_is_update ? update : at(ratios, pair.layers.to);
+    if (input != 1.0) pair.cross *= input;
+    if (target != 1.0) pair.cross *= target, pair.converted *= target, pair.converted *= target;
+  }
+}
+
+/// Some layers, and the pairs of them that there are, as a chain of their own, whose layers are counted anew.
+inline chain_state part_of(const chain_state& chain, const std::vector<index>& layers) {
+  chain_state part;
+  part.added = chain.added;
+  for (const index l : layers) part.layers.push_back(chain.layer(l));
+  for (const pair_state& pair : chain.pairs) {
+    const auto from = std::find(layers.begin(), layers.end(), pair.layers.from);
+    const auto to = std::find(layers.begin(), layers.end(), pair.layers.to);
+    if (from == layers.end() || to == layers.end()) continue;
+    part.pairs.push_back(pair);
+    part.pairs.back().layers = {from - layers.begin(), to - layers.begin()};
+  }
+  return part;
+}
+
+/// A pair as a chain of its own, for the solver, which does not ask for y^T y: from its x^T x, and its sums if there are.
+inline chain_state pair_of(const chain_state& chain, const layer_pair& layers, matrix second,
+                           std::optional<pair_state> sums) {
+  chain_state part;
+  part.added = chain.added;
+  for (const index l : {layers.from, layers.to}) {
+    const layer_state& layer = chain.layer(l);
+    part.layers.push_back({layer.dimensions, false, false, layer.frame, matrix(), layer.peak, layer.different});
+  }
+  part.layers[0].second = std::move(second);
+  part.layers[0].keeps_second = chain.layer(layers.from).keeps_second;
+  part.layers[0].is_input = sums.has_value();
+  if (sums) {
+    sums->layers = {0, 1};
+    part.pairs.push_back(*std::move(sums));
+  }
+  return part;
+}
+
+/// pair_of() a copy.
+inline chain_state copy_pair(const chain_state& chain, const layer_pair& layers) {
+  const pair_state* sums = chain.find(layers);
+  return pair_of(chain, layers, chain.layer(layers.from).second, sums ? std::optional(*sums) : std::nullopt);
+}
+
+/// pair_of() a pair that is asked for once, of a chain that is needed no longer: x^T x and x^T t are moved. A copy of
+/// 32 MB (d = 2048) is as dear as a tenth of the products of 4096 tokens.
+inline chain_state take_pair(chain_state& chain, const layer_pair& layers) {
+  pair_state* sums = chain.find(layers);
+  matrix second = std::move(chain.layer(layers.from).second);
+  return pair_of(chain, layers, std::move(second), sums ? std::optional(std::move(*sums)) : std::nullopt);
+}
+
+}  // namespace layerwise::inline LAYERWISE_ABI::detail

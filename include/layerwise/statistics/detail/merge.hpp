@@ -1,0 +1,110 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/types.hpp>
+#include <layerwise/kernel/double_double.hpp>
+#include <layerwise/kernel/vectors.hpp>
+#include <layerwise/statistics/detail/chain_state.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+
+// Adding up what two chains have seen, of different tokens: exact algebra, whatever their shifts, scales and targets
+// are.
+namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// Turns x^T y of a pair into x^T r or back, through x^T x. What cancels is noted in `converted`.
+inline void change_target(const chain_state& chain, pair_state& pair) {
+  const layer_state& input = chain.input(pair);
+  const column_frame from = chain.target_frame(pair);
+  const double sign = pair.target_is_update ? 1.0 : -1.0;  // y = r + x, r = y - x
+  pair.target_is_update = !pair.target_is_update;
+  const column_frame& to = chain.target_frame(pair);
+  const double from_target = to.scale / from.scale, from_x = to.scale / input.frame.scale;
+  Eigen::VectorXd offset(from.shift.size());
+  for (index j = 0; j < offset.size(); ++j) {  // small beside each of the three
+    double_double sum{from.shift[j] * from_target, 0.0};
+    sum.add(sign * from_x * input.frame.shift[j]);
+    sum.add(-to.shift[j]);
+    offset[j] = sum.value();
+  }
+  for (index j = 0; j < pair.cross.cols(); ++j)
+    for (index i = 0; i < pair.cross.rows(); ++i) {
+      const double second = i < j ? input.second(j, i) : input.second(i, j);
+      pair.cross(i, j) = from_target * pair.cross(i, j) + sign * from_x * second;
+    }
+  add_outer(input.frame.sum, offset, pair.cross);
+  const double root_n = std::sqrt(static_cast<double>(chain.added.tokens));
+  for (index j = 0; j < offset.size(); ++j) {
+    const double norm = from_target * std::sqrt(from.noise(j)) + from_x * std::sqrt(input.frame.noise(j)) +
+                        root_n * std::abs(offset[j]);
+    pair.converted[j] += norm * norm;
+  }
+}
+
+/// A layer's x^T x. To be called before the frames are merged: it is relative to the sums as they were.
+inline void merge_second(layer_state& mine, const layer_state& theirs, double n) {
+  const change_of_frame to_mine(theirs.frame, mine.frame);
+  const Eigen::VectorXd rest = to_mine.ratio * theirs.frame.sum + 0.5 * n * to_mine.offset;
+  mine.second += to_mine.ratio * (to_mine.ratio * theirs.second);
+  add_outer(to_mine.offset, rest, mine.second, true);
+  add_outer(rest, to_mine.offset, mine.second, true);
+}
+
+/// A pair's x^T t, of the same target. To be called before the frames are merged.
+inline void merge_cross(const chain_state& chain, pair_state& mine, const chain_state& other, const pair_state& theirs,
+                        double n) {
+  const column_frame& x = other.input(theirs).frame;
+  const column_frame& t = other.target_frame(theirs);
+  const change_of_frame to_x(x, chain.input(mine).frame), to_t(t, chain.target_frame(mine));
+  mine.cross += to_x.ratio * (to_t.ratio * theirs.cross);
+  add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
+  add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
+  mine.converted += to_t.ratio * (to_t.ratio * theirs.converted);
+}
+
+/// Adds to one chain what another has seen: of the same layers and pairs, both of one block at least. mine's peaks are
+/// those of both.
+inline void merge_blocks(chain_state& mine, const chain_state& other) {
+  choose_scales(mine);
+  const double n = static_cast<double>(other.added.tokens);
+  // Theirs in scales that fit what both have seen: that of the smaller values may be out of range for the larger. Pair
+  // by pair, so that there is a copy of two layers at a time.
+  const auto in_scales_of_both = [&](const std::vector<index>& layers) {
+    chain_state theirs = part_of(other, layers);
+    for (std::size_t k = 0; k < layers.size(); ++k) theirs.layers[k].peak = mine.layer(layers[k]).peak;
+    choose_scales(theirs);
+    return theirs;
+  };
+  for (pair_state& pair : mine.pairs) {
+    chain_state two = in_scales_of_both({pair.layers.from, pair.layers.to});
+    pair_state& theirs = *two.find({0, 1});
+    if (theirs.target_is_update != pair.target_is_update) {
+      // To the update where the output's scale is larger: in that one x^T x may be beyond the range of double.
+      const bool to_update = mine.output(pair).frame.scale > pair.update.scale;
+      if (to_update && !pair.target_is_update)
+        change_target(mine, pair);
+      else
+        change_target(two, theirs);
+    }
+    merge_cross(mine, pair, two, theirs, n);
+  }
+  for (index l = 0; l < static_cast<index>(mine.layers.size()); ++l)
+    if (mine.layer(l).keeps_second) merge_second(mine.layer(l), in_scales_of_both({l}).layers.front(), n);
+  // The frames last: the products above are relative to the sums as they were.
+  for (std::size_t k = 0; k < mine.pairs.size(); ++k)
+    if (mine.has_update(mine.pairs[k])) merge_columns(mine.pairs[k].update, other.pairs[k].update, other.added.tokens);
+  for (index l = 0; l < static_cast<index>(mine.layers.size()); ++l) {
+    merge_columns(mine.layer(l).frame, other.layer(l).frame, other.added.tokens);
+    mine.layer(l).different.merge(other.layer(l).different);
+  }
+  mine.added.tokens += other.added.tokens;
+  // What an element passes through above.
+  mine.added.additions = (std::max)(mine.added.additions, other.added.additions) + 8;
+}
+
+}  // namespace layerwise::inline LAYERWISE_ABI::detail
