@@ -29,6 +29,8 @@ using layerwise::index;
 using layerwise::linearity_options;
 using layerwise::linearity_result;
 using layerwise::non_finite_error;
+using layerwise::option_error;
+using layerwise::second_moments;
 using layerwise::shape_error;
 using layerwise::solver;
 using layerwise::token_mask;
@@ -50,6 +52,11 @@ void check_identical(const cross_moments& a, const cross_moments& b) {
       layerwise_test::check_identical(layerwise::residual_linearity(a, options),
                                       layerwise::residual_linearity(b, options));
   }
+}
+
+/// What the solver sees.
+layerwise::detail::pair_moments sums_of(const cross_moments& moments, centering center) {
+  return layerwise::detail::moments_of(layerwise::detail::chain_access::of(moments), {0, 1}, center);
 }
 
 void add_rows(cross_moments& moments, const data_pair& data, index first, index count) {
@@ -127,7 +134,7 @@ TEST_CASE("the sums are those of long double, within the rounding they own up to
       const data_pair data = make_data(random, {.n = n, .d_x = d, .d_y = d_y, .offset = offset});
       CAPTURE(d);
       CAPTURE(offset);
-      const auto moments = in_one_call(data).extract(centering::columns);
+      const auto moments = sums_of(in_one_call(data), centering::columns);
       long_matrix x = exact_values(data.x), y = exact_values(data.y);
       const long_row x_mean = center_exactly(x), y_mean = center_exactly(y);
       const double rounding = 1e-16 * (2.0 * std::sqrt(static_cast<double>(n)) + 8.0);
@@ -243,13 +250,13 @@ TEST_CASE("one thread and two give the same sums, to the last bit") {
       return a;
     };
     for (const centering center : {centering::columns, centering::none}) {
-      const auto one = with_threads(1, accumulate).extract(center);
-      const auto two = with_threads(2, accumulate).extract(center);
+      const auto one = sums_of(with_threads(1, accumulate), center);
+      const auto two = sums_of(with_threads(2, accumulate), center);
       CHECK(one.second == two.second);
       CHECK(one.cross == two.cross);
       CHECK(one.target_stats().energy == two.target_stats().energy);
-      const auto merged_by_one = with_threads(1, merge).extract(center);
-      const auto merged_by_two = with_threads(2, merge).extract(center);
+      const auto merged_by_one = sums_of(with_threads(1, merge), center);
+      const auto merged_by_two = sums_of(with_threads(2, merge), center);
       CHECK(merged_by_one.second == merged_by_two.second);
       CHECK(merged_by_one.cross == merged_by_two.cross);
     }
@@ -366,8 +373,10 @@ TEST_CASE("what does not fit is refused, and nothing of it is added") {
       check_throws<non_finite_error>([&] { moments.add(x_bad, y_bad); }, "finite values", got,
                                      "X, row " + std::to_string(row) + ", column 1");
     }
-  check_throws<shape_error>([&] { moments.merge(in_one_call({wide, y})); }, "moments of 4 dimensions", "5", "X");
-  check_throws<shape_error>([&] { moments.merge(in_one_call({x, wide})); }, "moments of 3 dimensions", "5", "Y");
+  check_throws<shape_error>([&] { moments.merge(in_one_call({wide, y})); }, "4 columns, as before", "5", "X");
+  check_throws<shape_error>([&] { moments.merge(in_one_call({x, wide})); }, "3 columns, as before", "5", "Y");
+  check_throws<option_error>([&] { moments.merge(cross_moments(second_moments::both)); }, "moments of the input",
+                             "moments of both", "cross_moments");
   check_identical(moments, before);
   moments.add(x, y);
   cross_moments undisturbed = before;

@@ -92,12 +92,14 @@ inline chain_state part_of(const chain_state& chain, const std::vector<index>& l
   chain_state part;
   part.added = chain.added;
   for (const index l : layers) part.layers.push_back(chain.layer(l));
+  for (layer_state& layer : part.layers) layer.is_input = false;
   for (const pair_state& pair : chain.pairs) {
     const auto from = std::find(layers.begin(), layers.end(), pair.layers.from);
     const auto to = std::find(layers.begin(), layers.end(), pair.layers.to);
     if (from == layers.end() || to == layers.end()) continue;
     part.pairs.push_back(pair);
     part.pairs.back().layers = {from - layers.begin(), to - layers.begin()};
+    part.layers[static_cast<std::size_t>(from - layers.begin())].is_input = true;
   }
   return part;
 }
