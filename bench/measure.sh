@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures every figure of the README's tables of speed, keeps them in bench/results/, writes the tables, and prints
+# Measures every figure of the tables of speed in bench/README.md, keeps them in bench/results/, writes the tables, and prints
 # the targets and what has changed since the last results on the same kind of machine.
 #
 #   bash bench/measure.sh [build folder [arguments of peers/peers.py...]]      default: build-bench

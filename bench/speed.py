@@ -4,9 +4,9 @@
   run BUILD     measures the C++ side of what the README quotes; raw results go to BUILD/report
   keep BUILD    makes a file in bench/results/ of the raw results of this run, peers.json of peers/run.sh among
                 them, with commit, machine and date; then does what `write` does, and what `show` does
-  write         writes the tables into README.md, from the newest file in bench/results/
+  write         writes the tables into bench/README.md, from the newest file in bench/results/
   show          prints the targets, and what has changed since the last results on the same kind of machine
-  check         fails unless README.md is what `write` would make of it
+  check         fails unless bench/README.md is what `write` would make of it
 
 measure.sh runs all of it in order. `run` and `keep` refuse a tree that is not the commit's.
 """
@@ -27,7 +27,7 @@ import report
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "bench", "results")
-README = os.path.join(ROOT, "README.md")
+README = os.path.join(ROOT, "bench", "README.md")
 MEASURED = ("include", "bench", "cmake", "CMakeLists.txt")  # what a figure depends on
 
 PAIR, HARD, MODEL = "8192x768", "4000x256", "16384x576"
@@ -480,11 +480,11 @@ BLOCKS = {"machine": machine_block, "profile": profile_block, "peers": peers_blo
 
 
 def rewritten(readme, result):
-    """README.md with each block between its markers made anew."""
+    """bench/README.md with each block between its markers made anew."""
     for name, block in BLOCKS.items():
         begin, end = (f"<!-- speed: {side} {name} -->\n" for side in ("begin", "end"))
         if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
-            raise Refused(f"README.md needs one {begin.strip()} and, after it, one {end.strip()}")
+            raise Refused(f"bench/README.md needs one {begin.strip()} and, after it, one {end.strip()}")
         before, _, rest = readme.partition(begin)
         after = rest.partition(end)[2]
         readme = f"{before}{begin}\n{block(result)}\n{end}{after}"
@@ -500,7 +500,7 @@ def write(kept):
     text = rewritten(read_readme(), kept[-1])
     with open(README, "w", encoding="utf-8") as file:
         file.write(text)
-    report.say("wrote the tables in README.md")
+    report.say("wrote the tables in bench/README.md")
 
 
 def check(kept):
@@ -508,10 +508,10 @@ def check(kept):
     expected = rewritten(readme, kept[-1])
     if readme != expected:
         lines = difflib.unified_diff(
-            readme.splitlines(), expected.splitlines(), "README.md", "as measured", n=0, lineterm=""
+            readme.splitlines(), expected.splitlines(), "bench/README.md", "as measured", n=0, lineterm=""
         )
-        raise Refused("README.md has other figures than bench/results: `write` it anew\n" + "\n".join(lines))
-    report.say(f"README.md has the figures of commit {kept[-1]['commit'][:7]}, {kept[-1]['date'][:10]}")
+        raise Refused("bench/README.md has other figures than bench/results: `write` it anew\n" + "\n".join(lines))
+    report.say(f"bench/README.md has the figures of commit {kept[-1]['commit'][:7]}, {kept[-1]['date'][:10]}")
     try:
         if git("rev-parse", "HEAD:include") != kept[-1]["include"]:
             report.say("the headers have changed since")

@@ -5,10 +5,10 @@
 /// @file
 /// The version. This is its only place: CMakeLists.txt reads it here.
 #define LAYERWISE_VERSION_MAJOR 0  ///< x of x.y.z
-#define LAYERWISE_VERSION_MINOR 1  ///< y of x.y.z
-#define LAYERWISE_VERSION_PATCH 1  ///< z of x.y.z
+#define LAYERWISE_VERSION_MINOR 2  ///< y of x.y.z
+#define LAYERWISE_VERSION_PATCH 0  ///< z of x.y.z
 
-/// One number for the preprocessor to compare: LAYERWISE_VERSION >= 101 is 0.1.1 or later.
+/// One number for the preprocessor to compare: LAYERWISE_VERSION >= 200 is 0.2.0 or later.
 #define LAYERWISE_VERSION (LAYERWISE_VERSION_MAJOR * 10000 + LAYERWISE_VERSION_MINOR * 100 + LAYERWISE_VERSION_PATCH)
 
 /// Metrics and regularizers for the hidden states of transformers.
