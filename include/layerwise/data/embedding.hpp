@@ -80,8 +80,7 @@ concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M>;
 
 /// An embedding matrix whose elements can be written: what gradients are added to.
 template <class M>
-concept writable_embedding_matrix =
-    embedding_matrix<std::remove_const_t<M>> && detail::may_be_written<detail::view_type<M>>;
+concept writable_embedding_matrix = embedding_matrix<std::remove_const_t<M>> && detail::may_be_written<M>;
 
 /// h_0 ... h_L: any forward range of embedding matrices. Its elements are lvalues, or views returned by
 /// value.

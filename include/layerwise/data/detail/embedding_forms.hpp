@@ -110,11 +110,14 @@ template <class M>
 concept read_by_rows = has_row_traits<M> && !viewable<M>;
 
 template <class View>
-inline constexpr bool may_be_written = false;
+inline constexpr bool is_writable_view = false;
 template <class T>
-inline constexpr bool may_be_written<strided_view<T>> = !std::is_const_v<T>;
+inline constexpr bool is_writable_view<strided_view<T>> = !std::is_const_v<T>;
 template <class... Ts>
-inline constexpr bool may_be_written<std::variant<strided_view<Ts>...>> = (!std::is_const_v<Ts> && ...);
+inline constexpr bool is_writable_view<std::variant<strided_view<Ts>...>> = (!std::is_const_v<Ts> && ...);
+
+template <class M>
+concept may_be_written = requires(M& m) { requires is_writable_view<decltype(view_of(m))>; };
 
 }  // namespace detail
 }  // namespace layerwise::inline LAYERWISE_ABI
