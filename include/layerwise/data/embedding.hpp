@@ -18,7 +18,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// The customization point: how a type is read as an embedding matrix. Specialize it for a type of your own, in one of
 /// three forms.
 ///
-/// 1. Memory of a scalar type that the compiler knows: five functions.
+/// Memory of a scalar type that the compiler knows, by five functions:
 ///
 ///     struct my_matrix { std::vector<float> values; layerwise::index tokens, width; };
 ///
@@ -30,8 +30,8 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///       static layerwise::index col_stride(const my_matrix&) { return 1; }
 ///     };
 ///
-/// 2. Another embedding matrix that it can be viewed as: one function. Where the scalar type is known only when the
-///    program runs, it returns an any_view.
+/// What it can be viewed as, another embedding matrix; where the scalar type is known only when the program runs, an
+/// any_view:
 ///
 ///     struct my_tensor { layerwise::scalar_type type; const void* data; layerwise::index tokens, width; };
 ///
@@ -41,9 +41,9 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///       }
 ///     };
 ///
-/// 3. Rows that are not in memory as they are to be read: quantized, transformed, on another device. read_row(m, i, out)
-///    writes row i as cols(m) doubles to out. It is called from several threads at a time, for any row, as often as
-///    the row is needed, and gives the same values each time. What it throws passes through.
+/// Rows that are not in memory as they are to be read: quantized, transformed, on another device. read_row(m, i, out)
+/// writes row i as cols(m) doubles to out. It is called from several threads at a time, for any row, as often as the
+/// row is needed, and gives the same values each time; what it throws passes through:
 ///
 ///     struct my_codes { std::vector<std::int8_t> codes; std::vector<double> scales; layerwise::index width; };
 ///
@@ -55,9 +55,9 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///       }
 ///     };
 ///
-/// Forms 1 and 2 take gradients, too, with `static float* data(my_matrix&)`, or `static any_writable_view
-/// view(my_tensor&)`. For a type that only refers to its elements, so that a temporary may be viewed, add
-/// `static constexpr bool is_view = true`.
+/// For gradients to be written into it, add `static float* data(my_matrix&)` to the first, `static any_writable_view
+/// view(my_tensor&)` to the second; rows are only read. For a type that only refers to its elements, so that a
+/// temporary may be viewed, add `static constexpr bool is_view = true` to any of them.
 template <class M>
 struct embedding_traits;
 

@@ -20,7 +20,7 @@ struct embedding_traits;
 
 namespace detail {
 
-/// Form 1: where the elements are, sizes, strides.
+/// Five functions: memory, sizes, strides.
 template <class M>
 concept has_data_traits = requires(const M& m) {
   { *embedding_traits<M>::data(m) };
@@ -30,11 +30,11 @@ concept has_data_traits = requires(const M& m) {
   { embedding_traits<M>::col_stride(m) } -> std::convertible_to<index>;
 };
 
-/// Form 2: what it is read as.
+/// One function: what it is viewed as.
 template <class M>
 concept has_view_traits = requires(const M& m) { embedding_traits<M>::view(m); };
 
-/// Form 3: sizes, and rows as doubles.
+/// Three functions: sizes, and rows as doubles.
 template <class M>
 concept has_row_traits = requires(const M& m, index row, double* out) {
   { embedding_traits<M>::rows(m) } -> std::convertible_to<index>;
@@ -77,7 +77,7 @@ concept outlives_iteration = std::is_lvalue_reference_v<std::ranges::range_refer
 template <class M>
 using element = std::remove_pointer_t<decltype(embedding_traits<std::remove_const_t<M>>::data(std::declval<M&>()))>;
 
-/// What a matrix of form 1 or 2 is read as; written through, if the matrix may be.
+/// The view of a matrix that has one, to write to if the matrix may be written.
 template <class M>
 requires has_view_traits<std::remove_const_t<M>>
 auto view_of(M& m) {
@@ -99,7 +99,7 @@ using view_type = decltype(view_of(std::declval<M&>()));
 template <class View, class M>
 concept view_for = is_view<View> && (std::same_as<M, View> || is_embedding_matrix<View>());
 
-/// Read through a view.
+/// Read through its view.
 template <class M>
 concept viewable = requires(const M& m) {
   { view_of(m) } -> view_for<M>;
