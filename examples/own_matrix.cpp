@@ -1,6 +1,11 @@
-// A matrix class of your own joins with one specialization, and is read where it is.
+// Classes of your own join with one specialization each: a matrix in memory is read where it is; what is not in memory
+// as it is to be read, here a quantized matrix, gives its rows.
 #include <layerwise/layerwise.hpp>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <iostream>
 #include <random>
 #include <vector>
@@ -21,6 +26,35 @@ struct layerwise::embedding_traits<activations> {
   static strided_view<float> view(activations& m) { return {m.values.data(), m.tokens, m.width, m.pitch}; }
 };
 
+/// The same in 8 bits an element, with a scale for each row.
+struct quantized_activations {
+  layerwise::index tokens, width;
+  std::vector<float> scales;
+  std::vector<std::int8_t> codes;
+
+  explicit quantized_activations(activations& m)
+      : tokens(m.tokens), width(m.width), codes(static_cast<std::size_t>(m.tokens * m.width)) {
+    for (layerwise::index token = 0; token < tokens; ++token) {
+      float largest = 0;
+      for (layerwise::index i = 0; i < width; ++i) largest = std::max(largest, std::abs(m.at(token, i)));
+      scales.push_back(largest / 127);
+      for (layerwise::index i = 0; i < width; ++i)
+        codes[static_cast<std::size_t>(token * width + i)] =
+            static_cast<std::int8_t>(std::lround(m.at(token, i) / scales.back()));
+    }
+  }
+};
+
+template <>
+struct layerwise::embedding_traits<quantized_activations> {
+  static index rows(const quantized_activations& m) { return m.tokens; }
+  static index cols(const quantized_activations& m) { return m.width; }
+  static void read_row(const quantized_activations& m, index token, double* out) {
+    const std::int8_t* row = m.codes.data() + token * m.width;
+    for (index i = 0; i < m.width; ++i) out[i] = double{m.scales[static_cast<std::size_t>(token)]} * row[i];
+  }
+};
+
 int main() {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -32,6 +66,8 @@ int main() {
     }
 
   std::cout << "linearity " << layerwise::linearity_score(states[0], states[1]) << '\n';
+  const quantized_activations before(states[0]), after(states[1]);
+  std::cout << "in 8 bits " << layerwise::linearity_score(before, after) << '\n';
   for (const layerwise::layer_metrics& layer : layerwise::profile(states).layers)
     std::cout << "displacement " << layer.displacement << '\n';
   const layerwise::jreg_regularizer jreg{.lambda = 1.0, .alpha = 1.0};

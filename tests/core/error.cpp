@@ -16,6 +16,8 @@ TEST_CASE("every exception is an error, and an error is an invalid_argument") {
   static_assert(std::is_base_of_v<layerwise::error, layerwise::shape_error>);
   static_assert(std::is_base_of_v<layerwise::error, layerwise::non_finite_error>);
   static_assert(std::is_base_of_v<layerwise::error, layerwise::degenerate_input_error>);
+  static_assert(std::is_base_of_v<layerwise::error, layerwise::option_error>);
+  static_assert(std::is_base_of_v<layerwise::error, layerwise::unsupported_error>);
   static_assert(!std::is_base_of_v<layerwise::shape_error, layerwise::non_finite_error>);
   static_assert(!std::is_base_of_v<layerwise::shape_error, layerwise::degenerate_input_error>);
 }

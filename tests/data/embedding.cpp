@@ -1,12 +1,10 @@
-#include <layerwise/data/detail/row_reader.hpp>
 #include <layerwise/data/embedding.hpp>
 
 #include "support.hpp"
 
-#include <layerwise/metrics/displacement.hpp>
-#include <layerwise/metrics/linearity.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
-#include <layerwise/training/linearity_gradient.hpp>
+#include <layerwise/data/detail/row_reader.hpp>
+#include <layerwise/data/hidden_states_view.hpp>
+#include <layerwise/layerwise.hpp>
 
 #include <doctest/doctest.h>
 
@@ -22,7 +20,9 @@
 #include <ranges>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 namespace {
@@ -50,6 +50,24 @@ struct foreign_matrix {
 /// Somebody else's reference to such a matrix.
 struct foreign_view {
   foreign_matrix* to;
+};
+
+/// A matrix that nobody has in memory: its rows are made when they are asked for.
+struct row_maker {
+  const row_major* from;
+  index first_row;  // whose columns are turned around, as a model's layer might
+  std::vector<double> scales;
+
+  index rows() const { return from->rows() - first_row; }
+  void make(index row, double* out) const {
+    for (index j = 0; j < from->cols(); ++j)
+      out[j] = scales[static_cast<std::size_t>(j)] * (*from)(row + first_row, from->cols() - 1 - j);
+  }
+};
+
+/// The same by value: it only refers to its elements.
+struct row_maker_view {
+  const row_maker* to;
 };
 
 /// Layers made on the fly, which are gone when the loop moves on.
@@ -87,6 +105,41 @@ struct layerwise::embedding_traits<foreign_view> {
   static index cols(const foreign_view& m) { return m.to->width; }
   static index row_stride(const foreign_view&) { return 2; }
   static index col_stride(const foreign_view& m) { return 2 * m.to->tokens; }
+};
+
+template <>
+struct layerwise::embedding_traits<row_maker> {
+  static index rows(const row_maker& m) { return m.rows(); }
+  static index cols(const row_maker& m) { return m.from->cols(); }
+  static void read_row(const row_maker& m, index row, double* out) { m.make(row, out); }
+};
+
+template <>
+struct layerwise::embedding_traits<row_maker_view> {
+  static constexpr bool is_view = true;
+  static index rows(const row_maker_view& m) { return m.to->rows(); }
+  static index cols(const row_maker_view& m) { return m.to->from->cols(); }
+  static void read_row(const row_maker_view& m, index row, double* out) { m.to->make(row, out); }
+};
+
+/// Read as what it is made of, or not at all.
+struct wrapped {
+  const Eigen::MatrixXf* matrix;
+};
+struct wrapped_badly : wrapped {};
+struct wrapped_owner : wrapped {};
+
+template <>
+struct layerwise::embedding_traits<wrapped> {
+  static auto view(const wrapped& m) { return 2.0f * *m.matrix; }
+};
+template <>
+struct layerwise::embedding_traits<wrapped_badly> {
+  static int view(const wrapped_badly&) { return 0; }
+};
+template <>
+struct layerwise::embedding_traits<wrapped_owner> {
+  static Eigen::MatrixXf view(const wrapped_owner& m) { return *m.matrix; }  // gone before it is read
 };
 
 namespace {
@@ -151,6 +204,24 @@ static_assert(!writable_embedding_matrix<const Eigen::MatrixXf>);
 static_assert(!writable_embedding_matrix<Eigen::Map<const row_major>>);
 static_assert(!writable_embedding_matrix<strided_view<const double>>);
 static_assert(!writable_embedding_matrix<sum>);
+
+// What gives its rows is read, by itself, in ranges and in variants, but not written.
+static_assert(embedding_matrix<row_maker> && embedding_matrix<row_maker_view>);
+static_assert(!writable_embedding_matrix<row_maker> && !writable_embedding_matrix<row_maker_view>);
+static_assert(hidden_states<std::vector<row_maker>> && hidden_states<std::array<row_maker_view, 2>>);
+static_assert(!layerwise::detail::is_view<row_maker> && layerwise::detail::is_view<row_maker_view>);
+using memory_or_rows = std::variant<strided_view<const float>, strided_view<const double>, row_maker_view>;
+static_assert(embedding_matrix<memory_or_rows> && layerwise::detail::is_view<memory_or_rows>);
+static_assert(embedding_matrix<std::variant<row_maker, Eigen::MatrixXf, sum, memory_or_rows>>);
+static_assert(!layerwise::detail::is_view<std::variant<row_maker, memory_or_rows>>);
+static_assert(!embedding_matrix<std::variant<row_maker, int>> && !embedding_matrix<std::variant<Eigen::MatrixXi>>);
+static_assert(!writable_embedding_matrix<memory_or_rows>);
+static_assert(writable_embedding_matrix<layerwise::any_writable_view>);
+static_assert(!writable_embedding_matrix<layerwise::any_view>);
+
+// A view is an embedding matrix that is one.
+static_assert(embedding_matrix<wrapped> && !writable_embedding_matrix<wrapped>);
+static_assert(!embedding_matrix<wrapped_badly> && !embedding_matrix<wrapped_owner>);
 
 static_assert(hidden_states<std::vector<Eigen::MatrixXf>>);
 static_assert(hidden_states<std::forward_list<half_matrix>>);
@@ -300,30 +371,6 @@ TEST_CASE("foreign types are read and written through their trait") {
   CHECK(read(m)(2, 1) == 7);
 }
 
-TEST_CASE("a rank-3 array is hidden states in either order") {
-  std::vector<float> data(2 * 3 * 4);
-  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i);
-  const auto layers = hidden_states_view<const float>::layer_major(data.data(), 2, 3, 4);
-  CHECK(layers.size() == 2);
-  CHECK(layers[1](2, 3) == 23);
-  CHECK(layers[1](0, 0) == 12);
-  const auto tokens = hidden_states_view<const float>::token_major(data.data(), 3, 2, 4);
-  CHECK(tokens.size() == 2);
-  CHECK(tokens[1].rows() == 3);
-  CHECK(tokens[1](2, 3) == 23);
-  CHECK(tokens[1](0, 0) == 4);
-  CHECK(tokens[0](1, 0) == 8);
-  index count = 0;
-  for (const auto layer : tokens) CHECK(layer.data() == tokens[count++].data());
-  CHECK(count == 2);
-
-  // [dim][token][layer]
-  const hidden_states_view<float> other(data.data(), 4, 3, 2, 1, 4, 12);
-  CHECK(other[3](2, 1) == 23);
-  other[3](2, 1) = -1;
-  CHECK(data[23] == -1);
-}
-
 TEST_CASE("open_layers accepts any forward range of matrices of one shape") {
   std::mt19937 random(4);
   const std::vector<row_major> layers{random_matrix(random, 3, 2), random_matrix(random, 3, 2)};
@@ -351,10 +398,6 @@ TEST_CASE("views over nothing sensible are refused") {
   check_throws<shape_error>([&] { view(2, 3, 3, 0); }, "strides other than 0", "3 and 0", "strided_view");
   check_throws<shape_error>([] { (void)strided_view<float>(nullptr, 2, 3); }, "memory of 2 x 3", "a null pointer",
                             "strided_view");
-  check_throws<shape_error>([&] { (void)hidden_states_view<float>::layer_major(x, -2, 3, 4); }, "sizes >= 0",
-                            "-2 x 3 x 4", "hidden_states_view");
-  check_throws<shape_error>([&] { (void)hidden_states_view<float>(x, 2, 1, 3, 0, 3, 1); },
-                            "a layer stride other than 0", "0", "hidden_states_view");
 }
 
 TEST_CASE("hidden states that are not are refused, with the layer") {
@@ -482,6 +525,157 @@ TEST_CASE("an expression that draws its elements is read as one matrix, drawn on
   layerwise::cross_moments moments;
   moments.add(drawing, 2.0 * drawing);
   CHECK(drawn_so_far == 10800);
+}
+
+/// Layers as rows only, and as the dense matrices of the same doubles.
+struct made_layers {
+  std::vector<row_major> sources, dense;
+  std::vector<row_maker> rows;
+
+  made_layers(index layers, index tokens, index d) : sources(static_cast<std::size_t>(layers)) {
+    std::mt19937_64 random(23);
+    row_major h = random_matrix(random, tokens + 2, d);
+    for (row_major& source : sources) {
+      source = h;
+      h += 0.1 * h * random_matrix(random, d, d) + 0.3 * random_matrix(random, tokens + 2, d);
+    }
+    const row_major scales = random_matrix(random, layers, d);
+    for (index l = 0; l < layers; ++l) {
+      rows.push_back({&sources[static_cast<std::size_t>(l)], 2, {scales.row(l).begin(), scales.row(l).end()}});
+      dense.emplace_back(tokens, d);
+      for (index i = 0; i < tokens; ++i) rows.back().make(i, &dense.back()(i, 0));
+    }
+  }
+};
+
+void check_same(const layerwise::linearity_result& got, const layerwise::linearity_result& want) {
+  layerwise::for_each_field<layerwise::linearity_result>([&](const auto& f) {
+    CAPTURE(f.name);
+    CHECK(got.*f.member == want.*f.member);
+  });
+}
+
+void check_same(const layerwise::layer_profile& got, const layerwise::layer_profile& want) {
+  REQUIRE(got.layers.size() == want.layers.size());
+  CHECK(got.tokens == want.tokens);
+  for (std::size_t l = 0; l < got.layers.size(); ++l) {
+    CAPTURE(l);
+    std::vector<double> g, w;
+    const auto into = [](std::vector<double>& values) {
+      return [&values](const std::string&, const auto* value, std::string_view) {
+        values.push_back(value == nullptr ? -1.0 : static_cast<double>(*value));
+      };
+    };
+    layerwise::visit_values(&got.layers[l], into(g));
+    layerwise::visit_values(&want.layers[l], into(w));
+    CHECK(g == w);
+  }
+}
+
+TEST_CASE("a matrix that only gives its rows has the metrics of the same numbers in memory, to the bit") {
+  const made_layers made(2, 300, 12);
+  const auto &x = made.rows[0], &y = made.rows[1];
+  const auto &dx = made.dense[0], &dy = made.dense[1];
+  CHECK(read(x) == dx);
+  CHECK(read(row_maker_view{&x}) == dx);
+  const auto mask = layerwise::token_mask::skip_first(300, 50, 3);
+  for (const auto method :
+       {layerwise::solver::automatic, layerwise::solver::cholesky, layerwise::solver::rank_revealing}) {
+    const layerwise::linearity_options options{.method = method};
+    check_same(layerwise::linearity(x, y, options, mask), layerwise::linearity(dx, dy, options, mask));
+    check_same(layerwise::residual_linearity(x, y, options), layerwise::residual_linearity(dx, dy, options));
+  }
+  check_same(layerwise::linearity(x, dy), layerwise::linearity(dx, dy));
+  check_same(layerwise::linearity(x, 2.0 * dy), layerwise::linearity(dx, row_major(2.0 * dy)));
+  const layerwise::linear_map map = layerwise::fit_linear_map(x, y, {}, mask),
+                              want = layerwise::fit_linear_map(dx, dy, {}, mask);
+  CHECK(map.weight == want.weight);
+  CHECK(map.bias == want.bias);
+  CHECK(map(x) == want(dx));
+  CHECK(layerwise::displacement(x, y) == layerwise::displacement(dx, dy));
+  CHECK(layerwise::angular_distance(x, y) == layerwise::angular_distance(dx, dy));
+  CHECK(layerwise::cosine_similarity(x, y) == layerwise::cosine_similarity(dx, dy));
+  CHECK(layerwise::contribution_ratio(x, y) == layerwise::contribution_ratio(dx, dy));
+  CHECK(layerwise::contribution_ratio_frobenius(x, y) == layerwise::contribution_ratio_frobenius(dx, dy));
+  CHECK(layerwise::residual_update(x, y) == layerwise::residual_update(dx, dy));
+  CHECK(layerwise::procrustes_normalize(x) == layerwise::procrustes_normalize(dx));
+  layerwise::cross_moments moments, dense;
+  moments.add(x, y, mask);
+  dense.add(dx, dy, mask);
+  check_same(layerwise::linearity(moments), layerwise::linearity(dense));
+}
+
+TEST_CASE("layers that only give their rows are hidden states, of a profile and of regularizers") {
+  const made_layers made(4, 700, 9);
+  const auto mask = layerwise::token_mask::skip_first(700, 100);
+  check_same(layerwise::profile(made.rows), layerwise::profile(made.dense));
+  check_same(layerwise::profile(made.rows, {}, mask), layerwise::profile(made.dense, {}, mask));
+  layerwise::layer_profiler streamed, dense;
+  for (int batch = 0; batch < 3; ++batch) {
+    streamed.add(made.rows, mask);
+    dense.add(made.dense, mask);
+  }
+  check_same(streamed.profile(), dense.profile());
+
+  std::vector<row_major> gradients(4, row_major::Zero(700, 9)), want = gradients;
+  const auto check = [&](const auto& regularizer) {
+    CHECK(regularizer.value(made.rows, mask) == regularizer.value(made.dense, mask));
+    CHECK(regularizer.value_and_gradient(made.rows, gradients, mask) ==
+          regularizer.value_and_gradient(made.dense, want, mask));
+    CHECK(gradients == want);
+  };
+  check(layerwise::mse_regularizer{.lambda = 2.0});
+  check(layerwise::cosine_regularizer{.lambda = 2.0});
+  check(layerwise::jreg_regularizer{.lambda = 2.0, .alpha = 0.5});
+  layerwise::linearity_and_gradient(made.rows[0], made.rows[1], gradients[0], gradients[1]);
+  layerwise::linearity_and_gradient(made.dense[0], made.dense[1], want[0], want[1]);
+  CHECK(gradients == want);
+}
+
+TEST_CASE("layers of a variant are memory or rows, as it turns out when the program runs") {
+  const made_layers made(4, 120, 6);
+  const std::vector<memory_or_rows> some{
+      row_maker_view{&made.rows[0]}, strided_view<const double>(made.dense[1].data(), 120, 6),
+      row_maker_view{&made.rows[2]}, strided_view<const double>(made.dense[3].data(), 120, 6)};
+  check_same(layerwise::profile(some), layerwise::profile(made.dense));
+  const layerwise::jreg_regularizer jreg{.lambda = 1.0, .alpha = 1.0};
+  CHECK(jreg.value(some) == jreg.value(made.dense));
+
+  // Of types that own their elements, and of one that is computed.
+  using owned = std::variant<row_maker, row_major, std::remove_const_t<decltype(2.0 * made.dense[0])>, Eigen::MatrixXd>;
+  const std::vector<owned> others{made.rows[0], made.dense[1], Eigen::MatrixXd(made.dense[2]), made.rows[3]};
+  check_same(layerwise::profile(others), layerwise::profile(made.dense));
+  check_same(layerwise::linearity(owned(2.0 * made.dense[0]), made.dense[1]),
+             layerwise::linearity(row_major(2.0 * made.dense[0]), made.dense[1]));
+  CHECK(layerwise::displacement(others[0], others[1]) == layerwise::displacement(made.dense[0], made.dense[1]));
+}
+
+TEST_CASE("a view may be any embedding matrix that refers to its elements") {
+  std::mt19937_64 random(24);
+  const Eigen::MatrixXf m = random_matrix(random, 40, 5).cast<float>();
+  CHECK(read(wrapped{&m}) == 2.0 * m.cast<double>());
+}
+
+TEST_CASE("what is wrong with rows is said with their place, as of memory") {
+  made_layers made(3, 30, 4);
+  made.sources[1](2 + 7, 0) = std::numeric_limits<double>::quiet_NaN();  // the last column
+  check_throws<non_finite_error>([&] { layerwise::profile(made.rows); }, "finite values", "nan",
+                                 "hidden_states, layer 1, row 7, column 3");
+  check_throws<non_finite_error>([&] { layerwise::linearity(made.rows[0], made.rows[1]); }, "finite values", "nan",
+                                 "Y, row 7, column 3");
+  made.sources[1].row(2 + 7).setZero();
+  check_throws<degenerate_input_error>([&] { layerwise::displacement(made.rows[0], made.rows[1]); },
+                                       "a row other than zero, where an angle is asked for", "a row of zeros",
+                                       "after, row 7");
+  made.rows[2].first_row = 3;
+  check_throws<shape_error>([&] { layerwise::profile(made.rows); }, "a matrix of 30 x 4", "29 x 4",
+                            "hidden_states, layer 2");
+  made.rows[2].first_row = 33;
+  check_throws<shape_error>([&] { layerwise::profile(made.rows); }, "rows >= 0 and cols >= 0", "-1 x 4",
+                            "embedding_traits");
+  made.rows[2].first_row = 32;
+  check_throws<degenerate_input_error>([&] { layerwise::linearity(made.rows[2], made.rows[2]); },
+                                       "a matrix with rows and columns", "0 x 4", "X");
 }
 
 }  // namespace

@@ -34,14 +34,21 @@ std::vector<matrix_of<Scalar>> make_states(layerwise::index layers, layerwise::i
   return states;
 }
 
-/// The memory a matrix is read from.
+/// The memory a matrix is read from; null of what is read by rows.
 template <class M>
 const void* address(const M& m) {
   const auto view = layerwise::detail::view_of(m);
   if constexpr (requires { view.data(); })
     return view.data();
   else
-    return std::visit([](const auto& v) -> const void* { return v.data(); }, view);
+    return std::visit(
+        [](const auto& v) -> const void* {
+          if constexpr (requires { v.data(); })
+            return v.data();
+          else
+            return nullptr;
+        },
+        view);
 }
 
 /// The elements as the library reads them.

@@ -16,46 +16,47 @@
 /// -fno-exceptions, nothing is: the message goes to stderr, and std::abort() is called.
 namespace layerwise::inline LAYERWISE_ABI {
 
-/// Base of everything the library throws for bad input. The message says what was expected, what came, and
-/// where.
+/// Base of everything the library throws for bad input. The message says what was expected, what came, and where:
+/// "layerwise: expected finite values, got nan (hidden_states, layer 3, row 7, column 0)". Functions say which of the
+/// classes below they throw, and when.
 class error : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
 
-/// Sizes that do not fit together, an index outside its range.
+/// Sizes that do not fit together or that nothing can have, an index outside its range.
 class shape_error : public error {
  public:
   using error::error;
 };
 
-/// An option without meaning, or one that what it is asked of does not allow.
+/// An option outside its range (a tolerance below 0, NaN), or one that what it is asked of does not allow.
 class option_error : public error {
  public:
   using error::error;
 };
 
-/// NaN or infinity in the data or in an option.
+/// NaN or infinity in the data or in an option, or a result beyond the range of double.
 class non_finite_error : public error {
  public:
   using error::error;
 };
 
-/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked
-/// for.
+/// Data for which the quantity is undefined: an empty matrix, no variance, a zero row where an angle is asked for.
 class degenerate_input_error : public error {
  public:
   using error::error;
 };
 
-/// Memory that cannot be read as it is: of another scalar type, on another device, without strides.
+/// Memory that cannot be read as it is: of another scalar type, on another device, without strides. Or a unit of the
+/// program that was compiled so that its arithmetic cannot be trusted.
 class unsupported_error : public error {
  public:
   using error::error;
 };
 
-/// Where a fault is: "after, layer 3, row 7, column 0". Negative and empty parts are left out; layers count
-/// from 0 (h_0 is the embedding output), rows and columns from 0.
+/// Where a fault is: "hidden_states, layer 3, row 7, column 0". Negative and empty parts are left out; everything
+/// counts from 0 (h_0 is the embedding output).
 struct place {
   std::string_view operand = {};  ///< which argument
   index layer = -1;               ///< l of h_l

@@ -15,16 +15,21 @@
 namespace layerwise::inline LAYERWISE_ABI {
 
 /// A member of a result: its name, where it is, and what it is, for a reader of reports.
+///
+///     for_each_field<linearity_result>([&](const auto& f) { std::cout << f.name << ' ' << result.*f.member << '\n'; });
 template <class Struct, class Member>
 struct field {
   using type = Member;  ///< of the member
 
   std::string_view name;
-  Member Struct::*member;
+  Member Struct::* member;
   std::string_view description;
 };
+template <class Struct, class Member>
+field(std::string_view, Member Struct::*, std::string_view) -> field<Struct, Member>;  // clang 14 deduces no aggregates
 
-/// The one list of a result's fields, a std::tuple of them in the order of reports. Specialized beside each result.
+/// The one list of a result's fields, a std::tuple of them in the order of reports: every member is in it. Specialized
+/// beside each result.
 template <class Struct>
 inline constexpr auto fields = std::tuple<>();
 
@@ -40,42 +45,39 @@ void for_each_field(const Visit& visit) {
 
 namespace detail {
 
+/// What a member holds, or null.
 template <class T>
-struct optional_of {
-  using type = T;
-  static const T* pointer(const T* value) { return value; }
-};
+const T* value_in(const T* member) {
+  return member;
+}
 template <class T>
-struct optional_of<std::optional<T>> {
-  using type = T;
-  static const T* pointer(const std::optional<T>* value) {
-    return value != nullptr && *value ? &**value : nullptr;
-  }
-};
+const T* value_in(const std::optional<T>* member) {
+  return member != nullptr && *member ? &**member : nullptr;
+}
 
 template <class Struct, class Visit>
-void visit_leaves(const std::string& prefix, const Struct* from, const Visit& visit) {
+void visit_values_in(const Struct* result, const std::string& prefix, const Visit& visit) {
   for_each_field<Struct>([&](const auto& f) {
-    using member = typename std::remove_cvref_t<decltype(f)>::type;
-    using value = optional_of<member>;
-    const typename value::type* found = value::pointer(from == nullptr ? nullptr : &(from->*f.member));
+    const auto* value = value_in(result == nullptr ? nullptr : &(result->*f.member));
     const std::string name = prefix + std::string(f.name);
-    if constexpr (has_fields<typename value::type>)
-      visit_leaves(name + '_', found, visit);
+    if constexpr (has_fields<std::remove_pointer_t<decltype(value)>>)
+      visit_values_in(value, name + '_', visit);
     else
-      visit(name, found, f.description);
+      visit(name, value, f.description);
   });
 }
 
 }  // namespace detail
 
-/// Calls visit(name, value, description) for each number of a result, those of results inside it as
-/// "linearity_score": value is a pointer to a double, index, bool or enumerator, null where an optional is empty. For
-/// each name, in the same order, whatever is empty; of a null result all values are null, and the names are the
+/// Calls visit(name, value, description) for each number of a result, in the order of its fields; those of a result
+/// inside it are named "linearity_score" and so on. `value` points to a const double, index, bool or enumerator, and is
+/// null where an optional is empty: the names are the same for every result, so that those of a null one are the
 /// headings of a table.
+///
+///     visit_values(&result, [&](const std::string& name, const auto* value, std::string_view description) { ... });
 template <has_fields Struct, class Visit>
 void visit_values(const Struct* result, const Visit& visit) {
-  detail::visit_leaves(std::string(), result, visit);
+  detail::visit_values_in(result, std::string(), visit);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -16,12 +16,12 @@ namespace layerwise::inline LAYERWISE_ABI {
 
 /// A strided_view whose scalar type is known only when the program runs: what tensors of other libraries are
 /// read as. Layers of different scalar types make one range of it.
-using any_view = std::variant<strided_view<const double>, strided_view<const float>,
-                              strided_view<const Eigen::half>, strided_view<const Eigen::bfloat16>>;
+using any_view = std::variant<strided_view<const double>, strided_view<const float>, strided_view<const Eigen::half>,
+                              strided_view<const Eigen::bfloat16>>;
 
 /// An any_view to write to.
-using any_writable_view = std::variant<strided_view<double>, strided_view<float>, strided_view<Eigen::half>,
-                                       strided_view<Eigen::bfloat16>>;
+using any_writable_view =
+    std::variant<strided_view<double>, strided_view<float>, strided_view<Eigen::half>, strided_view<Eigen::bfloat16>>;
 
 /// The scalar types, where they are named when the program runs.
 enum class scalar_type {

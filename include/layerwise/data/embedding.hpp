@@ -4,18 +4,23 @@
 
 #include <layerwise/data/any_view.hpp>
 #include <layerwise/data/detail/eigen_expression.hpp>
+#include <layerwise/data/detail/embedding_forms.hpp>
 #include <layerwise/data/strided_view.hpp>
 
-#include <concepts>
 #include <ranges>
 #include <type_traits>
-#include <utility>
+#include <variant>
 
 /// @file
 /// What can be read, and written, as an embedding matrix, and as the hidden states h_0 ... h_L.
 namespace layerwise::inline LAYERWISE_ABI {
 
-/// The customization point: how a type is read as an embedding matrix. Specialize it for a type of your own:
+/// The customization point: how a type is read as an embedding matrix. Specialize it for a type of your own, in one of
+/// three forms.
+///
+/// Memory of a scalar type that the compiler knows, by five functions:
+///
+///     struct my_matrix { std::vector<float> values; layerwise::index tokens, width; };
 ///
 ///     template <> struct layerwise::embedding_traits<my_matrix> {
 ///       static const float* data(const my_matrix& m) { return m.values.data(); }
@@ -25,128 +30,57 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///       static layerwise::index col_stride(const my_matrix&) { return 1; }
 ///     };
 ///
-/// or, all at once, and the only way for a type whose scalar type is known only when the program runs:
+/// What it can be viewed as, another embedding matrix; where the scalar type is known only when the program runs, an
+/// any_view:
+///
+///     struct my_tensor { layerwise::scalar_type type; const void* data; layerwise::index tokens, width; };
 ///
 ///     template <> struct layerwise::embedding_traits<my_tensor> {
-///       static layerwise::any_view view(const my_tensor& t);  // or a strided_view
+///       static layerwise::any_view view(const my_tensor& t) {
+///         return layerwise::make_view(t.type, t.data, t.tokens, t.width, t.width, 1);
+///       }
 ///     };
 ///
-/// For gradients to be written into it, add `static float* data(my_matrix&)`, or `static any_writable_view
-/// view(my_tensor&)`. For a type that only refers to its elements, so that a temporary may be viewed, add
-/// `static constexpr bool is_view = true`.
+/// Rows that are not in memory as they are to be read: quantized, transformed, on another device. read_row(m, i, out)
+/// writes row i as cols(m) doubles to out. It is called from several threads at a time, for any row, as often as the
+/// row is needed, and gives the same values each time; what it throws passes through:
+///
+///     struct my_codes { std::vector<std::int8_t> codes; std::vector<double> scales; layerwise::index width; };
+///
+///     template <> struct layerwise::embedding_traits<my_codes> {
+///       static layerwise::index rows(const my_codes& m) { return std::ssize(m.scales); }
+///       static layerwise::index cols(const my_codes& m) { return m.width; }
+///       static void read_row(const my_codes& m, layerwise::index i, double* out) {
+///         for (layerwise::index j = 0; j < m.width; ++j) out[j] = m.scales[i] * m.codes[i * m.width + j];
+///       }
+///     };
+///
+/// For gradients to be written into it, add `static float* data(my_matrix&)` to the first, `static any_writable_view
+/// view(my_tensor&)` to the second; rows are only read. For a type that only refers to its elements, so that a
+/// temporary may be viewed, add `static constexpr bool is_view = true` to any of them.
 template <class M>
 struct embedding_traits;
 
-template <class T>
-struct embedding_traits<strided_view<T>> {
-  static constexpr bool is_view = true;
-  static strided_view<T> view(const strided_view<T>& m) { return m; }
-};
-template <>
-struct embedding_traits<any_view> {
-  static constexpr bool is_view = true;
-  static any_view view(const any_view& m) { return m; }
-};
-template <>
-struct embedding_traits<any_writable_view> {
-  static constexpr bool is_view = true;
-  static any_writable_view view(const any_writable_view& m) { return m; }
-};
-
-template <detail::eigen_direct M>
-struct embedding_traits<M> {
-  static constexpr bool is_view = !detail::eigen_owns<M>;
-  static auto* data(M& m) { return m.data(); }
-  static const typename M::Scalar* data(const M& m) { return m.data(); }
-  static index rows(const M& m) { return m.rows(); }
-  static index cols(const M& m) { return m.cols(); }
-  static index row_stride(const M& m) { return M::IsRowMajor ? m.outerStride() : m.innerStride(); }
-  static index col_stride(const M& m) { return M::IsRowMajor ? m.innerStride() : m.outerStride(); }
-};
-
-namespace detail {
-
-/// Five functions: memory, sizes, strides.
+/// M is an Eigen dense object or expression, or embedding_traits<M> is specialized, or M is a std::variant.
 template <class M>
-concept has_data_traits = requires(const M& m) {
-  { *embedding_traits<M>::data(m) };
-  { embedding_traits<M>::rows(m) } -> std::convertible_to<index>;
-  { embedding_traits<M>::cols(m) } -> std::convertible_to<index>;
-  { embedding_traits<M>::row_stride(m) } -> std::convertible_to<index>;
-  { embedding_traits<M>::col_stride(m) } -> std::convertible_to<index>;
-};
+concept has_embedding_traits = detail::eigen_dense<M> || detail::has_data_traits<M> || detail::has_view_traits<M> ||
+                               detail::has_row_traits<M> || detail::is_variant<M>;
 
-/// One function.
+/// Its elements are float, double, Eigen::half or Eigen::bfloat16; or it gives its rows as doubles.
 template <class M>
-concept has_view_traits = requires(const M& m) { embedding_traits<M>::view(m); };
+concept has_embedding_scalars =
+    detail::viewable<M> || detail::has_row_traits<M> ||
+    (detail::eigen_lazy<M> && embedding_scalar<typename M::Scalar>) || detail::is_variant_of_matrices<M>;
 
-/// The element type of what data() points to, for a matrix that may be const.
-template <class M>
-using element = std::remove_pointer_t<decltype(embedding_traits<std::remove_const_t<M>>::data(std::declval<M&>()))>;
-
-template <class View>
-inline constexpr bool may_be_written = std::same_as<View, any_writable_view>;
-template <class T>
-inline constexpr bool may_be_written<strided_view<T>> = std::negation_v<std::is_const<T>>;
-
-/// The view of any matrix with memory behind it, writable if the matrix is.
-template <class M>
-requires has_view_traits<std::remove_const_t<M>>
-auto view_of(M& m) {
-  return embedding_traits<std::remove_const_t<M>>::view(m);
-}
-
-template <class M>
-requires has_data_traits<std::remove_const_t<M>> && embedding_scalar<std::remove_const_t<element<M>>>
-auto view_of(M& m) {
-  using traits = embedding_traits<std::remove_const_t<M>>;
-  return strided_view<element<M>>(traits::data(m), traits::rows(m), traits::cols(m), traits::row_stride(m),
-                                  traits::col_stride(m));
-}
-
-template <class M>
-using view_type = decltype(view_of(std::declval<M&>()));
-
-template <class M>
-concept viewable = requires(const M& m) { view_of(m); };
-
-}  // namespace detail
-
-/// M is an Eigen dense object or expression, or embedding_traits<M> is specialized.
-template <class M>
-concept has_embedding_traits = detail::eigen_dense<M> || detail::has_data_traits<M> || detail::has_view_traits<M>;
-
-/// Its elements are float, double, Eigen::half or Eigen::bfloat16.
-template <class M>
-concept has_embedding_scalars = detail::viewable<M> || (detail::eigen_lazy<M> && embedding_scalar<typename M::Scalar>);
-
-/// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or
-/// expression, or any type for which embedding_traits is specialized.
+/// An n_tokens x d matrix of float, double, Eigen::half or Eigen::bfloat16: an Eigen dense object or expression, or any
+/// type for which embedding_traits is specialized. Or a std::variant of such types, where the type is known only when
+/// the program runs: one may be memory, another rows.
 template <class M>
 concept embedding_matrix = has_embedding_traits<M> && has_embedding_scalars<M>;
 
 /// An embedding matrix whose elements can be written: what gradients are added to.
 template <class M>
-concept writable_embedding_matrix =
-    embedding_matrix<std::remove_const_t<M>> && detail::may_be_written<detail::view_type<M>>;
-
-namespace detail {
-
-/// True for types that refer to elements owned elsewhere, so that a temporary of them can be viewed.
-template <class M>
-constexpr bool is_view = [] {
-  if constexpr (eigen_lazy<M>)
-    return true;
-  else if constexpr (requires { embedding_traits<M>::is_view; })
-    return embedding_traits<M>::is_view;
-  else
-    return false;
-}();
-
-template <class R, class M = std::remove_cvref_t<std::ranges::range_reference_t<R>>>
-concept outlives_iteration = std::is_lvalue_reference_v<std::ranges::range_reference_t<R>> || is_view<M>;
-
-}  // namespace detail
+concept writable_embedding_matrix = embedding_matrix<std::remove_const_t<M>> && detail::may_be_written<M>;
 
 /// h_0 ... h_L: any forward range of embedding matrices. Its elements are lvalues, or views returned by
 /// value.
@@ -162,4 +96,36 @@ concept hidden_state_gradients =
     writable_embedding_matrix<std::remove_reference_t<std::ranges::range_reference_t<R>>> &&
     detail::outlives_iteration<R>;
 
+template <class T>
+struct embedding_traits<strided_view<T>> {
+  static constexpr bool is_view = true;
+  static strided_view<T> view(const strided_view<T>& m) { return m; }
+};
+
+/// any_view and any_writable_view.
+template <class... Ts>
+struct embedding_traits<std::variant<strided_view<Ts>...>> {
+  static constexpr bool is_view = true;
+  static std::variant<strided_view<Ts>...> view(const std::variant<strided_view<Ts>...>& m) { return m; }
+};
+
+template <detail::eigen_direct M>
+struct embedding_traits<M> {
+  static constexpr bool is_view = !detail::eigen_owns<M>;
+  static auto* data(M& m) { return m.data(); }
+  static const typename M::Scalar* data(const M& m) { return m.data(); }
+  static index rows(const M& m) { return m.rows(); }
+  static index cols(const M& m) { return m.cols(); }
+  static index row_stride(const M& m) { return M::IsRowMajor ? m.outerStride() : m.innerStride(); }
+  static index col_stride(const M& m) { return M::IsRowMajor ? m.innerStride() : m.outerStride(); }
+};
+
+namespace detail {
+
+template <class M>
+constexpr bool is_embedding_matrix() {
+  return embedding_matrix<M>;
+}
+
+}  // namespace detail
 }  // namespace layerwise::inline LAYERWISE_ABI

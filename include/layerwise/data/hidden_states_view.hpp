@@ -18,8 +18,7 @@ namespace detail {
 
 /// The axes of layers, tokens and dims.
 inline std::array<std::size_t, 3> order_of_axes(std::size_t layer_axis) {
-  if (layer_axis > 2)
-    fail<shape_error>("a layer axis of 0, 1 or 2", text(layer_axis), {.operand = "hidden states"});
+  if (layer_axis > 2) fail<shape_error>("a layer axis of 0, 1 or 2", text(layer_axis), {.operand = "hidden states"});
   return {layer_axis, layer_axis == 0 ? 1u : 0u, layer_axis == 2 ? 1u : 2u};
 }
 
@@ -66,8 +65,7 @@ class hidden_states_view {
   index size() const { return layers_; }
   /// h_l for l = `layer`, which is not checked. Throws as strided_view.
   strided_view<T> operator[](index layer) const {
-    return {data_ == nullptr ? nullptr : data_ + layer * layer_stride_, tokens_, dims_, token_stride_,
-            dim_stride_};
+    return {data_ == nullptr ? nullptr : data_ + layer * layer_stride_, tokens_, dims_, token_stride_, dim_stride_};
   }
 
   class iterator {
@@ -96,8 +94,8 @@ class hidden_states_view {
 
   hidden_states_view(T* data, const std::array<index, 3>& sizes, const std::array<index, 3>& strides,
                      const std::array<std::size_t, 3>& axis)
-      : hidden_states_view(data, sizes[axis[0]], sizes[axis[1]], sizes[axis[2]], strides[axis[0]],
-                           strides[axis[1]], strides[axis[2]]) {}
+      : hidden_states_view(data, sizes[axis[0]], sizes[axis[1]], sizes[axis[2]], strides[axis[0]], strides[axis[1]],
+                           strides[axis[2]]) {}
 
   T* data_;
   index layers_, tokens_, dims_, layer_stride_, token_stride_, dim_stride_;
@@ -109,8 +107,7 @@ std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, cons
                                               const std::array<index, 3>& strides, std::size_t layer_axis) {
   return detail::with_scalar(type, data, [&](auto* elements) {
     std::vector<view_of_memory<Void>> layers;
-    for (const auto& layer : hidden_states_view(elements, sizes, strides, layer_axis))
-      layers.push_back(layer);
+    for (const auto& layer : hidden_states_view(elements, sizes, strides, layer_axis)) layers.push_back(layer);
     return layers;
   });
 }

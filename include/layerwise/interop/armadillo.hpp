@@ -3,10 +3,10 @@
 #pragma once
 
 #include <layerwise/data/embedding.hpp>
+#include <layerwise/data/hidden_states_view.hpp>
 
 #include <armadillo>
 
-#include <array>
 #include <concepts>
 #include <cstddef>
 

@@ -2,26 +2,56 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/tensor_layout.hpp>
 
+#include <ggml-backend.h>
 #include <ggml.h>
 
-#include <array>
 #include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
 #include <vector>
 
 /// @file
-/// Tensors of ggml, F64, F32, F16 and BF16, and pointers to them: ne[0] is d, ne[1] the tokens and ne[2]
-/// the layers; nb are the strides in bytes. Other types throw unsupported_error. Only the public struct
-/// of ggml.h is needed, nothing is linked. The struct does not say where the data is: it must be in
-/// memory of the CPU (see ggml_backend_buffer_is_host), and computed.
+/// Tensors of ggml, and pointers to them: ne[0] is d, ne[1] the tokens and ne[2] the layers (see layers_of); nb are the
+/// strides in bytes. F64, F32, F16 and BF16 are read where they are, with whatever strides, and written to. Quantized
+/// types are read row by row, through ggml's own to_float. A tensor must be computed, and in memory of the host: what a
+/// backend keeps elsewhere throws unsupported_error (ggml_backend_tensor_get copies it). Link ggml-base, where all of
+/// this is.
 namespace layerwise::inline LAYERWISE_ABI {
+
+/// A matrix of one of ggml's quantized types: rows of whole blocks.
+struct ggml_rows {
+  const std::byte* data;           ///< where row 0 begins
+  index rows, cols;                ///< n_tokens, d
+  index row_stride;                ///< bytes from one row to the next
+  const ggml_type_traits* traits;  ///< of the type, with to_float
+};
+
+/// What a ggml_tensor is read as: its type is known when the program runs.
+using ggml_view = std::variant<strided_view<const double>, strided_view<const float>, strided_view<const Eigen::half>,
+                               strided_view<const Eigen::bfloat16>, ggml_rows>;
+
+template <>
+struct embedding_traits<ggml_rows> {
+  static constexpr bool is_view = true;
+  static index rows(const ggml_rows& m) { return m.rows; }
+  static index cols(const ggml_rows& m) { return m.cols; }
+  static void read_row(const ggml_rows& m, index row, double* out) {
+    const auto values = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(m.cols));
+    m.traits->to_float(m.data + row * m.row_stride, values.get(), m.cols);
+    for (index j = 0; j < m.cols; ++j) out[j] = static_cast<double>(values[static_cast<std::size_t>(j)]);
+  }
+};
+
 namespace detail {
 
 inline constexpr place ggml_place{.operand = "ggml_tensor"};
 
-/// Throws unsupported_error for what the library does not read.
-inline scalar_type ggml_scalar(const ggml_tensor& t) {
+/// Nothing for the types that are no scalars of the library.
+inline std::optional<scalar_type> ggml_scalar(const ggml_tensor& t) {
   switch (t.type) {
     case GGML_TYPE_F64:
       return scalar_type::float64;
@@ -32,82 +62,130 @@ inline scalar_type ggml_scalar(const ggml_tensor& t) {
     case GGML_TYPE_BF16:
       return scalar_type::bfloat16;
     default:
-      fail<unsupported_error>("GGML_TYPE_F64, F32, F16 or BF16", text("type ", static_cast<int>(t.type)), ggml_place);
+      return std::nullopt;
   }
 }
 
-/// Sizes and strides in elements, the slowest axis first. Throws shape_error for a higher rank,
-/// unsupported_error for a stride that is no multiple of an element.
-template <std::size_t rank>
-struct ggml_layout {
-  std::array<index, rank> sizes, strides;
-  scalar_type type;
+[[noreturn]] inline void fail_ggml_type(const char* expected, const ggml_tensor& t) {
+  fail<unsupported_error>(expected, text("type ", static_cast<int>(t.type)), ggml_place);
+}
 
-  explicit ggml_layout(const ggml_tensor& t) : type(ggml_scalar(t)) {
-    for (std::size_t axis = rank; axis < GGML_MAX_DIMS; ++axis)
-      if (t.ne[axis] != 1)
-        fail<shape_error>(text("a tensor of rank ", rank), text("ne[", axis, "] = ", t.ne[axis]), ggml_place);
-    const std::size_t element = type == scalar_type::float64 ? 8 : type == scalar_type::float32 ? 4 : 2;
-    for (std::size_t axis = 0; axis < rank; ++axis) {
+/// Throws unsupported_error for memory that this processor cannot read. Tensors outside any buffer are in their
+/// context's memory.
+inline void require_host(const ggml_tensor& t) {
+  const ggml_backend_buffer_t buffer = t.view_src != nullptr ? t.view_src->buffer : t.buffer;
+  if (buffer != nullptr && !ggml_backend_buffer_is_host(buffer))
+    fail<unsupported_error>("a tensor in memory of the host (see ggml_backend_tensor_get)",
+                            text("one in a buffer of ", ggml_backend_buffer_name(buffer)), ggml_place);
+}
+
+/// Throws shape_error for a higher rank.
+inline void require_rank(const ggml_tensor& t, std::size_t rank) {
+  for (std::size_t axis = rank; axis < GGML_MAX_DIMS; ++axis)
+    if (t.ne[axis] != 1)
+      fail<shape_error>(text("a tensor of rank ", rank), text("ne[", axis, "] = ", t.ne[axis]), ggml_place);
+}
+
+template <>
+struct tensor_traits<ggml_tensor> {
+  template <std::size_t rank>
+  static tensor_layout<rank> layout(const ggml_tensor& t) {
+    require_host(t);
+    const auto type = ggml_scalar(t);
+    if (!type) fail_ggml_type("GGML_TYPE_F64, F32, F16 or BF16", t);
+    require_rank(t, rank);
+    const std::size_t element = *type == scalar_type::float64 ? 8 : *type == scalar_type::float32 ? 4 : 2;
+    const auto stride = [&](std::size_t axis) {
       if (t.nb[axis] % element != 0)
         fail<unsupported_error>(text("strides of whole elements of ", element, " bytes"),
                                 text("nb[", axis, "] = ", t.nb[axis]), ggml_place);
-      sizes[rank - 1 - axis] = static_cast<index>(t.ne[axis]);
-      strides[rank - 1 - axis] = static_cast<index>(t.nb[axis] / element);
-    }
+      return t.nb[axis] / element;
+    };
+    return {*type,
+            axes_of<rank>([&](std::size_t axis) { return std::pair(t.ne[rank - 1 - axis], stride(rank - 1 - axis)); })};
+  }
+
+  template <class Void>
+  static Void* data(const ggml_tensor& t) {
+    return t.data;
   }
 };
+
+/// The quantized matrix of axes 0 and `token_axis`. Throws unsupported_error for types without to_float and for rows
+/// that are not whole blocks, one after the other; shape_error for a higher rank or a null pointer.
+inline ggml_rows quantized_rows(const ggml_tensor& t, std::size_t rank, std::size_t token_axis) {
+  require_host(t);
+  const ggml_type_traits* traits = ggml_get_type_traits(t.type);
+  if (traits->to_float == nullptr) fail_ggml_type("GGML_TYPE_F64, F32, F16, BF16 or a quantized type", t);
+  require_rank(t, rank);
+  if (t.nb[0] != traits->type_size || t.ne[0] % traits->blck_size != 0)
+    fail<unsupported_error>(
+        text("rows of whole blocks of ", traits->blck_size, " elements in ", traits->type_size, " bytes"),
+        text("ne[0] = ", t.ne[0], ", nb[0] = ", t.nb[0]), ggml_place);
+  const ggml_rows rows{static_cast<const std::byte*>(t.data), t.ne[token_axis], t.ne[0],
+                       static_cast<index>(t.nb[token_axis]), traits};
+  if (rows.data == nullptr && rows.rows > 0 && rows.cols > 0)
+    fail<shape_error>(text("memory of ", shape{rows.rows, rows.cols}), "a null pointer", ggml_place);
+  return rows;
+}
+
+inline ggml_view read_ggml(const ggml_tensor& t) {
+  if (!ggml_scalar(t)) return quantized_rows(t, 2, 1);
+  return std::visit([](const auto& view) { return ggml_view(view); }, view_tensor<const void>(t));
+}
+
+inline std::vector<ggml_view> read_ggml_layers(const ggml_tensor& t, std::size_t layer_axis) {
+  std::vector<ggml_view> layers;
+  if (ggml_scalar(t)) {
+    for (const any_view& layer : view_layers<const void>(t, layer_axis))
+      std::visit([&](const auto& view) { layers.emplace_back(view); }, layer);
+    return layers;
+  }
+  if (layer_axis > 1) fail<shape_error>("a layer axis of 0 or 1 of a quantized tensor", text(layer_axis), ggml_place);
+  ggml_rows rows = quantized_rows(t, 3, layer_axis == 0 ? 1 : 2);
+  const std::size_t axis = layer_axis == 0 ? 2 : 1;  // ggml's, which counts from the fastest
+  for (index l = 0; l < t.ne[axis]; ++l, rows.data += t.nb[axis]) layers.emplace_back(rows);
+  return layers;
+}
 
 inline const ggml_tensor& pointee(const ggml_tensor* t) {
   if (t == nullptr) fail<unsupported_error>("a tensor", "a null pointer", ggml_place);
   return *t;
 }
 
-template <class Void>
-auto ggml_view(const ggml_tensor& t) {
-  const ggml_layout<2> layout(t);
-  return make_view(layout.type, static_cast<Void*>(t.data), layout.sizes[0], layout.sizes[1], layout.strides[0],
-                   layout.strides[1]);
-}
-
-template <class Void>
-auto ggml_layers(const ggml_tensor& t, std::size_t layer_axis) {
-  const ggml_layout<3> layout(t);
-  return make_layers(layout.type, static_cast<Void*>(t.data), layout.sizes, layout.strides, layer_axis);
-}
-
 }  // namespace detail
 
-/// Rank 2: ne[1] tokens x ne[0] dimensions, transposed or permuted or part of another tensor as it may be.
-/// Throws unsupported_error for quantized and other types, shape_error for a higher rank.
+/// Rank 2: ne[1] tokens x ne[0] dimensions, transposed or permuted or part of another tensor as it may be; quantized
+/// rows must be whole. To be written to it must be F64, F32, F16 or BF16.
+///
+/// Throws unsupported_error for other types, for rows of quantized types that are not whole and for memory that is not
+/// the host's, shape_error for a higher rank.
 template <>
 struct embedding_traits<ggml_tensor> {
   static constexpr bool is_view = true;
-  static any_view view(const ggml_tensor& t) { return detail::ggml_view<const void>(t); }
-  static any_writable_view view(ggml_tensor& t) { return detail::ggml_view<void>(t); }
+  static ggml_view view(const ggml_tensor& t) { return detail::read_ggml(t); }
+  static any_writable_view view(ggml_tensor& t) { return detail::view_tensor<void>(t); }
 };
 
-/// ggml hands out pointers; ranges of them are hidden states. Throws unsupported_error for a null pointer.
+/// ggml hands out pointers; ranges of them are hidden states, to be written to where the pointers are not const. Throws
+/// unsupported_error for a null pointer.
 template <>
 struct embedding_traits<ggml_tensor*> {
   static constexpr bool is_view = true;
-  static any_writable_view view(ggml_tensor* t) { return detail::ggml_view<void>(detail::pointee(t)); }
+  static ggml_view view(ggml_tensor* const& t) { return detail::read_ggml(detail::pointee(t)); }
+  static any_writable_view view(ggml_tensor*& t) { return detail::pointee(t), detail::view_tensor<void>(*t); }
 };
 template <>
 struct embedding_traits<const ggml_tensor*> {
   static constexpr bool is_view = true;
-  static any_view view(const ggml_tensor* t) { return detail::ggml_view<const void>(detail::pointee(t)); }
+  static ggml_view view(const ggml_tensor* t) { return detail::read_ggml(detail::pointee(t)); }
 };
 
-/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers, from the slowest axis: 0 is ne[2]
-/// layers of ne[1] tokens, 1 is ne[1] layers of ne[2] tokens. Throws unsupported_error for
-/// quantized and other types, shape_error for a higher rank or another axis.
-inline std::vector<any_view> layers_of(const ggml_tensor& t, std::size_t layer_axis = 0) {
-  return detail::ggml_layers<const void>(t, layer_axis);
-}
-/// The same, to write to.
-inline std::vector<any_writable_view> layers_of(ggml_tensor& t, std::size_t layer_axis = 0) {
-  return detail::ggml_layers<void>(t, layer_axis);
+/// Rank 3: hidden states, without a copy, by axis `layer_axis`, counted from the slowest: 0 is ne[2] layers of ne[1]
+/// tokens, 1 is ne[1] layers of ne[2] tokens. Of a tensor that is not const, layers_of gives layers to write to, which
+/// a quantized one does not have: std::as_const(t) reads it. Throws as above, and shape_error for another axis.
+inline std::vector<ggml_view> layers_of(const ggml_tensor& t, std::size_t layer_axis = 0) {
+  return detail::read_ggml_layers(t, layer_axis);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/tensor_layout.hpp>
 
-#include <array>
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 /// @file
 /// Views: std::mdspan, Kokkos' mdspan, and whatever has their shape, are embedding matrices at rank 2
@@ -36,6 +36,11 @@ void require_strides(const M& m) {
   if (!m.is_strided()) fail<unsupported_error>("a layout with strides", "one that has none", {.operand = "mdspan"});
 }
 
+template <mdspan_like M>
+auto mdspan_axes(const M& m) {
+  return axes_of<M::rank()>([&](std::size_t axis) { return std::pair(m.extent(axis), m.stride(axis)); });
+}
+
 /// Where element (0, ..., 0) is; a layout may have it anywhere.
 template <mdspan_like M>
 typename M::element_type* first_element(const M& m) {
@@ -60,9 +65,8 @@ struct embedding_traits<M> {
   static constexpr bool is_view = true;
   static strided_view<typename M::element_type> view(const M& m) {
     detail::require_strides(m);
-    const auto size = [&](std::size_t axis) { return static_cast<index>(m.extent(axis)); };
-    const auto stride = [&](std::size_t axis) { return static_cast<index>(m.stride(axis)); };
-    return {detail::first_element(m), size(0), size(1), stride(0), stride(1)};
+    const auto [sizes, strides] = detail::mdspan_axes(m);
+    return {detail::first_element(m), sizes[0], sizes[1], strides[0], strides[1]};
   }
 };
 
@@ -73,11 +77,7 @@ template <detail::mdspan_like M>
 requires(M::rank() == 3)
 hidden_states_view<typename M::element_type> layers_of(const M& m, std::size_t layer_axis = 0) {
   detail::require_strides(m);
-  std::array<index, 3> sizes, strides;
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    sizes[axis] = static_cast<index>(m.extent(axis));
-    strides[axis] = static_cast<index>(m.stride(axis));
-  }
+  const auto [sizes, strides] = detail::mdspan_axes(m);
   return {detail::first_element(m), sizes, strides, layer_axis};
 }
 

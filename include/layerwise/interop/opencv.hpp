@@ -2,19 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/tensor_layout.hpp>
 
 #include <opencv2/core.hpp>
 
-#include <array>
 #include <concepts>
 #include <cstddef>
-#include <type_traits>
-#include <vector>
+#include <utility>
 
 /// @file
 /// OpenCV's cv::Mat and cv::Mat_ of CV_64F, CV_32F and CV_16F, one channel: two dimensions are an
-/// embedding matrix, three hidden states. Scalar type and byte steps are looked at when the program
+/// embedding matrix, three hidden states (see layers_of). Scalar type and byte steps are looked at when the program
 /// runs, and what is not read throws unsupported_error.
 namespace layerwise::inline LAYERWISE_ABI {
 namespace detail {
@@ -32,32 +30,27 @@ inline scalar_type opencv_scalar(const cv::Mat& m) {
                           opencv_place);
 }
 
-/// Sizes, and steps in elements. Throws shape_error for another number of dimensions, unsupported_error for a
-/// step that is no multiple of an element.
-template <std::size_t rank>
-struct opencv_layout {
-  std::array<index, rank> sizes, strides;
-
-  explicit opencv_layout(const cv::Mat& m) {
+template <std::derived_from<cv::Mat> M>
+struct tensor_traits<M> {
+  template <std::size_t rank>
+  static tensor_layout<rank> layout(const cv::Mat& m) {
     if (m.dims != static_cast<int>(rank))
       fail<shape_error>(text("a cv::Mat of ", rank, " dimensions"), text(m.dims), opencv_place);
-    for (std::size_t axis = 0; axis < rank; ++axis) {
-      const std::size_t step = m.step.p[axis], element = m.elemSize();
+    const std::size_t element = m.elemSize();
+    const auto axes = axes_of<rank>([&](std::size_t axis) {
+      const std::size_t step = m.step.p[axis];
       if (step % element != 0)
         fail<unsupported_error>(text("steps of whole elements of ", element, " bytes"), text(step), opencv_place);
-      sizes[axis] = static_cast<index>(m.size.p[axis]);
-      strides[axis] = static_cast<index>(step / element);
-    }
+      return std::pair(m.size.p[axis], step / element);
+    });
+    return {opencv_scalar(m), axes};
+  }
+
+  template <class Void>
+  static Void* data(const cv::Mat& m) {
+    return m.data;
   }
 };
-
-template <class Void>
-auto opencv_view(const cv::Mat& m) {
-  const opencv_layout<2> layout(m);
-  const scalar_type type = opencv_scalar(m);
-  return make_view(type, static_cast<Void*>(m.data), layout.sizes[0], layout.sizes[1], layout.strides[0],
-                   layout.strides[1]);
-}
 
 }  // namespace detail
 
@@ -65,25 +58,6 @@ auto opencv_view(const cv::Mat& m) {
 /// unsupported_error for other types, more channels or broken steps, shape_error for another number of
 /// dimensions. A cv::Mat that is not const may be written to, also where it is a part of one that is.
 template <std::derived_from<cv::Mat> M>
-struct embedding_traits<M> {
-  static any_view view(const M& m) { return detail::opencv_view<const void>(m); }
-  static any_writable_view view(M& m) { return detail::opencv_view<void>(m); }
-};
-
-/// Three dimensions: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two
-/// the first counts tokens. Throws unsupported_error for other types or more channels, shape_error for
-/// another number of dimensions or another axis. The views do not keep the matrix: m.clone() as an argument
-/// is gone at the end of the statement.
-inline std::vector<any_view> layers_of(const cv::Mat& m, std::size_t layer_axis = 0) {
-  const detail::opencv_layout<3> layout(m);
-  const scalar_type type = detail::opencv_scalar(m);
-  return make_layers(type, static_cast<const void*>(m.data), layout.sizes, layout.strides, layer_axis);
-}
-/// The same, to write to.
-inline std::vector<any_writable_view> layers_of(cv::Mat& m, std::size_t layer_axis = 0) {
-  const detail::opencv_layout<3> layout(m);
-  const scalar_type type = detail::opencv_scalar(m);
-  return make_layers(type, static_cast<void*>(m.data), layout.sizes, layout.strides, layer_axis);
-}
+struct embedding_traits<M> : detail::tensor_views<M> {};
 
 }  // namespace layerwise::inline LAYERWISE_ABI

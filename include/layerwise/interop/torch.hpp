@@ -2,18 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/tensor_layout.hpp>
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
-#include <vector>
+#include <utility>
 
 /// @file
 /// Tensors of libtorch, of float64, float32, float16 and bfloat16 in memory of the CPU, with whatever
-/// strides: rank 2 is an embedding matrix, rank 3 hidden states. What is not read throws
+/// strides: rank 2 is an embedding matrix, rank 3 hidden states (see layers_of). What is not read throws
 /// unsupported_error. Only the values are read: autograd sees nothing of it, and a gradient is neither
 /// asked for nor changed. Work queued for another device must be finished and copied first.
 namespace layerwise::inline LAYERWISE_ABI {
@@ -47,44 +47,27 @@ inline scalar_type torch_scalar(const at::Tensor& t) {
   }
 }
 
-/// Throws shape_error for another rank.
-template <std::size_t rank>
-struct torch_layout {
-  std::array<index, rank> sizes, strides;
-
-  explicit torch_layout(const at::Tensor& t) {
+template <>
+struct tensor_traits<at::Tensor> {
+  template <std::size_t rank>
+  static tensor_layout<rank> layout(const at::Tensor& t) {
+    const scalar_type type = torch_scalar(t);
     if (t.dim() != static_cast<std::int64_t>(rank))
       fail<shape_error>(text("a tensor of rank ", rank), text("rank ", t.dim()), torch_place);
-    for (std::size_t axis = 0; axis < rank; ++axis) {
-      sizes[axis] = static_cast<index>(t.size(static_cast<std::int64_t>(axis)));
-      strides[axis] = static_cast<index>(t.stride(static_cast<std::int64_t>(axis)));
-    }
+    return {type, axes_of<rank>([&](std::size_t axis) {
+              return std::pair(t.size(static_cast<std::int64_t>(axis)), t.stride(static_cast<std::int64_t>(axis)));
+            })};
+  }
+
+  /// For a mere read later versions of libtorch have a function of its own, which does not make a lazy copy a real one.
+  template <class Void, class Tensor>
+  static Void* data(const Tensor& t) {
+    if constexpr (std::is_const_v<Void> && requires { t.const_data_ptr(); })
+      return t.const_data_ptr();
+    else
+      return t.data_ptr();
   }
 };
-
-/// Where the first element is. For a mere read later versions of libtorch have a function of its own, which
-/// does not make a lazy copy a real one.
-template <class Void, class Tensor>
-Void* torch_data(const Tensor& t) {
-  if constexpr (std::is_const_v<Void> && requires { t.const_data_ptr(); })
-    return t.const_data_ptr();
-  else
-    return t.data_ptr();
-}
-
-template <class Void>
-auto torch_view(const at::Tensor& t) {
-  const scalar_type type = torch_scalar(t);
-  const torch_layout<2> layout(t);
-  return make_view(type, torch_data<Void>(t), layout.sizes[0], layout.sizes[1], layout.strides[0], layout.strides[1]);
-}
-
-template <class Void>
-auto torch_layers(const at::Tensor& t, std::size_t layer_axis) {
-  const scalar_type type = torch_scalar(t);
-  const torch_layout<3> layout(t);
-  return make_layers(type, torch_data<Void>(t), layout.sizes, layout.strides, layer_axis);
-}
 
 }  // namespace detail
 
@@ -93,21 +76,6 @@ auto torch_layers(const at::Tensor& t, std::size_t layer_axis) {
 /// holds tensors, not temporaries of them. Written to, a tensor's version counter does not move: do not write
 /// to what a backward pass has saved.
 template <>
-struct embedding_traits<at::Tensor> {
-  static any_view view(const at::Tensor& t) { return detail::torch_view<const void>(t); }
-  static any_writable_view view(at::Tensor& t) { return detail::torch_view<void>(t); }
-};
-
-/// Rank 3: hidden states, without a copy. Axis `layer_axis` counts layers; of the other two the first
-/// counts tokens. Throws unsupported_error for an undefined tensor, another scalar type, device or
-/// layout, shape_error for another rank or axis, or a stride of 0. The views do not keep the tensor:
-/// t.to(type) as an argument is gone at the end of the statement.
-inline std::vector<any_view> layers_of(const at::Tensor& t, std::size_t layer_axis = 0) {
-  return detail::torch_layers<const void>(t, layer_axis);
-}
-/// The same, to write to.
-inline std::vector<any_writable_view> layers_of(at::Tensor& t, std::size_t layer_axis = 0) {
-  return detail::torch_layers<void>(t, layer_axis);
-}
+struct embedding_traits<at::Tensor> : detail::tensor_views<at::Tensor> {};
 
 }  // namespace layerwise::inline LAYERWISE_ABI

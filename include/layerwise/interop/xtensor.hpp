@@ -2,14 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/tensor_layout.hpp>
 
 #include <xtensor/xexpression.hpp>
 #include <xtensor/xutils.hpp>
 
-#include <array>
+#include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 /// @file
 /// Containers, adaptors and strided views of xtensor, of float and double: rank 2 is an embedding
@@ -33,26 +34,18 @@ concept xtensor_with_strides = xt::is_xexpression<M>::value && requires(const M&
 template <class M>
 using xtensor_element = std::remove_pointer_t<decltype(std::declval<M&>().data())>;
 
-/// Strides in elements; xtensor's are 0 along an axis of size 1. Throws shape_error for another rank.
-template <std::size_t rank>
-struct xtensor_layout {
-  std::array<index, rank> sizes, strides;
-
-  template <class M>
-  explicit xtensor_layout(const M& m) {
-    if (m.dimension() != rank)
-      fail<shape_error>(text("an xtensor of rank ", rank), text("rank ", m.dimension()), {.operand = "xtensor"});
-    for (std::size_t axis = 0; axis < rank; ++axis) {
-      sizes[axis] = static_cast<index>(m.shape()[axis]);
-      strides[axis] = static_cast<index>(m.strides()[axis]);
-    }
-  }
-};
+/// xtensor's strides are 0 along an axis of size 1. Throws shape_error for another rank.
+template <std::size_t rank, class M>
+tensor_axes<rank> xtensor_axes(const M& m) {
+  if (m.dimension() != rank)
+    fail<shape_error>(text("an xtensor of rank ", rank), text("rank ", m.dimension()), {.operand = "xtensor"});
+  return axes_of<rank>([&](std::size_t axis) { return std::pair(m.shape()[axis], m.strides()[axis]); });
+}
 
 template <class M>
 strided_view<xtensor_element<M>> xtensor_view(M& m) {
-  const xtensor_layout<2> layout(m);
-  return {m.data() + m.data_offset(), layout.sizes[0], layout.sizes[1], layout.strides[0], layout.strides[1]};
+  const auto [sizes, strides] = xtensor_axes<2>(m);
+  return {m.data() + m.data_offset(), sizes[0], sizes[1], strides[0], strides[1]};
 }
 
 }  // namespace detail
@@ -69,8 +62,8 @@ struct embedding_traits<M> {
 template <class M>
 requires detail::xtensor_with_strides<std::remove_const_t<M>>
 hidden_states_view<detail::xtensor_element<M>> layers_of(M& m, std::size_t layer_axis = 0) {
-  const detail::xtensor_layout<3> layout(m);
-  return {m.data() + m.data_offset(), layout.sizes, layout.strides, layer_axis};
+  const auto [sizes, strides] = detail::xtensor_axes<3>(m);
+  return {m.data() + m.data_offset(), sizes, strides, layer_axis};
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -17,14 +17,12 @@ void probe_eigen(const Eigen::DenseBase<D>&);
 
 /// Any dense Eigen expression.
 template <class M>
-concept eigen_dense = requires(const M& m) {
-  probe_eigen(m);
-};
+concept eigen_dense = requires(const M& m) { probe_eigen(m); };
 
 /// An Eigen expression with memory behind it: Matrix, Map, Ref, Block ... (Some have the flag, but no
 /// data().)
 template <class M>
-concept eigen_direct = eigen_dense<M> && bool(M::Flags& Eigen::DirectAccessBit) && requires(const M& m) {
+concept eigen_direct = eigen_dense<M> && bool(M::Flags & Eigen::DirectAccessBit) && requires(const M& m) {
   m.data();
   m.innerStride();
   m.outerStride();
@@ -83,8 +81,8 @@ constexpr bool draws_in(std::type_identity<Eigen::CwiseNullaryOp<Op, M>>, prefer
   return std::invocable<const Op&>;
 }
 template <class Scalar, class M>
-constexpr bool draws_in(
-    std::type_identity<Eigen::CwiseNullaryOp<Eigen::internal::scalar_constant_op<Scalar>, M>>, preferred<8>) {
+constexpr bool draws_in(std::type_identity<Eigen::CwiseNullaryOp<Eigen::internal::scalar_constant_op<Scalar>, M>>,
+                        preferred<8>) {
   return false;
 }
 

@@ -72,12 +72,12 @@ class row_reader<strided_view<T>> {
   strided_view<T> view_;
 };
 
-/// The scalar type is looked up once per row, or block of rows.
-template <class... Ts>
-class row_reader<std::variant<strided_view<Ts>...>> {
+/// The type is looked up once per row, or block of rows.
+template <class... Ms>
+class row_reader<std::variant<Ms...>> {
  public:
-  explicit row_reader(const std::variant<strided_view<Ts>...>& view)
-      : reader_(std::visit([](const auto& v) { return any_reader(row_reader<std::decay_t<decltype(v)>>(v)); }, view)) {}
+  explicit row_reader(const std::variant<Ms...>& some)
+      : reader_(std::visit([](const auto& m) { return any_reader(row_reader<std::decay_t<decltype(m)>>(m)); }, some)) {}
 
   index rows() const {
     return with_type([](const auto& reader) { return reader.rows(); });
@@ -92,22 +92,19 @@ class row_reader<std::variant<strided_view<Ts>...>> {
     with_type([&](const auto& reader) { reader.read_rows(rows, count, out, out_stride); });
   }
 
-  /// body(reader of the scalar type that it is)
+  /// body(reader of the type that it is)
   template <class Body>
   decltype(auto) with_type(const Body& body) const {
     return std::visit(body, reader_);
   }
 
  private:
-  using any_reader = std::variant<row_reader<strided_view<Ts>>...>;
+  using any_reader = std::variant<row_reader<Ms>...>;
   any_reader reader_;
 };
 
-template <class M>
-concept matrix_in_memory = embedding_matrix<M> && !eigen_lazy<M>;
-
-/// Any other matrix with memory behind it is read through its view.
-template <matrix_in_memory M>
+/// Any other matrix with a view is read through it.
+template <viewable M>
 class row_reader<M> : public row_reader<view_type<const M>> {
  public:
   explicit row_reader(const M& m) : row_reader<view_type<const M>>(view_of(m)) {}
@@ -140,6 +137,43 @@ class row_reader<M> {
  private:
   std::unique_ptr<source> expression_;  // a copy, for good: evaluators may refer to what they evaluate
   std::unique_ptr<Eigen::internal::evaluator<source>> evaluator_;
+};
+
+/// Rows that the matrix itself gives as doubles.
+template <read_by_rows M>
+class row_reader<M> {
+  using traits = embedding_traits<M>;
+
+ public:
+  explicit row_reader(const M& m) : matrix_(kept(m)), size_{traits::rows(m), traits::cols(m)} {
+    require_ieee_arithmetic();
+    if (size_.rows < 0 || size_.cols < 0)
+      fail<shape_error>("rows >= 0 and cols >= 0", text(size_), {.operand = "embedding_traits"});
+  }
+
+  index rows() const { return size_.rows; }
+  index cols() const { return size_.cols; }
+
+  void read(index row, double* out) const {
+    if constexpr (is_view<M>)
+      traits::read_row(matrix_, row, out);
+    else
+      traits::read_row(*matrix_, row, out);
+  }
+  void read_rows(const index* rows, index count, double* out, index out_stride) const {
+    for (index k = 0; k < count; ++k) read(rows[k], out + k * out_stride);
+  }
+
+ private:
+  static auto kept(const M& m) {
+    if constexpr (is_view<M>)
+      return m;
+    else
+      return &m;
+  }
+
+  std::conditional_t<is_view<M>, M, const M*> matrix_;
+  shape size_;
 };
 
 template <class M>

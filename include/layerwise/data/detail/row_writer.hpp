@@ -33,8 +33,8 @@ template <class T, class Values>
     for (index k = 0; k < count; ++k) to[(j + k) * stride] = static_cast<T>(sum[k]);
   }
 }
-template <class Values>
-void add_to_row(const any_writable_view& m, index token, index next, const Values& values) {
+template <class... Ts, class Values>
+void add_to_row(const std::variant<strided_view<Ts>...>& m, index token, index next, const Values& values) {
   std::visit([&](const auto& typed) { add_to_row(typed, token, next, values); }, m);
 }
 
