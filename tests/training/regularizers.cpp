@@ -1,4 +1,4 @@
-#include <layerwise/training/regularizers.hpp>
+#include <layerwise/training/penalty.hpp>
 
 #include "quad.hpp"
 #include "support.hpp"
