@@ -80,8 +80,8 @@ inline void store_lanes(const lane_block& block, Eigen::half* to) {
 }
 #endif
 #ifdef __GNUC__
-/// The upper half of a float, rounded to nearest, ties to even; a NaN stays one. What Eigen does one by one, a quarter as
-/// fast.
+/// The upper half of a float, rounded to nearest, ties to even; a NaN stays one. What Eigen does one by one, a quarter
+/// as fast.
 inline void store_lanes(const lane_block& block, Eigen::bfloat16* to) {
   using words [[gnu::vector_size(lanes * sizeof(std::uint32_t))]] = std::uint32_t;
   using halves [[gnu::vector_size(lanes * sizeof(std::uint16_t))]] = std::uint16_t;

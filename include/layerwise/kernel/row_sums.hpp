@@ -66,7 +66,8 @@ inline double sum_of_squares(const double* x, index d) { return sum_row<double>(
   return sum;
 }
 
-/// ||x||^2 of any finite row, with `sum` what sum_row told. Throws non_finite_error with the column, at the place given.
+/// ||x||^2 of any finite row, with `sum` what sum_row told. Throws non_finite_error with the column, at the place
+/// given.
 inline scaled_sum scaled_squared_norm(const double* x, double sum, index d, const place& at) {
   return in_safe_range(sum) ? scaled_sum{sum, 0} : rescaled_squared_norm(Eigen::VectorXd::Map(x, d), at);
 }

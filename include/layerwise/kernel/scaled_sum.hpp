@@ -9,8 +9,8 @@
 // Sums of squares, and ratios of them, right for every finite row: entries of 1e300 and of 1e-310 included.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// A sum of non-negative terms, mantissa * 2^exponent, which may lie far outside the range of double. The exponent stays
-/// 0 while everything is in the safe range.
+/// A sum of non-negative terms, mantissa * 2^exponent, which may lie far outside the range of double. The exponent
+/// stays 0 while everything is in the safe range.
 struct scaled_sum {
   double mantissa = 0;
   int exponent = 0;

@@ -11,11 +11,12 @@
 #include <cmath>
 #include <limits>
 
-// Magnitudes: what is finite, what can be squared, multiplied or subtracted within the range of double, 2^-1022 to 2^1024,
-// and the powers of two that bring the rest there.
+// Magnitudes: what is finite, what can be squared, multiplied or subtracted within the range of double, 2^-1022 to
+// 2^1024, and the powers of two that bring the rest there.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// Sums of squares: what underflow takes from a term, 1e-323, is nothing to them, and quotients of two are within 1e280.
+/// Sums of squares: what underflow takes from a term, 1e-323, is nothing to them, and quotients of two are within
+/// 1e280.
 inline constexpr double least_safe_sum = 1e-140, largest_safe_sum = 1e140;
 
 /// Sums of squares up to here count as 0: from those not far below underflow has taken digits.
@@ -51,12 +52,12 @@ inline double peak_of(const double* row, index cols) {
   return Eigen::Map<const Eigen::ArrayXd>(row, cols).abs().maxCoeff<Eigen::PropagateNaN>();
 }
 
-/// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums neither. False for
-/// 0, infinity and NaN: whatever needs a closer look.
+/// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums neither. False
+/// for 0, infinity and NaN: whatever needs a closer look.
 constexpr bool in_safe_range(double sum) { return sum > least_safe_sum && sum < largest_safe_sum; }
 
-/// Divides the row by the power of two that leaves its largest entry in [1, 2), and returns the exponent. A row of zeros
-/// stays as it is. Throws non_finite_error. For the rows whose sum of squares is not in the safe range.
+/// Divides the row by the power of two that leaves its largest entry in [1, 2), and returns the exponent. A row of
+/// zeros stays as it is. Throws non_finite_error. For the rows whose sum of squares is not in the safe range.
 [[gnu::cold, gnu::noinline]] inline int rescale_row(double* x, index d, const place& at) {
   fail_non_finite(x, d, at);
   double largest = 0;

@@ -15,11 +15,11 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// The cosine regularizer of arXiv 2405.12250: lambda * sum_{l=1}^{L} (1 - cos(h_l, h_{l-1})). Mean (or sum) over
 /// tokens.
 ///
-/// Gradient with respect to h_l: -lambda/||h_l|| * sum over both neighbours v of (v^ - c h^), where ^ is the unit vector
-/// and c the cosine; it is orthogonal to h_l. What one neighbour adds has a relative error of a few units of 1e-16 over
-/// the angle between them, and of 2e-14 at most, however small the angle is. The value is in [0, 2 lambda L] (L: layers
-/// that take part) for the mean and lambda >= 0; states that do not turn give 0. Also throws degenerate_input_error for
-/// a row of zeros, which has no direction.
+/// Gradient with respect to h_l: -lambda/||h_l|| * sum over both neighbours v of (v^ - c h^), where ^ is the unit
+/// vector and c the cosine; it is orthogonal to h_l. What one neighbour adds has a relative error of a few units of
+/// 1e-16 over the angle between them, and of 2e-14 at most, however small the angle is. The value is in [0, 2 lambda L]
+/// (L: layers that take part) for the mean and lambda >= 0; states that do not turn give 0. Also throws
+/// degenerate_input_error for a row of zeros, which has no direction.
 struct cosine_regularizer {
   double lambda;                                                            ///< weight, finite; the paper: 0.5
   layerwise::reduction reduction = layerwise::reduction::mean;              ///< over tokens

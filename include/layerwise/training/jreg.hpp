@@ -17,10 +17,11 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// JREG of arXiv 2601.18302: lambda * sum_{l=1}^{L} w_l Psi_l with the displacement Psi_l = (1 - cos(h_{l-1}, h_l))/2
 /// and w = softmax(alpha * (1, ..., L)). Mean (or sum) over tokens.
 ///
-/// alpha = 0 is the plain mean over layers. alpha -> infinity, and alpha = infinity is allowed, is the final layer only,
-/// which moves the jump one layer earlier rather than removing it; alpha = -infinity the first layer only. The value is
-/// in [0, lambda] for the mean and lambda >= 0; states that do not turn give 0. Gradient: w_l/2 times that of the cosine
-/// regularizer's term. Also throws degenerate_input_error for a row of zeros, non_finite_error for alpha NaN.
+/// alpha = 0 is the plain mean over layers. alpha -> infinity, and alpha = infinity is allowed, is the final layer
+/// only, which moves the jump one layer earlier rather than removing it; alpha = -infinity the first layer only. The
+/// value is in [0, lambda] for the mean and lambda >= 0; states that do not turn give 0. Gradient: w_l/2 times that of
+/// the cosine regularizer's term. Also throws degenerate_input_error for a row of zeros, non_finite_error for alpha
+/// NaN.
 struct jreg_regularizer {
   double lambda;  ///< weight, finite; no published default
   double alpha;   ///< how much the late layers count, any number but NaN; no published default

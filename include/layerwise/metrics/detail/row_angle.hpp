@@ -20,8 +20,8 @@
 // made.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the squared distance
-/// of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
+/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the squared
+/// distance of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
 struct row_angle {
   /// ||u^ - v^||^2 = 4 sin^2(theta/2) if acute, else ||u^ + v^||^2 = 4 cos^2(theta/2); in [0, 2]
   double chord;
@@ -84,11 +84,11 @@ row_angle measure_rescaled_angle(const measured_row& u, const measured_row& v, i
 
 /// The angle between u and v, with `step` = ||v - u||^2: all three sums as sum_row told.
 ///
-/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of that cancels,
-/// because lengths differ much more than directions or the angle is wide, the rows are measured again. The error of the
-/// angle is a few units of 1e-16, its relative error at most about 1e-13, and another (1e-16 / angle)^2 for rows of
-/// different lengths. Throws degenerate_input_error for a row of zeros and non_finite_error with the column, at the
-/// place given.
+/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of that
+/// cancels, because lengths differ much more than directions or the angle is wide, the rows are measured again. The
+/// error of the angle is a few units of 1e-16, its relative error at most about 1e-13, and another (1e-16 / angle)^2
+/// for rows of different lengths. Throws degenerate_input_error for a row of zeros and non_finite_error with the
+/// column, at the place given.
 inline row_angle measure_angle(const measured_row& u, const measured_row& v, double step, index d) {
   const double uu = u.squares, vv = v.squares;
   if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d);

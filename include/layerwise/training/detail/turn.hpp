@@ -111,8 +111,8 @@ class turn_term {
   }
 
   /// out += what the gradient takes from a neighbour v. Where h and v are nearly parallel: with every element of
-  /// w = v - s (||v|| / ||h||) h rounded once, v - c (||v|| / ||h||) h is w without its part along h. So the rounding is
-  /// 1e-16 of the result, not of the rows.
+  /// w = v - s (||v|| / ||h||) h rounded once, v - c (||v|| / ||h||) h is w without its part along h. So the rounding
+  /// is 1e-16 of the result, not of the rows.
   static void add_pull(const pull& from, const double* h, index d, double* out) {
     const double* const v = from.values;
     if (!from.is_narrow) {

@@ -36,21 +36,28 @@ class token_walk {
   /// The terms of all layers of tokens[first ... first + count).
   scaled_sum visit(index first, index count) {
     scaled_sum sum;
-    for (index i = first; i < first + count; ++i) visit(i, sum);
+    for (index i = first; i < first + count; ++i) {
+      move_to(i);
+      for (index l = plan_.origin; l <= plan_.last; ++l) {
+        sum.add(enter(l));
+        if (!writers_.empty() && l > plan_.origin) add_gradient(l - 1);
+      }
+      if (!writers_.empty()) add_gradient(plan_.last);
+    }
     return sum;
   }
 
  private:
-  void visit(index i, scaled_sum& sum) {
+  void move_to(index i) {
     const index final = static_cast<index>(plan_.tokens.size()) - 1;
     token_ = at(plan_.tokens, i);
     next_ = at(plan_.tokens, (std::min)(i + 2, final));
-    for (index l = plan_.origin; l <= plan_.last; ++l) {
-      const row_sums sums = read_row(at(readers_, l), token_, next_, row(l - 1), row(l));
-      sum.add(term_.enter(l, row(l - 1), row(l), sums, dimensions_, token_));
-      if (!writers_.empty() && l > plan_.origin) add_gradient(l - 1);
-    }
-    if (!writers_.empty()) add_gradient(plan_.last);
+  }
+
+  scaled_sum enter(index l) {
+    double *const before = row(l - 1), *const here = row(l);
+    const row_sums sums = read_row(at(readers_, l), token_, next_, before, here);
+    return term_.enter(l, before, here, sums, dimensions_, token_);
   }
 
   void add_gradient(index l) {
