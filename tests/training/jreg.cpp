@@ -1,5 +1,6 @@
-#include <layerwise/metrics/displacement.hpp>
 #include <layerwise/training/jreg.hpp>
+
+#include <layerwise/metrics/displacement.hpp>
 
 #include "training/regularizer_checks.hpp"
 

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <layerwise/interop/torch.hpp>
+#include <layerwise/training/cosine.hpp>
+#include <layerwise/training/jreg.hpp>
 #include <layerwise/training/linearity_gradient.hpp>
+#include <layerwise/training/mse.hpp>
 #include <layerwise/training/penalty.hpp>
 
 // Before ATen.h: clang does not compile libtorch 1.13 as C++20 without it.
