@@ -51,14 +51,16 @@ class turn_term {
 
   template <class Add>
   bool gradient(index l, const neighbouring_rows& rows, const Add& add) const {
+    const double* const here = rows.here;
     const turn& own = turn_into(l);
     if (!is_ordinary_ || own.exponent != 0 || (rows.before != nullptr && own.is_narrow()) ||
         (rows.after != nullptr && turn_into(l + 1).is_narrow()))
       return false;
     const double factor = -scale_.value() / own.squares;
-    const pull in = rows.before == nullptr ? pull{rows.here} : pull_of_before(l, rows, factor);
-    const pull next = rows.after == nullptr ? pull{rows.here} : pull_of_after(l, rows, factor);
-    add([=, here = rows.here, along = in.along + next.along](const auto& at) {
+    const pull in = rows.before == nullptr ? pull{here} : pull{rows.before, own, own, turn_into(l - 1), factor};
+    const pull next =
+        rows.after == nullptr ? pull{here} : pull{rows.after, turn_into(l + 1), own, turn_into(l + 1), factor};
+    add([=, along = in.along + next.along](const auto& at) {
       return in.factor * (in.stretch * at(in.values) - at(here)) +
              next.factor * (next.stretch * at(next.values) - at(here)) + along * at(here);
     });
@@ -71,8 +73,9 @@ class turn_term {
     const turn& own = turn_into(l);
     const double factor = -(is_ordinary_ ? scale_.value() : scale_.mantissa) / own.squares;
     std::fill_n(out, d, 0.);
-    if (rows.before != nullptr) add_pull(pull_of_before(l, rows, factor), rows.here, d, out);
-    if (rows.after != nullptr) add_pull(pull_of_after(l, rows, factor), rows.here, d, out);
+    if (rows.before != nullptr) add_pull({rows.before, own, own, turn_into(l - 1), factor}, rows.here, d, out);
+    if (rows.after != nullptr)
+      add_pull({rows.after, turn_into(l + 1), own, turn_into(l + 1), factor}, rows.here, d, out);
     const int power = (is_ordinary_ ? 0 : scale_.exponent) - own.exponent;
     if (power == 0 && is_ordinary_) return;
     for (index j = 0; j < d; ++j) out[j] = gradient_element(1, out[j], power, at_row, j);
@@ -96,19 +99,13 @@ class turn_term {
     bool is_narrow = false;
 
     explicit pull(const double* anything) : values(anything) {}
-    pull(const double* v, double v_squares, double h_squares, const turn& between, double scale)
+    pull(const double* v, const turn& between, const turn& own, const turn& other, double scale)
         : values(v),
           factor(scale * between.weight * between.sign),
-          stretch(between.sign * std::sqrt(h_squares / v_squares)),
+          stretch(between.sign * std::sqrt(own.squares / other.squares)),
           along(factor * between.shortfall),
           is_narrow(between.is_narrow()) {}
   };
-  pull pull_of_before(index l, const neighbouring_rows& rows, double factor) const {
-    return {rows.before, turn_into(l - 1).squares, turn_into(l).squares, turn_into(l), factor};
-  }
-  pull pull_of_after(index l, const neighbouring_rows& rows, double factor) const {
-    return {rows.after, turn_into(l + 1).squares, turn_into(l).squares, turn_into(l + 1), factor};
-  }
 
   /// out += what the gradient takes from a neighbour v. Where h and v are nearly parallel: with every element of
   /// w = v - s (||v|| / ||h||) h rounded once, v - c (||v|| / ||h||) h is w without its part along h. So the rounding
