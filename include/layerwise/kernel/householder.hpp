@@ -16,8 +16,8 @@
 #include <numeric>
 #include <utility>
 
-// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are
-// multiplied by Q^T on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
+// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are multiplied by Q^T on
+// the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The reflection H = I - tau v v^T, v_0 = 1, that maps a column of n elements to a multiple of the first

@@ -32,9 +32,6 @@ struct scaled_sum {
     mantissa += std::scalbn(term, term_exponent - exponent);
   }
   void add(const scaled_sum& other) { add(other.mantissa, other.exponent); }
-
-  /// As a double: infinite, or 0, if it is outside the range.
-  double value() const { return std::scalbn(mantissa, exponent); }
 };
 
 /// sqrt(a / b), without forming either sum as a double.
