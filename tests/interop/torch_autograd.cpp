@@ -6,9 +6,11 @@
 
 #include <torch/torch.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <list>
 #include <string>
 #include <vector>
 
@@ -296,6 +298,19 @@ TEST_CASE("rank 3, contiguous or not; slices, transposes; a stack's layers") {
   const token_mask last = token_mask::last_of_each(12, 4);
   CHECK(layerwise::penalty(regularizer, batches, last).item<double>() ==
         layerwise::penalty(regularizer, flat, last).item<double>());
+}
+
+TEST_CASE("a penalty of tensors is a tensor, in whatever range they come; of other matrices a double") {
+  const tensors leaves = make_leaves(3, 6, 5);
+  const cosine_regularizer regularizer{.lambda = 1};
+  const double value = layerwise::penalty(regularizer, leaves).item<double>();
+  const auto check = [&](const torch::Tensor& got) { CHECK(got.item<double>() == value); };
+  check(layerwise::penalty(regularizer, {leaves[0], leaves[1], leaves[2]}));
+  check(layerwise::penalty(regularizer, at::TensorList(leaves)));
+  check(layerwise::penalty(regularizer, std::array{leaves[0], leaves[1], leaves[2]}));
+  check(layerwise::penalty(regularizer, std::list<torch::Tensor>(leaves.begin(), leaves.end())));
+  const double of_matrices = layerwise::penalty(regularizer, make_states<double>(3, 6, 5));
+  CHECK(of_matrices == value);
 }
 
 TEST_CASE("a detached layer is a constant") {

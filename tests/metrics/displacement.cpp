@@ -1,5 +1,9 @@
 #include <layerwise/metrics/displacement.hpp>
 
+#include <layerwise/data/hidden_states_view.hpp>
+#include <layerwise/metrics/angular_distance.hpp>
+#include <layerwise/metrics/cosine_similarity.hpp>
+
 #include "support.hpp"
 
 #include <doctest/doctest.h>

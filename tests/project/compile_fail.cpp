@@ -2,7 +2,7 @@
 // an error, that the compiler's next lines name the requirement that failed, and that there are no other errors.
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/profile/layer_profiler.hpp>
-#include <layerwise/training/regularizers.hpp>
+#include <layerwise/training/mse.hpp>
 
 #include <Eigen/Core>
 

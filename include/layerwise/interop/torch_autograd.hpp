@@ -3,8 +3,11 @@
 #pragma once
 
 #include <layerwise/interop/torch.hpp>
+#include <layerwise/training/cosine.hpp>
+#include <layerwise/training/jreg.hpp>
 #include <layerwise/training/linearity_gradient.hpp>
-#include <layerwise/training/regularizers.hpp>
+#include <layerwise/training/mse.hpp>
+#include <layerwise/training/penalty.hpp>
 
 // Before ATen.h: clang does not compile libtorch 1.13 as C++20 without it.
 #include <ATen/core/ivalue.h>
@@ -15,6 +18,8 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <ranges>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -30,6 +35,11 @@ concept torch_regularizer = requires(const R& regularizer, const std::vector<at:
   { regularizer.value(states, mask) } -> std::convertible_to<double>;
   { regularizer.value_and_gradient(states, gradients, mask) } -> std::convertible_to<double>;
 };
+
+/// Layers that are tensors, in a std::vector, a std::array, an at::TensorList ...
+template <class H>
+concept torch_states =
+    hidden_states<H> && std::same_as<std::remove_cvref_t<std::ranges::range_reference_t<const H>>, at::Tensor>;
 
 namespace detail {
 
@@ -179,6 +189,14 @@ at::Tensor penalty(const Regularizer& regularizer, at::TensorList states, const 
                            std::any_of(rows.begin(), rows.end(), [](const at::Tensor& h) { return h.requires_grad(); });
   if (!is_recorded) return detail::torch_scalar_of(regularizer.value(rows, mask), rows);
   return detail::torch_penalty<Regularizer>::apply(at::TensorList(rows), regularizer, mask);
+}
+
+/// The same for any range of tensors, instead of the penalty() that is a double.
+template <regularizer Regularizer, torch_states H>
+at::Tensor penalty(const Regularizer& regularizer, const H& states, const token_mask& mask = {}) {
+  std::vector<at::Tensor> tensors;
+  for (const at::Tensor& h : states) tensors.push_back(h);
+  return penalty(regularizer, at::TensorList(tensors), mask);
 }
 
 /// The linearity score s(X, Y) of linearity() as a tensor with a grad_fn, with the gradients of

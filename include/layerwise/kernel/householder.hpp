@@ -6,6 +6,7 @@
 #include <layerwise/kernel/indices.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/product.hpp>
+#include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/vectors.hpp>
 
 #include <Eigen/Core>
@@ -15,8 +16,8 @@
 #include <numeric>
 #include <utility>
 
-// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are
-// multiplied by Q^T on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
+// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are multiplied by Q^T on
+// the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The reflection H = I - tau v v^T, v_0 = 1, that maps a column of n elements to a multiple of the first
@@ -26,7 +27,7 @@ class reflection {
   /// Replaces the column by what H makes of it, with the rest of v in place of the zeros.
   reflection(double* column, index n) : v_(column + 1), below_(n - 1) {
     const double first = column[0], energy = first * first + squared_norm(v_, below_);
-    if (!(energy > negligible)) {
+    if (!(energy > negligible_sum)) {
       // Any reflection will do. One of a norm that has lost digits to underflow is none: of equal columns each
       // leaves 1e-16 of what the one before it left, so ten are enough for that.
       std::fill_n(column, n, 0.0);
@@ -46,8 +47,6 @@ class reflection {
   }
 
  private:
-  static constexpr double negligible = 0x1p-900;
-
   const double* v_;
   index below_;
   double tau_ = 2.0;

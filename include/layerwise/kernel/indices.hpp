@@ -8,6 +8,7 @@
 
 #include <numeric>
 
+// Lists of columns.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Which columns, in which order.

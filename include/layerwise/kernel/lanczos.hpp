@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <utility>
 
+// The extreme eigenvalues of L L^T, for condition numbers and certificates.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The largest eigenvalue of a symmetric tridiagonal matrix, the leading part of what is given, by bisection,

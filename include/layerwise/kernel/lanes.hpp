@@ -59,8 +59,7 @@ lane_block load_lanes(const Scalar* from) {
 inline lane_block load_lanes(const Eigen::half* from) {
   std::array<float, lanes> block;
   for (index k = 0; k < lanes; k += 8)
-    _mm256_storeu_ps(&block[static_cast<std::size_t>(k)],
-                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + k))));
+    _mm256_storeu_ps(&at(block, k), _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + k))));
   return load_lanes(block.data());
 }
 #endif
@@ -76,14 +75,13 @@ inline void store_lanes(const lane_block& block, Eigen::half* to) {
   std::array<float, lanes> rounded;
   store_lanes(block, rounded.data());
   for (index k = 0; k < lanes; k += 8)
-    _mm_storeu_si128(
-        reinterpret_cast<__m128i*>(to + k),
-        _mm256_cvtps_ph(_mm256_loadu_ps(&rounded[static_cast<std::size_t>(k)]), _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + k),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(&at(rounded, k)), _MM_FROUND_TO_NEAREST_INT));
 }
 #endif
 #ifdef __GNUC__
-/// The upper half of a float, rounded to nearest, ties to even; a NaN stays one. What Eigen does one by one,
-/// a quarter as fast.
+/// The upper half of a float, rounded to nearest, ties to even; a NaN stays one. What Eigen does one by one, a quarter
+/// as fast.
 inline void store_lanes(const lane_block& block, Eigen::bfloat16* to) {
   using words [[gnu::vector_size(lanes * sizeof(std::uint32_t))]] = std::uint32_t;
   using halves [[gnu::vector_size(lanes * sizeof(std::uint16_t))]] = std::uint16_t;
@@ -99,8 +97,8 @@ inline void store_lanes(const lane_block& block, Eigen::bfloat16* to) {
 }
 #endif
 
-/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in partial sums that stay in vector registers.
-/// `term` is written with Eigen's array operations. The order of the additions depends on n alone.
+/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in partial sums that stay in vector registers. `term` is
+/// written with Eigen's array operations. The order of the additions depends on n alone.
 template <class Term, class... Rows>
 double lane_sum(index n, const Term& term, const Rows*... rows) {
   lane_block sums = lane_block::Zero();
@@ -111,7 +109,8 @@ double lane_sum(index n, const Term& term, const Rows*... rows) {
   return sums.sum() + rest;
 }
 
-inline double dot_product(const double* x, const double* y, index d) {
+/// sum x_j y_j, in the order of lane_sum: not that of dot().
+inline double lane_dot(const double* x, const double* y, index d) {
   return lane_sum(d, [](const auto& a, const auto& b) { return a * b; }, x, y);
 }
 

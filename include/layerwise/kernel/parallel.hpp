@@ -14,6 +14,7 @@
 #endif
 #endif
 
+// Loops over threads, where the consumer compiles with OpenMP.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 #ifdef _OPENMP

@@ -20,11 +20,11 @@ struct row_sums {
   double step = 0;     ///< ||y - x||^2, x being the row before it; 0 if there is none
 };
 
-/// Sums up the row y, after the row x unless null, and leaves it in `out` as double, unless null; `out` may
-/// be y. Prefetches the row `next` unless null. The order of the additions depends on d alone.
+/// Sums up the row y, after the row x unless null, and leaves it in `out` as double, unless null; `out` may be y.
+/// Prefetches the row `next` unless null. The order of the additions depends on d alone.
 template <class Scalar>
-[[gnu::flatten, gnu::noinline]] row_sums sum_row(const double* x, const Scalar* y, index d,
-                                                 double* out = nullptr, const Scalar* next = nullptr) {
+[[gnu::flatten, gnu::noinline]] row_sums sum_row(const double* x, const Scalar* y, index d, double* out = nullptr,
+                                                 const Scalar* next = nullptr) {
   lane_block squares = lane_block::Zero(), step = lane_block::Zero();
   index j = 0;
   for (; j + lanes <= d; j += lanes) {
@@ -55,38 +55,40 @@ template <class Scalar>
   return {squares.sum(), step.sum()};
 }
 
+/// What sum_row says of x, to the bit: added up in another order than squared_norm() of a column.
 inline double sum_of_squares(const double* x, index d) { return sum_row<double>(nullptr, x, d).squares; }
 
-/// For rows whose squares leave the range of double, and for rows of zeros: the sum of squares of a copy.
-[[gnu::cold, gnu::noinline]] inline scaled_sum rescaled_sum_of_squares(Eigen::VectorXd row, const place& at) {
+/// For rows whose squares leave the range of double, and for rows of zeros: ||x||^2 of a copy.
+[[gnu::cold, gnu::noinline]] inline scaled_sum rescaled_squared_norm(Eigen::VectorXd row, const place& at) {
   const int exponent = rescale_row(row.data(), row.size(), at);
   scaled_sum sum;
   sum.add(sum_of_squares(row.data(), row.size()), 2 * exponent);
   return sum;
 }
 
-/// ||x||^2, with `sum` what sum_of_squares told. Throws non_finite_error with the column, at the place given.
-inline scaled_sum squared_norm(const double* x, double sum, index d, const place& at) {
-  return in_safe_range(sum) ? scaled_sum{sum, 0} : rescaled_sum_of_squares(Eigen::VectorXd::Map(x, d), at);
+/// ||x||^2 of any finite row, with `sum` what sum_row told. Throws non_finite_error with the column, at the place
+/// given.
+inline scaled_sum scaled_squared_norm(const double* x, double sum, index d, const place& at) {
+  return in_safe_range(sum) ? scaled_sum{sum, 0} : rescaled_squared_norm(Eigen::VectorXd::Map(x, d), at);
 }
 
-[[gnu::cold, gnu::noinline]] inline scaled_sum rescaled_squared_distance(const double* x, const double* y,
-                                                                         index d, const place& x_at,
-                                                                         const place& y_at) {
+[[gnu::cold, gnu::noinline]] inline scaled_sum rescaled_squared_distance(const double* x, const double* y, index d,
+                                                                         const place& x_at, const place& y_at) {
   fail_non_finite(x, d, x_at);
   fail_non_finite(y, d, y_at);
   const auto from = Eigen::VectorXd::Map(x, d), to = Eigen::VectorXd::Map(y, d);
   Eigen::VectorXd difference = to - from;
-  if (difference.allFinite()) return rescaled_sum_of_squares(std::move(difference), y_at);
+  if (difference.allFinite()) return rescaled_squared_norm(std::move(difference), y_at);
   // Halved only where the difference overflows: halving would lose the last bit of the smallest numbers.
-  scaled_sum sum = rescaled_sum_of_squares(to / 2 - from / 2, y_at);
+  scaled_sum sum = rescaled_squared_norm(to / 2 - from / 2, y_at);
   sum.exponent += 2;
   return sum;
 }
 
-/// ||y - x||^2, with `sums` what sum_row told. Throws non_finite_error with the column, at the place given.
-inline scaled_sum squared_distance(const double* x, const double* y, const row_sums& sums, index d,
-                                   const place& x_at, const place& y_at) {
+/// ||y - x||^2 of any finite rows, with `sums` what sum_row told. Throws non_finite_error with the column, at the place
+/// given.
+inline scaled_sum scaled_squared_distance(const double* x, const double* y, const row_sums& sums, index d,
+                                          const place& x_at, const place& y_at) {
   return in_safe_range(sums.step) ? scaled_sum{sums.step, 0} : rescaled_squared_distance(x, y, d, x_at, y_at);
 }
 

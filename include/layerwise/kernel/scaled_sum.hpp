@@ -9,15 +9,15 @@
 // Sums of squares, and ratios of them, right for every finite row: entries of 1e300 and of 1e-310 included.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// A sum of non-negative terms, mantissa * 2^exponent, which may lie far outside the range of double. The
-/// exponent stays 0 while everything is in the safe range.
+/// A sum of non-negative terms, mantissa * 2^exponent, which may lie far outside the range of double. The exponent
+/// stays 0 while everything is in the safe range.
 struct scaled_sum {
   double mantissa = 0;
   int exponent = 0;
 
   /// Adds term * 2^power.
   void add(double term, int power = 0) {
-    if (power == exponent && in_safe_range(term) && mantissa + term < 1e140) {
+    if (power == exponent && in_safe_range(term) && mantissa + term < largest_safe_sum) {
       mantissa += term;
       return;
     }
@@ -32,9 +32,6 @@ struct scaled_sum {
     mantissa += std::scalbn(term, term_exponent - exponent);
   }
   void add(const scaled_sum& other) { add(other.mantissa, other.exponent); }
-
-  /// As a double: infinite, or 0, if it is outside the range.
-  double value() const { return std::scalbn(mantissa, exponent); }
 };
 
 /// sqrt(a / b), without forming either sum as a double.

@@ -11,9 +11,26 @@
 #include <cmath>
 #include <limits>
 
-// Magnitudes: what is finite, what squares of stay within the range of double, and the powers of two that bring the
-// rest there.
+// Magnitudes: what is finite, what can be squared, multiplied or subtracted within the range of double, 2^-1022 to
+// 2^1024, and the powers of two that bring the rest there.
 namespace layerwise::inline LAYERWISE_ABI::detail {
+
+/// Sums of squares: what underflow takes from a term, 1e-323, is nothing to them, and quotients of two are within
+/// 1e280.
+inline constexpr double least_safe_sum = 1e-140, largest_safe_sum = 1e140;
+
+/// Sums of squares up to here count as 0: from those not far below underflow has taken digits.
+inline constexpr double negligible_sum = 0x1p-900;
+
+/// The largest element of a matrix: sums of squares, and products of two such sums, are far below the largest double.
+/// Near 1 from below, so that what is 2^-500 of it still has a square.
+inline constexpr double least_safe_peak = 0x1p-10, largest_safe_peak = 0x1p200;
+
+/// Factors: products of two are within 1e300.
+inline constexpr double least_safe_factor = 1e-150, largest_safe_factor = 1e150;
+
+/// Differences of what is up to here do not overflow.
+inline constexpr double largest_to_subtract = 0x1p1022;
 
 /// Throws non_finite_error with the place of the first NaN or infinity in a row that has one.
 [[gnu::cold]] inline void fail_non_finite(const double* row, index cols, place at) {
@@ -24,10 +41,9 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
     }
 }
 
-/// 1 for magnitudes whose squares and products are far from the limits of double, else the power of two that
-/// brings `peak` (finite) to 1..2. Multiplying by it is exact.
+/// 1 for a safe peak and for 0, else the power of two that brings it (finite) to 1..2. Multiplying by it is exact.
 inline double safe_scale(double peak) {
-  if (peak == 0.0 || (peak <= 0x1p200 && peak >= 0x1p-10)) return 1.0;
+  if (peak == 0.0 || (peak <= largest_safe_peak && peak >= least_safe_peak)) return 1.0;
   return std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
 }
 
@@ -36,13 +52,12 @@ inline double peak_of(const double* row, index cols) {
   return Eigen::Map<const Eigen::ArrayXd>(row, cols).abs().maxCoeff<Eigen::PropagateNaN>();
 }
 
-/// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums
-/// neither. False for 0, infinity and NaN: whatever needs a closer look.
-constexpr bool in_safe_range(double sum) { return sum > 1e-140 && sum < 1e140; }
+/// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums neither. False
+/// for 0, infinity and NaN: whatever needs a closer look.
+constexpr bool in_safe_range(double sum) { return sum > least_safe_sum && sum < largest_safe_sum; }
 
-/// Divides the row by the power of two that leaves its largest entry in [1, 2), and returns the exponent. A
-/// row of zeros stays as it is. Throws non_finite_error. For the rows whose sum of squares is not in the safe
-/// range.
+/// Divides the row by the power of two that leaves its largest entry in [1, 2), and returns the exponent. A row of
+/// zeros stays as it is. Throws non_finite_error. For the rows whose sum of squares is not in the safe range.
 [[gnu::cold, gnu::noinline]] inline int rescale_row(double* x, index d, const place& at) {
   fail_non_finite(x, d, at);
   double largest = 0;

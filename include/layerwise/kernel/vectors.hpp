@@ -9,9 +9,9 @@
 
 #include <cmath>
 
-// The operations on columns of doubles that the solvers consist of. As functions of pointers they are
-// compiled once; as expressions of columns of blocks of matrices, each of a type of its own, they made up
-// most of what including the library cost.
+// The operations on columns of doubles that the solvers consist of. As functions of pointers they are compiled once; as
+// expressions of columns of blocks of matrices, each of a type of its own, they made up most of what including the
+// library cost. Sums are in Eigen's order (those over rows of data are in that of lanes.hpp).
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Where column j of m begins.

@@ -20,8 +20,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// accurate near 0 and 1 where arccos is not. Throws and costs as cosine_similarity().
 template <embedding_matrix X, embedding_matrix Y>
 Eigen::VectorXd angular_distance(const X& before, const Y& after) {
-  return detail::angles_per_token(before, after,
-                                  [](const detail::row_angle& a) { return a.angular_distance(); });
+  return detail::angles_per_token<&detail::row_angle::angular_distance>(before, after);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

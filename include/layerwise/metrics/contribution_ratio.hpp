@@ -24,7 +24,7 @@ Eigen::VectorXd contribution_ratio(const X& before, const Y& after) {
   const auto tokens = detail::contributions(before, after);
   Eigen::VectorXd result(static_cast<index>(tokens.size()));
   for (index token = 0; token < result.size(); ++token)
-    result[token] = detail::finite_ratio(tokens[static_cast<std::size_t>(token)], {.operand = "after", .row = token});
+    result[token] = detail::finite_ratio(detail::at(tokens, token), {.operand = "after", .row = token});
   return result;
 }
 

@@ -20,7 +20,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// finite size are safe.
 template <embedding_matrix X, embedding_matrix Y>
 Eigen::VectorXd cosine_similarity(const X& before, const Y& after) {
-  return detail::angles_per_token(before, after, [](const detail::row_angle& a) { return a.cosine(); });
+  return detail::angles_per_token<&detail::row_angle::cosine>(before, after);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

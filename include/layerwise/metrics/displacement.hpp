@@ -19,7 +19,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// cosine_similarity().
 template <embedding_matrix X, embedding_matrix Y>
 Eigen::VectorXd displacement(const X& before, const Y& after) {
-  return detail::angles_per_token(before, after, [](const detail::row_angle& a) { return a.displacement(); });
+  return detail::angles_per_token<&detail::row_angle::displacement>(before, after);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -64,7 +64,7 @@ double jump_rate(const R& displacements, index l) {
   const index layers = static_cast<index>(rates.size()) + 1;
   if (l < 2 || l > layers)
     detail::fail<shape_error>(detail::text("l in 2..", layers), detail::text(l), {.operand = "jump_rate"});
-  return rates[static_cast<std::size_t>(l - 2)];
+  return detail::at(rates, l - 2);
 }
 
 /// zeta_L, the final jump.

@@ -39,7 +39,7 @@ row_matrix procrustes_normalize(const X& x, centering center = centering::column
   if (center == centering::columns) {
     // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits. Divided
     // first only where differences overflow: beside those no small number counts.
-    if (peak > 0x1p1022 && !(rows.rowwise() - rows.row(0)).allFinite()) rows *= 0x1p-2;
+    if (peak > detail::largest_to_subtract && !(rows.rowwise() - rows.row(0)).allFinite()) rows *= 0x1p-2;
     const Eigen::RowVectorXd first = rows.row(0);
     rows.rowwise() -= first;
     rows *= detail::safe_scale(rows.cwiseAbs().maxCoeff());

@@ -40,8 +40,8 @@ void for_each_row_pair(const row_reader<X>& before, const row_reader<Y>& after, 
   require_not_empty(before, {.operand = "before"});
   const index d = before.cols();
   parallel_chunks(before.rows(), 64, [&](index first, index count) {
-    row_block rows(2,
-                   d + lanes);  // not a multiple of 4096 bytes apart, which the processor takes for the same
+    // Not a multiple of 4096 bytes apart, which the processor takes for the same.
+    row_block rows(2, d + lanes);
     double *x = &rows(0, 0), *y = &rows(1, 0);
     for (index token = first; token < first + count; ++token) {
       const index next = (std::min)(token + 2, before.rows() - 1);

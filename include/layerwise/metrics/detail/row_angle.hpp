@@ -16,14 +16,15 @@
 #include <cmath>
 #include <numbers>
 
-// The angle between a token's rows before and after a layer, which cosine, angular distance and displacement are made of.
+// The angle between a token's rows before and after a layer, of which cosine, angular distance and displacement are
+// made.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the
-/// squared distance of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
+/// The angle theta between two rows u and v, kept in the form that loses nothing near 0 and near pi: the squared
+/// distance of the unit vectors u^ and v^, or of u^ and -v^, whichever is the shorter.
 struct row_angle {
-  double
-      chord;  ///< ||u^ - v^||^2 = 4 sin^2(theta/2) if acute, else ||u^ + v^||^2 = 4 cos^2(theta/2); in [0, 2]
+  /// ||u^ - v^||^2 = 4 sin^2(theta/2) if acute, else ||u^ + v^||^2 = 4 cos^2(theta/2); in [0, 2]
+  double chord;
   bool acute;  ///< theta <= pi/2
 
   /// sin^2(theta/2), in [0, 1]
@@ -47,10 +48,17 @@ struct row_angle {
   return exponent;
 }
 
-/// ||u - factor * v||^2, of differences taken with twice the digits: exact where lane_sum, which rounds the
-/// product first, is left with rounding errors.
-[[gnu::cold, gnu::noinline]] inline double accurate_squared_distance(const double* u, double factor,
-                                                                     const double* v, index d) {
+/// A row, its sum of squares, and where to say that it is at fault.
+struct measured_row {
+  const double* values;
+  double squares;
+  place at;
+};
+
+/// ||u - factor * v||^2, of differences taken with twice the digits: exact where lane_sum, which rounds the product
+/// first, is left with rounding errors.
+[[gnu::cold, gnu::noinline]] inline double accurate_squared_distance(const double* u, double factor, const double* v,
+                                                                     index d) {
   double sum = 0;
   for (index j = 0; j < d; ++j) {
     double_double difference{u[j]};
@@ -61,61 +69,57 @@ struct row_angle {
 }
 
 /// The angle from one more look at the rows: ||u^ - v^|| as ||u - (||u||/||v||) v|| / ||u||.
-[[gnu::cold, gnu::noinline]] inline row_angle measure_scaled_angle(const double* u, double uu,
-                                                                   const double* v, double vv, index d) {
-  const bool acute = dot_product(u, v, d) >= 0;
-  const double length = std::sqrt(uu / vv);
+[[gnu::cold, gnu::noinline]] inline row_angle measure_scaled_angle(const measured_row& first,
+                                                                   const measured_row& second, index d) {
+  const double *const u = first.values, *const v = second.values;
+  const bool acute = lane_dot(u, v, d) >= 0;
+  const double uu = first.squares, length = std::sqrt(uu / second.squares);
   const double factor = acute ? length : -length;
-  double square = lane_sum(
-      d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
+  double square = lane_sum(d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
   if (square < 1e-6 * uu && square > 0) square = accurate_squared_distance(u, factor, v, d);
   return {(std::min)(square / uu, 2.), acute};
 }
 
-row_angle measure_rescaled_angle(const double* u, const double* v, index d, const place& u_at,
-                                 const place& v_at);
+row_angle measure_rescaled_angle(const measured_row& u, const measured_row& v, index d);
 
-/// The angle between u and v, with uu the sum of squares of u, and of_v what sum_row told about v after u.
+/// The angle between u and v, with `step` = ||v - u||^2: all three sums as sum_row told.
 ///
-/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of
-/// that cancels, because lengths differ much more than directions or the angle is wide, the rows are measured
-/// again. The error of the angle is a few units of 1e-16, its relative error at most about 1e-13, and another
-/// (1e-16 / angle)^2 for rows of different lengths. Throws degenerate_input_error for a row of zeros and
-/// non_finite_error with the column, at the place given.
-inline row_angle measure_angle(const double* u, double uu, const double* v, const row_sums& of_v, index d,
-                               const place& u_at, const place& v_at) {
-  const double vv = of_v.squares;
-  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d, u_at, v_at);
+/// ||u^ - v^||^2 ||u|| ||v|| = ||v - u||^2 - (||v|| - ||u||)^2, exactly 0 for equal rows. Where too much of that
+/// cancels, because lengths differ much more than directions or the angle is wide, the rows are measured again. The
+/// error of the angle is a few units of 1e-16, its relative error at most about 1e-13, and another (1e-16 / angle)^2
+/// for rows of different lengths. Throws degenerate_input_error for a row of zeros and non_finite_error with the
+/// column, at the place given.
+inline row_angle measure_angle(const measured_row& u, const measured_row& v, double step, index d) {
+  const double uu = u.squares, vv = v.squares;
+  if (!in_safe_range(uu) || !in_safe_range(vv)) return measure_rescaled_angle(u, v, d);
   const double u_norm = std::sqrt(uu), v_norm = std::sqrt(vv), product = u_norm * v_norm;
   const double growth = (vv - uu) / (u_norm + v_norm);
-  const double chord = (of_v.step - growth * growth) / product, opposite = 4 - chord;
-  const double rounded = of_v.step + 2 * std::abs(vv - uu);  // what the chord's error is proportional to
-  if (!(rounded <= product * (std::min)({4., 256 * chord, 4 * opposite})))
-    return measure_scaled_angle(u, uu, v, vv, d);
+  const double chord = (step - growth * growth) / product, opposite = 4 - chord;
+  const double rounded = step + 2 * std::abs(vv - uu);  // what the chord's error is proportional to
+  if (!(rounded <= product * (std::min)({4., 256 * chord, 4 * opposite}))) return measure_scaled_angle(u, v, d);
   return chord <= 2 ? row_angle{chord, true} : row_angle{opposite, false};
 }
 
-/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of
-/// two.
-[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const double* u, const double* v,
-                                                                     index d, const place& u_at,
-                                                                     const place& v_at) {
-  Eigen::VectorXd x = Eigen::VectorXd::Map(u, d), y = Eigen::VectorXd::Map(v, d);
-  rescale_direction(x.data(), d, u_at);
-  rescale_direction(y.data(), d, v_at);
-  return measure_angle(x.data(), sum_of_squares(x.data(), d), y.data(), sum_row(x.data(), y.data(), d), d,
-                       u_at, v_at);
+/// For rows whose squares leave the range of double: the same on copies, each divided by its own power of two.
+[[gnu::cold, gnu::noinline]] inline row_angle measure_rescaled_angle(const measured_row& u, const measured_row& v,
+                                                                     index d) {
+  Eigen::VectorXd x = Eigen::VectorXd::Map(u.values, d), y = Eigen::VectorXd::Map(v.values, d);
+  rescale_direction(x.data(), d, u.at);
+  rescale_direction(y.data(), d, v.at);
+  const row_sums of_y = sum_row(x.data(), y.data(), d);
+  return measure_angle({x.data(), sum_of_squares(x.data(), d), u.at}, {y.data(), of_y.squares, v.at}, of_y.step, d);
 }
 
-/// quantity(row_angle) of every token.
-template <embedding_matrix X, embedding_matrix Y, class Quantity>
-Eigen::VectorXd angles_per_token(const X& before, const Y& after, const Quantity& quantity) {
+/// One of the quantities of row_angle, of every token.
+template <double (row_angle::*quantity)() const, embedding_matrix X, embedding_matrix Y>
+Eigen::VectorXd angles_per_token(const X& before, const Y& after) {
   const row_reader<X> from(before);
   Eigen::VectorXd result(from.rows());
   for_each_row_pair(from, row_reader<Y>(after), [&](const row_pair& p) {
-    result[p.token] =
-        quantity(measure_angle(p.before, p.before_squares, p.after, p.sums, p.d,
-                               {.operand = "before", .row = p.token}, {.operand = "after", .row = p.token}));
+    const row_angle angle =
+        measure_angle({p.before, p.before_squares, {.operand = "before", .row = p.token}},
+                      {p.after, p.sums.squares, {.operand = "after", .row = p.token}}, p.sums.step, p.d);
+    result[p.token] = (angle.*quantity)();
   });
   return result;
 }

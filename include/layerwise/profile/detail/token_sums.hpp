@@ -33,7 +33,7 @@ struct token_sums {
   static token_sums of(const double* x, const double* y, index d) {
     const row_sums sums = sum_row(x, y, d);
     // The rows were inspected: finite and not zero.
-    const row_angle angle = measure_angle(x, sum_of_squares(x, d), y, sums, d, {}, {});
+    const row_angle angle = measure_angle({x, sum_of_squares(x, d), {}}, {y, sums.squares, {}}, sums.step, d);
     const row_contribution energies = measure_contribution(x, y, sums, d, {}, {});
     return {angle.displacement(), angle.angular_distance(), angle.cosine(), energies.ratio({}), energies};
   }

@@ -1,16 +1,17 @@
-#include <layerwise/training/regularizers.hpp>
+#include <layerwise/training/penalty.hpp>
 
-#include "quad.hpp"
-#include "support.hpp"
+#include <layerwise/data/hidden_states_view.hpp>
+
+#include "training/regularizer_checks.hpp"
 
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <forward_list>
 #include <functional>
 #include <limits>
@@ -35,177 +36,25 @@ using layerwise::non_finite_error;
 using layerwise::reduction;
 using layerwise::shape_error;
 using layerwise::token_mask;
-using layerwise_test::check_throws;
-using layerwise_test::near;
-using layerwise_test::random_matrix;
-using layerwise_test::row_major;
-using layerwise_test::rows_of;
+using namespace layerwise_test;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+static_assert(layerwise::regularizer<mse_regularizer> && layerwise::regularizer<cosine_regularizer> &&
+              layerwise::regularizer<jreg_regularizer> && !layerwise::regularizer<int>);
 
-using long_matrix = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using states = std::vector<row_major>;
-using long_states = std::vector<long_matrix>;
-
-template <class Generator>
-states random_states(Generator& random, index layers, index n, index d) {
-  states h;
-  for (index l = 0; l < layers; ++l) h.push_back(random_matrix(random, n, d));
-  return h;
-}
-
-states zeros_like(const states& h) { return states(h.size(), row_major::Zero(h[0].rows(), h[0].cols())); }
-
-template <class Matrix = long_matrix, class States>
-std::vector<Matrix> converted(const States& h) {
-  std::vector<Matrix> result;
-  for (const auto& m : h) result.push_back(m.template cast<typename Matrix::Scalar>());
-  return result;
-}
-
-// The definitions, in extended precision: sums over tokens, times lambda = 1.
-
-long double steps(const long_states& h) {
-  long double sum = 0;
-  for (std::size_t l = 1; l < h.size(); ++l) sum += (h[l] - h[l - 1]).squaredNorm();
-  return sum;
-}
-
-std::vector<long double> softmax_weights(std::size_t layers, double alpha) {
-  std::vector<long double> w;
-  long double sum = 0;
-  for (std::size_t l = 1; l <= layers; ++l) {
-    w.push_back(std::exp(static_cast<long double>(alpha) * static_cast<long double>(l)));
-    sum += w.back();
-  }
-  for (long double& x : w) x /= sum;
-  return w;
-}
-
-long double turns(const long_states& h, const std::vector<long double>& weights) {
-  long double sum = 0;
-  for (std::size_t l = 1; l < h.size(); ++l)
-    for (index t = 0; t < h[l].rows(); ++t) {
-      const auto u = h[l - 1].row(t), v = h[l].row(t);
-      sum += weights[l - 1] * (1 - u.dot(v) / (u.norm() * v.norm()));
-    }
-  return sum;
-}
-
-/// The gradients of turns, by the formula, with v - c (||v|| / ||h||) h as a projection.
-long_states turn_gradients(const long_states& h, const std::vector<long double>& weights) {
-  long_states g;
-  for (std::size_t l = 0; l < h.size(); ++l) {
-    g.push_back(long_matrix::Zero(h[l].rows(), h[l].cols()));
-    for (const std::size_t other : {l - 1, l + 1}) {  // l - 1 is none for l = 0
-      if (other >= h.size()) continue;
-      for (index t = 0; t < h[l].rows(); ++t) {
-        const auto u = h[l].row(t), v = h[other].row(t);
-        const long double size = u.norm(), product = (u / size).dot(v);
-        g[l].row(t) -= weights[std::max(l, other) - 1] / size * (v - product * (u / size)) / v.norm();
-      }
-    }
-  }
-  return g;
-}
-
-long double largest_of(const long_states& h) {
-  long double largest = 0;
-  for (const long_matrix& m : h) largest = std::max(largest, m.cwiseAbs().maxCoeff());
-  return largest;
-}
-
-/// d f / d h, by central differences of two step widths, extrapolated to none: errors of 1e-14 or so in a
-/// function of order one.
-long_states finite_differences(const std::function<long double(const long_states&)>& f, const states& at) {
-  long_states h = converted(at), gradient = converted(zeros_like(at));
-  for (std::size_t l = 0; l < h.size(); ++l)
-    for (index t = 0; t < h[l].rows(); ++t)
-      for (index j = 0; j < h[l].cols(); ++j) {
-        const long double x = h[l](t, j);
-        const auto slope = [&](long double step) {
-          h[l](t, j) = x + step;
-          const long double above = f(h);
-          h[l](t, j) = x - step;
-          const long double below = f(h);
-          h[l](t, j) = x;
-          return (above - below) / (2 * step);
-        };
-        const long double step = 0x1p-13L;
-        gradient[l](t, j) = (4 * slope(step) - slope(2 * step)) / 3;
-      }
-  return gradient;
-}
-
-template <class A, class B>
-double largest_difference(const A& a, const B& b) {
-  double largest = 0;
-  for (std::size_t l = 0; l < a.size(); ++l)
-    largest = std::max(
-        largest, static_cast<double>(
-                     (a[l].template cast<long double>() - b[l].template cast<long double>()).cwiseAbs().maxCoeff()));
-  return largest;
-}
-
-/// The three of them, with the functions above that define them.
-struct regularizer_case {
-  std::string name;
-  std::function<double(const states&, const token_mask&, reduction)> value;
-  std::function<double(const states&, states&, const token_mask&, reduction)> value_and_gradient;
-  std::function<long double(const long_states&)> definition;
-};
-
-template <class Regularizer>
-regularizer_case make_case(const std::string& name, Regularizer r,
-                           const std::function<long double(const long_states&)>& definition) {
-  return {name,
-          [r](const states& h, const token_mask& mask, reduction how) mutable {
-            r.reduction = how;
-            return r.value(h, mask);
-          },
-          [r](const states& h, states& g, const token_mask& mask, reduction how) mutable {
-            r.reduction = how;
-            return r.value_and_gradient(h, g, mask);
-          },
-          definition};
-}
-
-std::vector<regularizer_case> all_cases(std::size_t layers) {
-  std::vector<regularizer_case> cases;
-  cases.push_back(make_case("mse", mse_regularizer{0.5}, [](const long_states& h) { return 0.5L * steps(h); }));
-  cases.push_back(make_case("cosine", cosine_regularizer{0.75}, [=](const long_states& h) {
-    return 0.75L * turns(h, std::vector<long double>(layers, 1.L));
-  }));
-  for (const double alpha : {0., 0.5, -1.25, 3.})
-    cases.push_back(make_case("jreg", jreg_regularizer{2, alpha},
-                              [=](const long_states& h) { return 2 * turns(h, softmax_weights(layers, alpha)) / 2; }));
-  return cases;
-}
-
-TEST_CASE("worked example") {
-  // Two tokens: one turns by 90 degrees and comes back at twice the length, the other only grows.
-  states h(3, row_major(2, 2));
-  h[0] << 1, 0, 3, 4;
-  h[1] << 0, 1, 6, 8;
-  h[2] << 2, 0, 9, 12;
-  CHECK(mse_regularizer{2}.value(h) == 2 * ((2. + 5) + (25 + 25)) / 2);
-  CHECK(mse_regularizer{2, reduction::sum}.value(h) == 2 * ((2. + 5) + (25 + 25)));
-  CHECK(cosine_regularizer{0.5}.value(h) == 0.5);
-  CHECK(cosine_regularizer{.lambda = 0.5, .reduction = reduction::sum}.value(h) == 1);
-  CHECK(jreg_regularizer{.lambda = 1, .alpha = 0}.value(h) == 0.25);
-  CHECK(jreg_regularizer{1, 2, reduction::sum}.value(h) == near(0.5));
-
-  states g = zeros_like(h);
-  CHECK(mse_regularizer{2}.value_and_gradient(h, g) == 57);
-  CHECK(g[0] == (row_major(2, 2) << 2, -2, -6, -8).finished());
-  CHECK(g[1] == (row_major(2, 2) << -6, 4, 0, 0).finished());
-  CHECK(g[2] == (row_major(2, 2) << 4, -2, 6, 8).finished());
-
-  g = zeros_like(h);
-  CHECK(cosine_regularizer{1, reduction::sum}.value_and_gradient(h, g) == 2);
-  const states expected{(row_major(2, 2) << 0, -1, 0, 0).finished(), (row_major(2, 2) << -2, 0, 0, 0).finished(),
-                        (row_major(2, 2) << 0, -0.5, 0, 0).finished()};
-  CHECK(largest_difference(g, expected) < 1e-15);
+TEST_CASE("penalty() and penalty_and_gradient() are the members") {
+  std::mt19937 random(18);
+  const states h = random_states(random, 4, 7, 5);
+  const token_mask mask = token_mask::skip_first(7, 7, 2);
+  const auto check = [&](const auto& r) {
+    CHECK(layerwise::penalty(r, h) == r.value(h));
+    CHECK(layerwise::penalty(r, h, mask) == r.value(h, mask));
+    states g = zeros_like(h), expected = g;
+    CHECK(layerwise::penalty_and_gradient(r, h, g, mask) == r.value_and_gradient(h, expected, mask));
+    CHECK(g == expected);
+  };
+  check(mse_regularizer{0.5});
+  check(cosine_regularizer{0.5});
+  check(jreg_regularizer{.lambda = 0.5, .alpha = 2, .stop_gradient = layerwise::stop_gradient::before});
 }
 
 TEST_CASE("values by the definition, gradients by finite differences of it") {
@@ -247,56 +96,11 @@ TEST_CASE("many tokens and wide rows, against the definition") {
   }
 }
 
-TEST_CASE("gradients of nearly parallel and nearly opposite rows do not cancel") {
-  std::mt19937 random(3);
-  for (const double theta : {1e-10, 1e-7, 1e-4, 1e-2}) {
-    for (const double sign : {1., -1.}) {
-      const row_major u = random_matrix(random, 6, 40), across = random_matrix(random, 6, 40);
-      const states h{u, sign * 2.5 * (u + theta * across)};
-      states g = zeros_like(h);
-      cosine_regularizer{1, reduction::sum}.value_and_gradient(h, g);
-      for (index t = 0; t < 6; ++t) {
-        const Eigen::Matrix<long double, 1, Eigen::Dynamic> a = h[0].row(t).cast<long double>(),
-                                                            b = h[1].row(t).cast<long double>();
-        // -(b^ - c a^)/||a||, by projection
-        const long double along = a.dot(b) / a.squaredNorm(), back = a.dot(b) / b.squaredNorm();
-        const auto of_a = (-(b - along * a) / (a.norm() * b.norm())).eval();
-        const auto of_b = (-(a - back * b) / (a.norm() * b.norm())).eval();
-        // Rounding of the rows themselves moves the gradient by 1e-16 / ||a||.
-        CAPTURE(theta);
-        CAPTURE(sign);
-        CHECK(static_cast<double>((g[0].row(t).cast<long double>() - of_a).norm() * a.norm()) < 1e-15);
-        CHECK(static_cast<double>((g[1].row(t).cast<long double>() - of_b).norm() * b.norm()) < 1e-15);
-      }
-    }
-  }
-}
-
-TEST_CASE("invariances of values and gradients") {
+TEST_CASE("downhill is lower") {
   std::mt19937 random(4);
   for (int i = 0; i < 20; ++i) {
     const index n = 3 + i, d = 2 + i;
     const states h = random_states(random, 4, n, d);
-
-    // Turning does not see a row's length: the gradient is orthogonal to the row, and as 1/||h||.
-    states g = zeros_like(h);
-    cosine_regularizer{1}.value_and_gradient(h, g);
-    states longer = h, of_longer = zeros_like(h);
-    for (row_major& m : longer) m *= 8;
-    CHECK(cosine_regularizer{1}.value_and_gradient(longer, of_longer) == cosine_regularizer{1}.value(h));
-    for (std::size_t l = 0; l < h.size(); ++l) {
-      CHECK((g[l].array() * h[l].array()).rowwise().sum().abs().maxCoeff() < 1e-15);
-      CHECK(8 * of_longer[l] == g[l]);
-    }
-
-    // A step does not see the origin: the gradients of a token add up to nothing.
-    states steps_gradient = zeros_like(h);
-    mse_regularizer{1}.value_and_gradient(h, steps_gradient);
-    row_major total = row_major::Zero(n, d);
-    for (const row_major& m : steps_gradient) total += m;
-    CHECK(total.cwiseAbs().maxCoeff() < 1e-14);
-
-    // Downhill is lower.
     for (const regularizer_case& c : all_cases(3)) {
       states slope = zeros_like(h), moved = h;
       const double before = c.value_and_gradient(h, slope, {}, reduction::mean);
@@ -321,35 +125,6 @@ TEST_CASE("layers that do not change cost nothing, exactly") {
   check(float());
   check(Eigen::half());
   check(Eigen::bfloat16());
-}
-
-TEST_CASE("alpha moves JREG's weight between the layers") {
-  std::mt19937 random(6);
-  const states h = random_states(random, 5, 7, 6);
-  std::vector<double> psi;
-  for (std::size_t l = 1; l < h.size(); ++l) psi.push_back(layerwise::displacement(h[l - 1], h[l]).mean());
-
-  CHECK(jreg_regularizer{3, 0}.value(h) == near(3 * (psi[0] + psi[1] + psi[2] + psi[3]) / 4));
-  CHECK(jreg_regularizer{3, 0}.value(h) == near(cosine_regularizer{3}.value(h) / 8));
-  CHECK(jreg_regularizer{3, infinity}.value(h) == near(3 * psi[3]));
-  CHECK(jreg_regularizer{3, -infinity}.value(h) == near(3 * psi[0]));
-  for (const double alpha : {1e3, 1e308}) {
-    CHECK(jreg_regularizer{3, alpha}.value(h) == jreg_regularizer{3, infinity}.value(h));
-    CHECK(jreg_regularizer{3, -alpha}.value(h) == jreg_regularizer{3, -infinity}.value(h));
-  }
-  double expected = 0, sum = 0;
-  for (int l = 1; l <= 4; ++l) {
-    expected += std::exp(0.7 * l) * psi[static_cast<std::size_t>(l - 1)];
-    sum += std::exp(0.7 * l);
-  }
-  CHECK(jreg_regularizer{3, 0.7}.value(h) == near(3 * expected / sum));
-
-  // Only the two layers of the only step that counts have a gradient.
-  states g = zeros_like(h);
-  jreg_regularizer{3, infinity}.value_and_gradient(h, g);
-  for (std::size_t l = 0; l < 3; ++l) CHECK(g[l].isZero(0));
-  CHECK_FALSE(g[3].isZero());
-  CHECK_FALSE(g[4].isZero());
 }
 
 /// Calls f with each regularizer, of these layers.
@@ -443,61 +218,6 @@ TEST_CASE("some layers, and a constant on one side of each pair") {
     });
   check_throws<shape_error>([] { (void)jreg_regularizer{1, 1}.weights(0); }, "layers 1 <= first <= last <= 0", "1 to 0",
                             "layers");
-}
-
-TEST_CASE("some layers, a constant side and a mask, with rows far out of the range of their squares") {
-  using layerwise::stop_gradient;
-  std::mt19937 random(15);
-  const index n = 9, d = 7;
-  const states h = random_states(random, 5, n, d);
-  const int powers[] = {900, -900, 0, -1000, 1000};  // of two: a turn does not see them
-  states scaled = h;
-  for (std::size_t l = 0; l < h.size(); ++l) scaled[l] *= std::exp2(powers[l]);
-  const token_mask mask = token_mask::skip_first(n, 3, 1);
-  for (const auto stop : {stop_gradient::none, stop_gradient::before, stop_gradient::after})
-    for (const double alpha : {-infinity, -0.5, 2.0, infinity}) {
-      const jreg_regularizer regularizer{
-          .lambda = 3, .alpha = alpha, .layers = {.first = 2, .last = 4}, .stop_gradient = stop};
-      // -0 is what it was only where nothing was added, not even 0.
-      states g(5, row_major::Constant(n, d, -0.0)), of_scaled = g;
-      const double value = regularizer.value_and_gradient(h, g, mask);
-      CHECK(regularizer.value_and_gradient(scaled, of_scaled, mask) == near(value, 1e-15));
-      for (std::size_t l = 0; l < h.size(); ++l)
-        for (index t = 0; t < n; ++t)
-          for (index j = 0; j < d; ++j)
-            if (l == 0 || !mask.keeps(t)) {
-              CHECK(std::signbit(g[l](t, j)));
-              CHECK(std::signbit(of_scaled[l](t, j)));
-            } else {
-              const double back = of_scaled[l](t, j) * std::exp2(powers[l]);
-              CHECK(std::abs(back - g[l](t, j)) <= 1e-15 * std::max(1.0, 1 / h[l].row(t).norm()));
-            }
-    }
-}
-
-TEST_CASE("a schedule of lambda") {
-  const layerwise::linear_schedule warm_up{.from = 0.25, .to = 1.25, .begin = 10, .end = 20};
-  CHECK(warm_up(0) == 0.25);
-  CHECK(warm_up(10) == 0.25);
-  CHECK(warm_up(12.5) == 0.5);
-  CHECK(warm_up(19) == near(1.15));
-  CHECK(warm_up(20) == 1.25);
-  CHECK(warm_up(1e9) == 1.25);
-  const layerwise::linear_schedule at_once{.from = 2, .to = 3, .begin = 5, .end = 5};
-  CHECK(at_once(4.999) == 2);
-  CHECK(at_once(5) == 3);
-  CHECK(layerwise::linear_schedule{}(0) == 1);
-  CHECK(layerwise::linear_schedule{.end = 4}(std::int64_t{1}) == 0.25);
-  // Of any finite size: differences of the largest overflow, halves of the smallest lose their last bit.
-  const double most = std::numeric_limits<double>::max(), least = std::numeric_limits<double>::denorm_min();
-  for (const double end : {1e308, most}) {
-    const layerwise::linear_schedule wide{.from = 0, .to = 1, .begin = -end, .end = end};
-    CHECK(wide(0) == 0.5);
-    CHECK(wide(-end / 2) == 0.25);
-    CHECK(layerwise::linear_schedule{-end, end, -end, end}(end / 2) == near(end / 2));
-  }
-  CHECK(layerwise::linear_schedule{.from = 0, .to = 1, .begin = -least, .end = least}(0) == 0.5);
-  CHECK(layerwise::linear_schedule{.from = -most, .to = most, .begin = 0, .end = 4}(2) == 0);
 }
 
 TEST_CASE("gradients are added") {
@@ -636,50 +356,6 @@ TEST_CASE("the same to the bit for any number of threads") {
 }
 #endif
 
-TEST_CASE("rows of any finite size") {
-  std::mt19937 random(11);
-  const index n = 8, d = 12;
-  states h = random_states(random, 3, n, d);
-  h[1] = h[0] + 0.1 * h[1];
-  h[2] = h[1] + 0.1 * h[2];
-  for (const double a : {1e-310, 1e-200, 1., 1e160, 3e307})
-    for (const double b : {1e-305, 1e-71, 1e69, 1e300}) {
-      CAPTURE(a);
-      CAPTURE(b);
-      for (index t = 0; t < n; ++t) {
-        const states extreme{a * h[0].row(t), b * h[1].row(t), a * h[2].row(t)};
-        states g = zeros_like(extreme);
-        const auto both = [&] { return cosine_regularizer{1}.value_and_gradient(extreme, g); };
-        const long_states expected = turn_gradients(converted(extreme), {1, 1});
-        if (largest_of(expected) > static_cast<long double>(std::numeric_limits<double>::max())) {
-          CHECK_THROWS_AS((void)both(), non_finite_error);
-          continue;
-        }
-        CHECK(both() == near(static_cast<double>(turns(converted(extreme), {1, 1})), 1e-13));
-        for (std::size_t l = 0; l < 3; ++l)
-          CHECK(largest_difference(states{g[l]}, long_states{expected[l]}) <=
-                std::max(static_cast<double>(1e-14L / extreme[l].cast<long double>().norm()), 5e-324));
-      }
-    }
-
-  // Squares of steps that overflow, and differences that do, with a lambda that brings them back.
-  const std::pair<double, double> lambdas[] = {{1e-180, 1e300}, {1e160, 1e-290}, {1.5e308, 0x1p-1040}};
-  for (const auto& [a, lambda] : lambdas) {
-    const row_major u = row_major::Constant(2, 3, a);
-    const states extreme{u, -u, u};
-    states g = zeros_like(extreme);
-    const double value = mse_regularizer{lambda}.value_and_gradient(extreme, g);
-    CHECK(value == near(static_cast<double>(24 * static_cast<long double>(lambda) * static_cast<long double>(a) *
-                                            static_cast<long double>(a))));
-    const auto times_a = [size = a, weight = lambda](double factor) {
-      return near(static_cast<double>(static_cast<long double>(weight) * static_cast<long double>(size) * factor));
-    };
-    CHECK(g[0](1, 2) == times_a(2));
-    CHECK(g[1](1, 2) == times_a(-4));
-    CHECK(g[2](0, 0) == times_a(2));
-  }
-}
-
 TEST_CASE("for any finite lambda and rows what is within the range of double comes, the rest is refused") {
   std::mt19937 random(16);
   std::normal_distribution<double> normal;
@@ -744,62 +420,6 @@ TEST_CASE("for any finite lambda and rows what is within the range of double com
     check(jreg_regularizer{lambda, 0}, turns(exact, shares), turn_gradients(exact, shares), 1e-18L);
   }
   CHECK(refused > 300);
-}
-
-TEST_CASE("what is beyond the range of double is refused with its place") {
-  const states far{row_major::Constant(2, 1, -1e200), row_major::Constant(2, 1, 1e200)};
-  check_throws<non_finite_error>([&] { (void)mse_regularizer{1}.value(far); }, "a value within the range of double",
-                                 "inf", "regularizer");
-  check_throws<non_finite_error>([&] { (void)mse_regularizer{-1}.value(far); }, "a value within the range of double",
-                                 "-inf", "regularizer");
-  states turn(3, row_major(2, 2)), g = zeros_like(turn);
-  for (row_major& m : turn) m << 1, 1, 0x1p-1030, 0;
-  turn[2].row(1) << 0, 1;
-  check_throws<non_finite_error>([&] { (void)cosine_regularizer{1}.value_and_gradient(turn, g); },
-                                 "a gradient within the range of double", "-inf",
-                                 "gradients, layer 1, row 1, column 1");
-  CHECK(cosine_regularizer{1}.value(turn) == 0.5);
-}
-
-TEST_CASE("a gradient is as good in relative terms at any angle, for rows of any two lengths") {
-  using layerwise_test::quad;
-  std::mt19937 random(17);
-  const index d = 40;
-  for (const double theta : {1e-1, 1.2e-2, 0.8e-2, 1e-3, 1e-5, 1e-8, 1e-10, 1e-12})
-    for (const double length : {1., -1., 1 + 1e-9, 2.5, -2.5, 1e-5, -1e3, 1e100})
-      for (int repeat = 0; repeat < 5; ++repeat) {
-        CAPTURE(theta);
-        CAPTURE(length);
-        const row_major u = random_matrix(random, 1, d);
-        const states h{u, length * (u + theta * random_matrix(random, 1, d)), u};
-        const auto check = [&](const auto& regularizer, double weight) {
-          states g(2, row_major::Zero(1, d));
-          regularizer.value_and_gradient(states{h[0], h[1]}, g);
-          states both = zeros_like(h);
-          regularizer.value_and_gradient(h, both);
-          for (std::size_t l = 0; l < 2; ++l) {
-            const row_major &own = h[l], &other = h[1 - l];
-            quad squares = 0, other_squares = 0, product = 0, error = 0, size = 0;
-            for (index j = 0; j < d; ++j) {
-              const quad a(own(0, j)), b(other(0, j));
-              squares += a * a, other_squares += b * b, product += a * b;
-            }
-            for (index j = 0; j < d; ++j) {
-              const quad expected = -quad(weight) * (quad(other(0, j)) - product / squares * quad(own(0, j))) /
-                                    sqrt(squares * other_squares);
-              const quad difference = quad(g[l](0, j)) - expected;
-              error += difference * difference, size += expected * expected;
-            }
-            // 1e-16 / theta where rows are not yet nearly parallel, and no more than at 1e-2 below.
-            const double tolerance = std::min(1e-15 / theta, 1e-13);
-            CHECK(static_cast<double>(sqrt(error / size)) < (theta < 0.5e-2 ? 1e-15 : tolerance));
-          }
-          // Between two neighbours alike: twice the gradient, at half the weight in JREG's mean.
-          CHECK((both[1] - (weight < 1 ? 1 : 2) * g[1]).norm() <= 1e-15 * both[1].norm());
-        };
-        check(cosine_regularizer{1}, 1);
-        check(jreg_regularizer{1, 0}, 0.5);
-      }
 }
 
 /// Calls check(call) for value and for value_and_gradient of all three regularizers, with gradients that must
