@@ -5,6 +5,7 @@
 #include "examples/layerwise_profile/run.hpp"
 
 #include <layerwise/core.hpp>
+#include <layerwise/data.hpp>
 #include <layerwise/profile.hpp>
 
 #include <doctest/doctest.h>

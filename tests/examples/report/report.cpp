@@ -103,8 +103,8 @@ TEST_CASE("each column of the table is a field, or of several the largest") {
 TEST_CASE("columns are chosen by name, after the layer's number") {
   const auto report = sample_report();
   const auto table = to_table(report, false, columns_named({"displacement", "linearity_method", "linearity_score"}));
-  CHECK(line_of(table, 3) == "       displace-                    linearity with");
-  CHECK(line_of(table, 4) == "layer       ment  linearity_method    the residual ");
+  CHECK(line_of(table, 3) == "       displace-                      linearity with");
+  CHECK(line_of(table, 4) == "layer       ment  linearity_method     the residual ");
   CHECK(line_of(table, 5) == "    1    0.33333    rank_revealing  ██       0.2500 ");
   CHECK(line_of(table, 6) == "    2    0.00000                 -                 -");
   CHECK(columns_named({"layer", "outlier_share"}).size() == 2);
