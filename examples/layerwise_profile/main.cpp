@@ -1,15 +1,18 @@
 // layerwise-profile: the layer profile of a dump of hidden states, as a table, as CSV or JSON, and as a
 // picture.
 
-#include "input_error.hpp"
-#include "input_files.hpp"
-#include "layer_stack.hpp"
+#include "describe.hpp"
 #include "measure.hpp"
 #include "options.hpp"
-#include "plot.hpp"
-#include "report.hpp"
 #include "sample_size.hpp"
-#include "token_choice.hpp"
+
+#include "common/terminal.hpp"
+#include "common/write_file.hpp"
+#include "dumps/input_files.hpp"
+#include "dumps/layer_stack.hpp"
+#include "dumps/token_choice.hpp"
+#include "report/plot.hpp"
+#include "report/report.hpp"
 
 #include <fmt/format.h>
 
@@ -22,20 +25,18 @@
 #include <filesystem>
 #include <memory>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 
-namespace layerwise_profile {
+namespace examples::layerwise_profile {
 namespace {
 
-/// One line on stderr.
-template <class... Arguments>
-void say(fmt::format_string<Arguments...> message, Arguments&&... arguments) {
-  const auto text = fmt::format(message, std::forward<Arguments>(arguments)...);
-  fmt::print(stderr, "layerwise-profile: {}\n", printable(text));
-}
+constexpr auto program = "layerwise-profile";
 
 /// A mapped file that shrinks, or a disk that fails, while it is read raises SIGBUS.
 extern "C" void end_on_bus_error(int) {
@@ -52,27 +53,17 @@ void print(const std::string& text) {
 }
 
 /// What --mask says is a file where there is one of that name, else a tensor's name.
-void choose_mask(const std::string& mask, stack_options& options) {
+void choose_mask(const std::string& mask, dumps::stack_options& options) {
   if (mask.empty() || mask == "none" || !std::filesystem::exists(mask))
     options.mask = mask;
   else
-    options.mask_file = std::make_shared<const tensor_file>(open_tensor_file(mask));
+    options.mask_file = std::make_shared<const dumps::tensor_file>(dumps::open_tensor_file(mask));
 }
 
-layerwise::final_norm label_of(const options& asked, const layer_stack& stack) {
+layerwise::final_norm label_of(const options& asked, const dumps::layer_stack& stack) {
   if (asked.final_norm) return *asked.final_norm;
   if (!stack.final_norm) return layerwise::final_norm::unspecified;
   return *stack.final_norm == "before" ? layerwise::final_norm::before : layerwise::final_norm::after;
-}
-
-/// The model's name where the dump has it, else the file's.
-std::string title_of(const layer_stack& stack) {
-  const auto& first = stack.files.front();
-  const auto model = first.metadata.find("model");
-  const auto file = std::filesystem::path(first.path).filename().string();
-  auto title = model == first.metadata.end() ? file : fmt::format("{} ({})", model->second, file);
-  if (stack.files.size() > 1) title += fmt::format(" and {} more", stack.files.size() - 1);
-  return title;
 }
 
 void print_or_write(const options& asked, const std::string& text) {
@@ -82,20 +73,36 @@ void print_or_write(const options& asked, const std::string& text) {
     write_file(asked.output, text);
 }
 
-void run(options asked) {
-  choose_mask(asked.mask, asked.stack);
-  asked.stack.final_norm_is_known = asked.final_norm.has_value();
-  asked.stack.sequences_are_known = asked.tokens.sequence_length.has_value();
-  std::vector<tensor_file> files;
-  for (const auto& path : expand_paths(asked.files)) {
+dumps::layer_stack read_stack(const options& asked) {
+  auto choice = asked.stack;
+  choose_mask(asked.mask, choice);
+  choice.final_norm_is_known = asked.final_norm.has_value();
+  choice.sequences_are_known = asked.tokens.sequence_length.has_value();
+  std::vector<dumps::tensor_file> files;
+  for (const auto& path : dumps::expand_paths(asked.files)) {
     std::error_code error;
-    const bool is_mask = asked.stack.mask_file && std::filesystem::equivalent(path, asked.mask, error);
-    if (!is_mask) files.push_back(open_tensor_file(path));
+    const bool is_mask = choice.mask_file && std::filesystem::equivalent(path, asked.mask, error);
+    if (!is_mask) files.push_back(dumps::open_tensor_file(path));
   }
-  auto stack = stack_layers(std::move(files), asked.stack);
+  auto stack = dumps::stack_layers(std::move(files), choice);
   choose_tokens(stack, asked.tokens);
+  return stack;
+}
 
-  report result = describe_input(stack, title_of(stack));
+std::string text_of(const report::described_profile& result, const options& asked) {
+  switch (asked.format) {
+    case output_format::csv:
+      return to_csv(result);
+    case output_format::json:
+      return to_json(result);
+    default:
+      return to_table(result, asked.output.empty() && wants_colour(), asked.columns);
+  }
+}
+
+void run(options asked) {
+  const auto stack = read_stack(asked);
+  auto result = describe_input(stack);
   if (asked.dry_run) return print_or_write(asked, to_plan(stack, result, asked.profile.linearity, asked.pairs_in_turn));
 
   asked.profile.final_norm = label_of(asked, stack);
@@ -103,21 +110,18 @@ void run(options asked) {
   result.profile = measure(stack, asked.profile, {batch_tokens, asked.pairs_in_turn});
 
   // A table says it in its head, JSON in `input`.
-  if (asked.format == output_format::csv && result.taken.assumed) say("note: {}", taken_line(result));
-  if (const auto advice = sample_size_advice(result.profile)) say("{}", *advice);
-  const bool to_terminal = asked.output.empty() && ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  const auto text = asked.format == output_format::csv    ? to_csv(result)
-                    : asked.format == output_format::json ? to_json(result)
-                                                          : to_table(result, to_terminal);
-  print_or_write(asked, text);
+  if (asked.format == output_format::csv && result.taken.assumed) say(program, "note: {}", taken_line(result));
+  if (const auto advice = sample_size_advice(result.profile)) say(program, "{}", *advice);
+  print_or_write(asked, text_of(result, asked));
   if (!asked.plot.empty()) write_plot(result, asked.plot);
 }
 
 }  // namespace
-}  // namespace layerwise_profile
+}  // namespace examples::layerwise_profile
 
 int main(int argc, char** argv) {
-  using namespace layerwise_profile;
+  using namespace examples::layerwise_profile;
+  using examples::say;
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where it is written to
   std::signal(SIGBUS, end_on_bus_error);
 
@@ -127,9 +131,9 @@ int main(int argc, char** argv) {
     run(line.values);
     return EXIT_SUCCESS;
   } catch (const std::bad_alloc&) {
-    say("error: out of memory");
+    say(program, "error: out of memory");
   } catch (const std::exception& error) {
-    say("error: {}", error.what());
+    say(program, "error: {}", error.what());
   }
   return EXIT_FAILURE;
 }

@@ -1,12 +1,13 @@
 #include "measure.hpp"
 
-#include "batches.hpp"
-#include "input_error.hpp"
-#include "memory_limit.hpp"
 #include "progress_bar.hpp"
-#include "token_choice.hpp"
-#include "whole_layer.hpp"
-#include "with_scalar.hpp"
+
+#include "common/input_error.hpp"
+#include "common/memory_limit.hpp"
+#include "dumps/batches.hpp"
+#include "dumps/token_choice.hpp"
+#include "dumps/whole_layer.hpp"
+#include "dumps/with_scalar.hpp"
 
 #include <layerwise/metrics.hpp>
 
@@ -19,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-namespace layerwise_profile {
+namespace examples::layerwise_profile {
 namespace {
 
 /// A few hundred kilobytes of file may have so many dimensions that the moments don't fit into memory; say so
@@ -62,7 +63,7 @@ layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& own
       const index count = std::min(batch_tokens, shard.tokens - first);
       if (const auto mask = mask_of(shard, first, count)) {
         try {
-          profiler.add(batch<Scalar>(shard, stack.dimensions, first, count).states(), *mask);
+          profiler.add(dumps::batch<Scalar>(shard, stack.dimensions, first, count).states(), *mask);
         } catch (const layerwise::error& error) {
           reject(shard.path, "in tokens {} to {} (row 0 is token {}{}): {}", first, first + count - 1, first,
                  first_state > 0 ? fmt::format(", layer 0 is state {}", first_state) : "", with_remedy(error.what()));
@@ -91,14 +92,16 @@ void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack
   }
   if (layers.empty()) return;
 
-  const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance, mask_of(stack)};
+  const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance};
+  const layerwise::token_mask mask = mask_of(stack);
   progress_bar progress(std::ssize(layers), "layers once more");
   for (const auto layer : layers) {
-    const whole_layer before(stack, layer - 1), after(stack, layer);
+    const dumps::whole_layer before(stack, layer - 1), after(stack, layer);
     auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
-    if (in_doubt(metrics.linearity)) metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring);
+    if (in_doubt(metrics.linearity))
+      metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring, mask);
     if (in_doubt(metrics.residual_linearity))
-      metrics.residual_linearity = layerwise::residual_linearity(before.matrix(), after.matrix(), scoring);
+      metrics.residual_linearity = layerwise::residual_linearity(before.matrix(), after.matrix(), scoring, mask);
     progress.advance(1);
   }
 }
@@ -131,7 +134,7 @@ layerwise::layer_profile measure(const layer_stack& stack, const layerwise::prof
   layerwise::layer_profile profile;
   for (index first = 0; first < stack.layers(); first += group) {
     const auto some = some_layers(stack, first, std::min(first + group, stack.layers()));
-    auto part = with_scalar(stack.dtype, [&](auto scalar) {
+    auto part = dumps::with_scalar(stack.dtype, [&](auto scalar) {
       return stream<decltype(scalar)>(some, stack, first, options, pass.batch_tokens, progress);
     });
     part.layers.insert(part.layers.begin(), profile.layers.begin(), profile.layers.end());
@@ -145,4 +148,4 @@ layerwise::layer_profile measure(const layer_stack& stack, const layerwise::prof
   return profile;
 }
 
-}  // namespace layerwise_profile
+}  // namespace examples::layerwise_profile

@@ -1,10 +1,13 @@
 #pragma once
 
-#include "layer_stack.hpp"
+#include "dumps/layer_stack.hpp"
 
 #include <layerwise/profile.hpp>
 
-namespace layerwise_profile {
+namespace examples::layerwise_profile {
+
+using dumps::index;
+using dumps::layer_stack;
 
 /// How the stack is gone through.
 struct pass_options {
@@ -27,4 +30,4 @@ index default_batch_tokens(const layer_stack& stack);
 /// The bytes that measure() needs beside the files, in about.
 double memory_needed(const layer_stack& stack, bool linearity, bool pairs_in_turn);
 
-}  // namespace layerwise_profile
+}  // namespace examples::layerwise_profile

@@ -1,7 +1,8 @@
 #pragma once
 
-#include "layer_stack.hpp"
-#include "token_choice.hpp"
+#include "dumps/layer_stack.hpp"
+#include "dumps/token_choice.hpp"
+#include "report/columns.hpp"
 
 #include <layerwise/profile.hpp>
 
@@ -9,24 +10,25 @@
 #include <string>
 #include <vector>
 
-namespace layerwise_profile {
+namespace examples::layerwise_profile {
 
 enum class output_format { table, csv, json };
 
 /// What the command line asks for.
 struct options {
   std::vector<std::string> files;  // or directories of them
-  stack_options stack;
+  dumps::stack_options stack;
   layerwise::profile_options profile;
   std::optional<layerwise::final_norm> final_norm;  // else the files' label
   std::string mask;                                 // a tensor's name, a file, or "none"
-  token_choice tokens;
-  std::optional<index> batch_tokens;
+  dumps::token_choice tokens;
+  std::optional<dumps::index> batch_tokens;
   bool pairs_in_turn = false;
   bool dry_run = false;
   output_format format = output_format::table;
-  std::string output;  // empty: standard output
-  std::string plot;    // empty: none
+  std::vector<report::column> columns = report::default_columns();  // of the table
+  std::string output;                                               // empty: standard output
+  std::string plot;                                                 // empty: none
 };
 
 /// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back
@@ -37,4 +39,4 @@ struct command_line {
 };
 command_line read_command_line(int argc, char** argv);
 
-}  // namespace layerwise_profile
+}  // namespace examples::layerwise_profile

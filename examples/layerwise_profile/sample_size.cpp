@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace layerwise_profile {
+namespace examples::layerwise_profile {
 
 std::optional<std::string> sample_size_advice(const layerwise::layer_profile& profile) {
   const auto n = profile.tokens, d = profile.dimensions;
@@ -38,4 +38,4 @@ std::optional<std::string> sample_size_advice(const layerwise::layer_profile& pr
   return std::nullopt;
 }
 
-}  // namespace layerwise_profile
+}  // namespace examples::layerwise_profile

@@ -1,6 +1,7 @@
 #include "decoder.hpp"
 
-#include "input_error.hpp"
+#include "common/input_error.hpp"
+#include "dumps/tensor_file.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -11,13 +12,13 @@
 namespace live_model {
 namespace {
 
-using layerwise_profile::reject;
-using layerwise_profile::tensor_file;
+namespace dumps = examples::dumps;
+using examples::reject;
 
 /// The tensors and numbers of a file, by name.
 class weights_file {
  public:
-  explicit weights_file(const std::string& path) : file_(layerwise_profile::open_tensor_file(path)) {}
+  explicit weights_file(const std::string& path) : file_(dumps::open_tensor_file(path)) {}
 
   template <class Number>
   Number number(const std::string& name) const {
@@ -33,20 +34,19 @@ class weights_file {
   /// Throws unless it has this shape.
   matrix tensor(const std::string& name, index rows, index cols) const {
     const auto found = std::find_if(file_.tensors.begin(), file_.tensors.end(),
-                                    [&](const layerwise_profile::tensor& t) { return t.name == name; });
+                                    [&](const dumps::tensor& t) { return t.name == name; });
     if (found == file_.tensors.end()) reject(file_.path, "expected a tensor {}, got none", name);
-    const auto shape =
-        rows == 1 ? std::vector<layerwise_profile::index>{cols} : std::vector<layerwise_profile::index>{rows, cols};
-    if (found->dtype != layerwise_profile::data_type::f16 || found->shape != shape)
-      reject(file_.path, "expected {} to be F16 of {}, got {} of {}", name, layerwise_profile::shape_text(shape),
-             layerwise_profile::name_of(found->dtype), layerwise_profile::shape_text(found->shape));
+    const auto shape = rows == 1 ? std::vector<dumps::index>{cols} : std::vector<dumps::index>{rows, cols};
+    if (found->dtype != dumps::data_type::f16 || found->shape != shape)
+      reject(file_.path, "expected {} to be F16 of {}, got {} of {}", name, dumps::shape_text(shape),
+             dumps::name_of(found->dtype), dumps::shape_text(found->shape));
     Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> values(rows, cols);
     std::memcpy(values.data(), found->bytes.data(), found->bytes.size());
     return values.cast<float>();
   }
 
  private:
-  tensor_file file_;
+  dumps::tensor_file file_;
 };
 
 /// x / sqrt(mean(x^2) + epsilon) * gain

@@ -1,7 +1,5 @@
 #pragma once
 
-#include "tensor_file.hpp"
-
 #include <Eigen/Core>
 
 #include <string>
@@ -20,7 +18,7 @@ using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMa
 
 class decoder {
  public:
-  /// Reads a .safetensors file of F16 weights. Throws layerwise_profile::input_error.
+  /// Reads a .safetensors file of F16 weights. Throws examples::input_error.
   explicit decoder(const std::string& path);
 
   index layers() const { return static_cast<index>(layers_.size()); }

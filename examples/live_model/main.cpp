@@ -1,6 +1,7 @@
 // A language model, run and profiled in one process: what an inference engine would do.
+#include "common/terminal.hpp"
 #include "decoder.hpp"
-#include "report.hpp"
+#include "report/report.hpp"
 
 #include <layerwise/profile.hpp>
 
@@ -14,8 +15,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <unistd.h>
 
 namespace {
 
@@ -52,10 +51,10 @@ int main(int argc, char** argv) {
       loss += live_model::cross_entropy(model.logits(states.back().middleRows(row, rows)), sequence);
       predicted += sequence.size() - 1;
     }
-    const auto report = layerwise_profile::describe_profile(
-        std::filesystem::path(weights_file).filename().string(), text_file, layerwise_profile::data_type::f32,
-        layerwise::profile(states, {.final_norm = layerwise::final_norm::before}));
-    std::cout << to_table(report, ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr);
+    const auto profile =
+        examples::report::describe_profile(std::filesystem::path(weights_file).filename().string(), text_file, "F32",
+                                           layerwise::profile(states, {.final_norm = layerwise::final_norm::before}));
+    std::cout << to_table(profile, examples::wants_colour());
     if (predicted > 0)
       std::cout << "\nThe model predicts each byte of " << text_file << " with "
                 << loss / static_cast<double>(predicted) << " nats.\n";

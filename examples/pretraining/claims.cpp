@@ -10,9 +10,10 @@
 namespace pretraining {
 namespace {
 
-double mean_of(const measurement& m, const std::function<std::optional<double>(const layer_numbers&)>& number) {
+double mean_of(const measurement& m,
+               const std::function<std::optional<double>(const layerwise::layer_metrics&)>& number) {
   double sum = 0, count = 0;
-  for (const layer_numbers& layer : m.layers)
+  for (const layerwise::layer_metrics& layer : m.layers)
     if (const auto value = number(layer)) sum += *value, ++count;
   return count > 0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
 }
@@ -64,9 +65,9 @@ class judge_of_runs {
         against_none(
             7, "the held-out loss is higher", label, "nats a byte",
             [](const measurement& m) { return m.held_out_loss; }, 1);
-    replacement("most linear layer", [](const replaced_layer& layer) { return layer.linearity; });
+    replacement("most linear layer", [](const replaced_layer& layer) { return score_of(layer.metrics.linearity); });
     replacement("layer of the most linear update",
-                [](const replaced_layer& layer) { return layer.residual_linearity; });
+                [](const replaced_layer& layer) { return score_of(layer.metrics.residual_linearity); });
     return std::move(claims_);
   }
 
@@ -158,14 +159,18 @@ class judge_of_runs {
 
 }  // namespace
 
+std::optional<double> score_of(const std::optional<layerwise::linearity_result>& result) {
+  return result ? std::optional(result->score) : std::nullopt;
+}
+
 double mean_linearity(const measurement& m) {
-  return mean_of(m, [](const layer_numbers& layer) { return layer.linearity; });
+  return mean_of(m, [](const layerwise::layer_metrics& layer) { return score_of(layer.linearity); });
 }
 double mean_residual_linearity(const measurement& m) {
-  return mean_of(m, [](const layer_numbers& layer) { return layer.residual_linearity; });
+  return mean_of(m, [](const layerwise::layer_metrics& layer) { return score_of(layer.residual_linearity); });
 }
 double mean_cosine(const measurement& m) {
-  return mean_of(m, [](const layer_numbers& layer) { return std::optional(layer.cosine_similarity); });
+  return mean_of(m, [](const layerwise::layer_metrics& layer) { return std::optional(layer.cosine_similarity); });
 }
 double final_jump(const measurement& m) { return m.layers.back().jump_rate.value_or(0); }
 double last_displacement(const measurement& m) { return 100 * m.layers.back().displacement; }

@@ -3,6 +3,7 @@
 #include "run_log.hpp"
 #include "statistics.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ struct results {
   std::vector<run_record> runs;
   std::vector<replacement_record> replacements;
 };
+
+/// The score alone; empty where there is none.
+std::optional<double> score_of(const std::optional<layerwise::linearity_result>& result);
 
 /// What a layer's numbers are, over layers or of the last one.
 double mean_linearity(const measurement& m);           // over the layers that have one

@@ -1,6 +1,6 @@
 #include "corpus.hpp"
 
-#include "input_error.hpp"
+#include "common/input_error.hpp"
 
 #include <ATen/ATen.h>
 
@@ -16,14 +16,14 @@ namespace pretraining {
 corpus::corpus(const std::string& path) : path_(path) {
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) layerwise_profile::reject(path, "it can't be read: {}", std::strerror(errno));
+  if (!file) examples::reject(path, "it can't be read: {}", std::strerror(errno));
   bytes_ = at::from_blob(text.data(), {static_cast<std::int64_t>(text.size())}, at::kByte).to(at::kLong);
 }
 
 /// How many places a sequence and the byte after it can start at.
 std::int64_t corpus::starts(std::int64_t length) const {
   if (size() <= length)
-    layerwise_profile::reject(path_, "expected a text longer than a sequence of {} bytes, got {}", length, size());
+    examples::reject(path_, "expected a text longer than a sequence of {} bytes, got {}", length, size());
   return size() - length;
 }
 

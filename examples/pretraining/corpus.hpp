@@ -16,7 +16,7 @@ struct batch {
 /// A text, byte by byte.
 class corpus {
  public:
-  /// Reads a whole file. Throws layerwise_profile::input_error.
+  /// Reads a whole file. Throws examples::input_error.
   explicit corpus(const std::string& path);
 
   const std::string& path() const { return path_; }

@@ -8,8 +8,8 @@
 #include "training.hpp"
 #include "weights.hpp"
 
-#include "input_error.hpp"
-#include "plot.hpp"
+#include "common/terminal.hpp"
+#include "common/write_file.hpp"
 
 #include <torch/utils.h>
 
@@ -27,14 +27,10 @@
 namespace pretraining {
 namespace {
 
+using examples::say;
 namespace fs = std::filesystem;
 
-/// One line on stderr.
-template <class... Arguments>
-void say(fmt::format_string<Arguments...> message, Arguments&&... arguments) {
-  const auto text = fmt::format(message, std::forward<Arguments>(arguments)...);
-  fmt::print(stderr, "pretrain: {}\n", layerwise_profile::printable(text));
-}
+constexpr auto program = "pretrain";
 
 /// A file that has its name only once it is complete.
 class log_file {
@@ -103,7 +99,8 @@ void run_training(const options& o) {
     held_out_loss = m.held_out_loss;
     log.write(line_of(m));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    say("{}, seed {}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, "
+    say(program,
+        "{}, seed {}: step {:5}, train {:.4f}, penalty {:.4f}, held out {:.4f}, final jump {:.2f}, "
         "{:.0f} s, {:.0f} bytes/s",
         run.label, run.seed, step, means.loss.value_or(0), means.penalty.value_or(0), held_out_loss,
         m.layers.back().jump_rate.value_or(0), seconds,
@@ -123,7 +120,7 @@ void run_replacement(const options& o) {
   record.label = o.label.empty() ? no_penalty : o.label;
   record.seed = o.training.seed;
   fs::create_directories(o.directory);
-  layerwise_profile::write_file(fs::path(o.directory) / "replacement.json", text_of(record));
+  examples::write_file(fs::path(o.directory) / "replacement.json", text_of(record));
 }
 
 void run(const options& o) {
@@ -150,9 +147,9 @@ int main(int argc, char** argv) {
     run(line.values);
     return EXIT_SUCCESS;
   } catch (const c10::Error& error) {
-    say("error: libtorch: {}", error.what_without_backtrace());
+    say(program, "error: libtorch: {}", error.what_without_backtrace());
   } catch (const std::exception& error) {
-    say("error: {}", error.what());
+    say(program, "error: {}", error.what());
   }
   return EXIT_FAILURE;
 }

@@ -11,9 +11,6 @@
 #include <vector>
 
 namespace pretraining {
-std::optional<double> score_of(const std::optional<layerwise::linearity_result>& result) {
-  return result ? std::optional(result->score) : std::nullopt;
-}
 
 double mean_loss(const batch& text, std::int64_t threads,
                  const std::function<at::Tensor(const at::Tensor& inputs)>& predict) {
@@ -48,15 +45,7 @@ measurement measure(const decoder& model, const corpus& text, const measure_opti
   std::vector<at::Tensor> states;
   for (const at::Tensor& h : model.forward(held_out.inputs.slice(0, 0, c10::nullopt, every)).states)
     states.push_back(h.flatten(0, 1));
-  const auto profile = layerwise::profile(states, {.final_norm = layerwise::final_norm::before});
-  for (const layerwise::layer_metrics& layer : profile.layers)
-    m.layers.push_back({.linearity = score_of(layer.linearity),
-                        .residual_linearity = score_of(layer.residual_linearity),
-                        .jump_rate = layer.jump_rate,
-                        .outlier_share = layer.outlier_share,
-                        .displacement = layer.displacement,
-                        .cosine_similarity = layer.cosine_similarity,
-                        .contribution_ratio = layer.contribution_ratio});
+  m.layers = layerwise::profile(states, {.final_norm = layerwise::final_norm::before}).layers;
   return m;
 }
 

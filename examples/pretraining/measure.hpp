@@ -4,11 +4,8 @@
 #include "model.hpp"
 #include "run_log.hpp"
 
-#include <layerwise/metrics.hpp>
-
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 namespace pretraining {
 
@@ -19,9 +16,6 @@ struct measure_options {
   std::int64_t length = 128;
   std::int64_t threads = 1;
 };
-
-/// The score alone; empty where there is none.
-std::optional<double> score_of(const std::optional<layerwise::linearity_result>& result);
 
 /// Mean loss of the model on a batch, `predict` its logits for some sequences of it; without gradients.
 double mean_loss(const batch& text, std::int64_t threads,

@@ -1,7 +1,6 @@
 #include "pictures.hpp"
 
-#include "plot.hpp"
-#include "subprocess.hpp"
+#include "report/gnuplot.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,10 +12,11 @@
 #include <functional>
 #include <iterator>
 #include <map>
-#include <stdexcept>
 
 namespace pretraining {
 namespace {
+
+using examples::report::gnuplot_string;
 
 /// Over seeds at one place of the x axis.
 struct point {
@@ -77,7 +77,7 @@ double excess_loss(const results& all, const run_record& run, const measurement&
 
 void displacements_at_end(const run_record& run, const std::function<void(double, double)>& with) {
   double layer = 0;
-  for (const layer_numbers& l : run.measurements.back().layers) with(++layer, l.displacement);
+  for (const layerwise::layer_metrics& l : run.measurements.back().layers) with(++layer, l.displacement);
 }
 
 enum class logarithmic_axis { x, y };
@@ -97,42 +97,55 @@ std::string data_block(const std::string& name, const curve& c) {
   return text + "END\n";
 }
 
-/// gnuplot's single quotes: only the quote itself is special.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("''") : std::string(1, c);
-  return result + "'";
-}
-
-/// Panels side by side, with one key below them.
-std::string script(const std::string& title, const std::string& x_label, logarithmic_axis logarithmic,
-                   const std::vector<panel>& panels) {
-  const double width = panels.size() > 1 ? 1100 : 820;
-  std::string text = fmt::format(
+/// What all panels have in common.
+std::string page(double width, const std::string& title, const std::string& x_label, logarithmic_axis logarithmic) {
+  return fmt::format(
       "set encoding utf8\n"
-      "set terminal svg size {},520 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n"
+      "set terminal svg size {0},520 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n"
       "set border 3 linecolor rgb '#606060'\n"
       "set tics nomirror out scale 0.5 textcolor rgb '#404040'\n"
       "set style line 9 linecolor rgb '#e4e4e4' linewidth 0.8\n"
       "set grid ytics linestyle 9\n"
       "set autoscale xfix\n"
-      "set label 1 {} at screen 0.02, 0.955 left noenhanced font ',18'\n"
-      "set xlabel {} offset 0, 0.3\n"
-      "set style fill transparent solid 0.13 noborder\n",
-      width, quoted(title), quoted(x_label));
-  text += fmt::format("set logscale {0}\nset format {0} '%g'\n", logarithmic == logarithmic_axis::x ? "x" : "y");
+      "set label 1 {1} at screen 0.02, 0.955 left noenhanced font ',18'\n"
+      "set xlabel {2} offset 0, 0.3\n"
+      "set style fill transparent solid 0.13 noborder\n"
+      "set logscale {3}\nset format {3} '%g'\n",
+      width, gnuplot_string(title), gnuplot_string(x_label), logarithmic == logarithmic_axis::x ? "x" : "y");
+}
+
+/// The bands of a panel's curves, and the curves over them.
+std::string plot_command(std::size_t p, const panel& drawn) {
+  std::vector<std::string> bands, lines;
+  for (std::size_t c = 0; c < drawn.curves.size(); ++c) {
+    if (drawn.curves[c].points.empty()) continue;  // its colour stays its own
+    const auto* colour = colours[c % std::size(colours)];
+    bands.push_back(fmt::format("$p{}c{} using 1:3:4 with filledcurves fillcolor rgb '{}' notitle", p, c, colour));
+    lines.push_back(
+        fmt::format("$p{}c{} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.35 linecolor "
+                    "rgb '{}' title {}",
+                    p, c, colour, gnuplot_string(drawn.curves[c].label)));
+  }
+  bands.insert(bands.end(), lines.begin(), lines.end());
+  return fmt::format("plot {}\n", fmt::join(bands, ", \\\n     "));
+}
+
+/// Panels side by side, with one key below them.
+std::string script(const std::string& title, const std::string& x_label, logarithmic_axis logarithmic,
+                   const std::vector<panel>& panels) {
+  const double width = panels.size() > 1 ? 1100 : 820, share = 0.97 / static_cast<double>(panels.size());
+  std::string text = page(width, title, x_label, logarithmic);
   for (std::size_t p = 0; p < panels.size(); ++p)
     for (std::size_t c = 0; c < panels[p].curves.size(); ++c)
       text += data_block(fmt::format("p{}c{}", p, c), panels[p].curves[c]);
   text += "set multiplot\n";
-  const double share = 0.97 / static_cast<double>(panels.size());
   for (std::size_t p = 0; p < panels.size(); ++p) {
     const double left = 0.02 + share * static_cast<double>(p);
     text += fmt::format(
         "set lmargin at screen {}\nset rmargin at screen {}\nset tmargin at screen 0.850\nset bmargin at "
         "screen 0.315\n"
         "set title {} offset 0, -0.4 noenhanced font ',14' textcolor rgb '#404040'\n",
-        left + 50 / width, left + share - 14 / width, quoted(panels[p].title));
+        left + 50 / width, left + share - 14 / width, gnuplot_string(panels[p].title));
     if (p == 0)
       text +=
           "set key at screen 0.5, 0.175 center top horizontal Left reverse samplen 1.8 width 1 maxcols 4 "
@@ -140,18 +153,7 @@ std::string script(const std::string& title, const std::string& x_label, logarit
           "textcolor rgb '#404040' font ',13'\n";
     else
       text += "unset key\nunset label 1\n";
-    std::vector<std::string> bands, lines;
-    for (std::size_t c = 0; c < panels[p].curves.size(); ++c) {
-      if (panels[p].curves[c].points.empty()) continue;  // its colour stays its own
-      const auto* colour = colours[c % std::size(colours)];
-      bands.push_back(fmt::format("$p{}c{} using 1:3:4 with filledcurves fillcolor rgb '{}' notitle", p, c, colour));
-      lines.push_back(
-          fmt::format("$p{}c{} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.35 linecolor "
-                      "rgb '{}' title {}",
-                      p, c, colour, quoted(panels[p].curves[c].label)));
-    }
-    bands.insert(bands.end(), lines.begin(), lines.end());
-    text += fmt::format("plot {}\n", fmt::join(bands, ", \\\n     "));
+    text += plot_command(p, panels[p]);
   }
   return text + "unset multiplot\n";
 }
@@ -166,14 +168,8 @@ std::vector<picture> draw_pictures(const results& all, const std::string& folder
       return std::all_of(p.curves.begin(), p.curves.end(), [](const curve& c) { return c.points.empty(); });
     });
     if (panels.empty()) return;
-    const auto result =
-        layerwise_profile::run_process({"gnuplot", "--default-settings"}, script(title, x_label, logarithmic, panels));
-    if (!result)
-      throw std::runtime_error(
-          "the report needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
-    if (result->status != 0 || result->output.empty())
-      throw std::runtime_error(fmt::format("gnuplot failed with status {}: {}", result->status, result->errors));
-    layerwise_profile::write_file(std::filesystem::path(folder) / file, result->output);
+    examples::report::draw(script(title, x_label, logarithmic, panels), std::filesystem::path(folder) / file,
+                           "the report");
     pictures.push_back({file, title});
   };
   const auto steps = [&](const std::string& panel_title, double (*number)(const measurement&)) {

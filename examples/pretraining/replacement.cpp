@@ -42,11 +42,9 @@ replacement_record replace_layers(const decoder& model, const corpus& training, 
     const auto k = static_cast<std::size_t>(l);
     const layerwise::linear_map fit = layerwise::fit_linear_map(states[k - 1], states[k]);
     const affine_map map{to_tensor(fit.weight), to_tensor(fit.bias).flatten()};
-    record.layers.push_back({.linearity = score_of(profile.layers[k - 1].linearity),
-                             .residual_linearity = score_of(profile.layers[k - 1].residual_linearity),
-                             .held_out_loss = mean_loss(unseen, o.threads, [&](const at::Tensor& ids) {
-                               return logits_without_layer(model, ids, l, map);
-                             })});
+    const double loss =
+        mean_loss(unseen, o.threads, [&](const at::Tensor& ids) { return logits_without_layer(model, ids, l, map); });
+    record.layers.push_back({profile.layers[k - 1], loss});
   }
   return record;
 }

@@ -1,9 +1,9 @@
 #include "report.hpp"
 
 #include "claims.hpp"
-#include "input_error.hpp"
+#include "common/input_error.hpp"
+#include "common/write_file.hpp"
 #include "pictures.hpp"
-#include "plot.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -42,8 +42,8 @@ void require_same_settings(const run_record& run, const std::string& path, const
   };
   for (const auto& [key, value] : own.size() > expected.size() ? own : expected)
     if (value_of(own, key) != value_of(expected, key))
-      layerwise_profile::reject(path, "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose",
-                                key, value_of(expected, key), run.purpose, value_of(own, key));
+      examples::reject(path, "expected {} {}, as the other runs of purpose {} have, got {}: see --purpose", key,
+                       value_of(expected, key), run.purpose, value_of(own, key));
 }
 
 /// Every finished run and replacement below the folder, in the order of their paths.
@@ -52,7 +52,7 @@ results read_results(const std::string& folder) {
   std::error_code code;
   for (fs::recursive_directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
     paths.push_back(it->path());
-  if (code) layerwise_profile::reject(folder, "it can't be read: {}", code.message());
+  if (code) examples::reject(folder, "it can't be read: {}", code.message());
   std::sort(paths.begin(), paths.end());
   results all;
   for (const fs::path& path : paths) {
@@ -60,15 +60,15 @@ results read_results(const std::string& folder) {
       run_record run = read_run(path);
       for (const run_record& other : all.runs) {
         if (key_of(other) == key_of(run))
-          layerwise_profile::reject(path.string(), "expected one run of {} ({}) with seed {}, got two: see --label",
-                                    run.label, run.purpose, run.seed);
+          examples::reject(path.string(), "expected one run of {} ({}) with seed {}, got two: see --label", run.label,
+                           run.purpose, run.seed);
         if (other.purpose == run.purpose) require_same_settings(run, path.string(), other);
       }
       all.runs.push_back(std::move(run));
     }
     if (path.filename() == "replacement.json") all.replacements.push_back(read_replacement(path));
   }
-  if (all.runs.empty()) layerwise_profile::reject(folder, "expected runs (*/run.jsonl), got none");
+  if (all.runs.empty()) examples::reject(folder, "expected runs (*/run.jsonl), got none");
   return all;
 }
 
@@ -118,13 +118,15 @@ std::string replacement_table(const std::vector<replacement_record>& records) {
       "\n## Each layer replaced by its linear map\n\n"
       "Linearity with and without the residual stream, and by how much the held-out loss rises.\n\n"
       "| model | seed | layer | linearity | without | loss rises by |\n|---|---|---|---|---|---|\n";
-  const auto score = [](const std::optional<double>& s) { return s ? fmt::format("{:.4f}", *s) : "-"; };
+  const auto score = [](const std::optional<layerwise::linearity_result>& result) {
+    return result ? fmt::format("{:.4f}", result->score) : "-";
+  };
   for (const replacement_record& record : records)
     for (std::size_t l = 0; l < record.layers.size(); ++l) {
       const replaced_layer& layer = record.layers[l];
-      text +=
-          fmt::format("| {} | {} | {} | {} | {} | {:.4f} |\n", record.label, record.seed, l + 1, score(layer.linearity),
-                      score(layer.residual_linearity), layer.held_out_loss - record.held_out_loss);
+      text += fmt::format("| {} | {} | {} | {} | {} | {:.4f} |\n", record.label, record.seed, l + 1,
+                          score(layer.metrics.linearity), score(layer.metrics.residual_linearity),
+                          layer.held_out_loss - record.held_out_loss);
     }
   return text;
 }
@@ -168,7 +170,7 @@ void write_report(const std::string& folder) {
   text += "\n## Pictures\n\nCurves are means over seeds; a band spans them.\n\n";
   for (const picture& p : draw_pictures(all, folder)) text += fmt::format("![{}]({})\n\n", p.title, p.file);
   text += "## Settings\n\n" + settings_list(all);
-  layerwise_profile::write_file(fs::path(folder) / "report.md", text);
+  examples::write_file(fs::path(folder) / "report.md", text);
 }
 
 }  // namespace pretraining

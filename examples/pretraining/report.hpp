@@ -5,7 +5,7 @@
 namespace pretraining {
 
 /// Reads every run below the folder, and writes report.md and its pictures into it. Throws
-/// layerwise_profile::input_error or std::runtime_error.
+/// examples::input_error or std::runtime_error.
 void write_report(const std::string& folder);
 
 }  // namespace pretraining

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <layerwise/profile.hpp>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -8,24 +10,19 @@
 
 /// @file
 /// What a run leaves behind for the report: DIR/run.jsonl, one JSON object a line. The first is the run, one
-/// for each measurement follows. While the run lasts the file is called run.jsonl.part.
+/// for each measurement follows. A layer has all fields of
+/// layerwise::layer_metrics, as in the JSON of layerwise-profile. While the run lasts the file is called run.jsonl.part.
 namespace pretraining {
 
 /// The label of a run without a penalty.
 inline constexpr const char* no_penalty = "none";
 
-/// One layer on the held-out text. Empty where the quantity is undefined, as in layerwise::layer_metrics.
-struct layer_numbers {
-  std::optional<double> linearity, residual_linearity, jump_rate, outlier_share;
-  double displacement = 0, cosine_similarity = 0, contribution_ratio = 0;
-};
-
 struct measurement {
   std::int64_t step = 0;
-  std::optional<double> train_loss;  // nats a byte, without the penalty, mean since the last measurement
-  std::optional<double> penalty;     // as it was added to the loss, mean since the last measurement
-  double held_out_loss = 0;          // nats a byte
-  std::vector<layer_numbers> layers;
+  std::optional<double> train_loss;              // nats a byte, without the penalty, mean since the last measurement
+  std::optional<double> penalty;                 // as it was added to the loss, mean since the last measurement
+  double held_out_loss = 0;                      // nats a byte
+  std::vector<layerwise::layer_metrics> layers;  // on the held-out text
 };
 
 struct run_record {
@@ -36,9 +33,9 @@ struct run_record {
   std::vector<measurement> measurements;
 };
 
-/// A layer replaced by its fitted linear map. Scores are those on the text that the map was fitted to.
+/// A layer replaced by its fitted linear map.
 struct replaced_layer {
-  std::optional<double> linearity, residual_linearity;  // empty where undefined
+  layerwise::layer_metrics metrics;  // on the text that the map was fitted to
   double held_out_loss = 0;
 };
 
@@ -54,7 +51,7 @@ std::string first_line(const run_record& run);
 std::string line_of(const measurement& m);
 std::string text_of(const replacement_record& record);
 
-/// Throw layerwise_profile::input_error.
+/// Throw examples::input_error.
 run_record read_run(const std::string& path);
 replacement_record read_replacement(const std::string& path);
 

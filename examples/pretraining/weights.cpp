@@ -1,7 +1,7 @@
 #include "weights.hpp"
 
-#include "input_error.hpp"
-#include "plot.hpp"
+#include "common/input_error.hpp"
+#include "common/write_file.hpp"
 
 #include <torch/serialize.h>
 
@@ -75,7 +75,7 @@ void write_safetensors(const decoder& model, const std::string& path, std::map<s
   text.append((8 - text.size() % 8) % 8, ' ');  // so that the values can be mapped
   std::string length;
   for (int byte = 0; byte < 8; ++byte) length += static_cast<char>(text.size() >> (8 * byte) & 0xff);
-  layerwise_profile::write_file(path, length + text + values);
+  examples::write_file(path, length + text + values);
 }
 
 void save_checkpoint(const decoder& model, const std::string& path) {
@@ -106,7 +106,7 @@ std::shared_ptr<decoder> load_checkpoint(const std::string& path) {
     model->load(weights);
     return model;
   } catch (const c10::Error& error) {
-    layerwise_profile::reject(path, "expected a checkpoint of this program, got: {}", error.what_without_backtrace());
+    examples::reject(path, "expected a checkpoint of this program, got: {}", error.what_without_backtrace());
   }
 }
 

@@ -30,7 +30,7 @@ namespace pretraining {
 /// Writes the weights in 16 bits. Throws std::runtime_error, also for a weight that is not finite in 16 bits.
 void write_safetensors(const decoder& model, const std::string& path, std::map<std::string, std::string> metadata = {});
 
-/// The weights to the last bit, with the model's shape. Throw layerwise_profile::input_error or
+/// The weights to the last bit, with the model's shape. Throw examples::input_error or
 /// std::runtime_error.
 void save_checkpoint(const decoder& model, const std::string& path);
 std::shared_ptr<decoder> load_checkpoint(const std::string& path);

@@ -1,10 +1,10 @@
 // Dumps for the tests: files in memory and on disk whose every element is known.
 #pragma once
 
-#include "data_type.hpp"
-#include "input_error.hpp"
-#include "layer_stack.hpp"
-#include "with_scalar.hpp"
+#include "common/input_error.hpp"
+#include "dumps/data_type.hpp"
+#include "dumps/layer_stack.hpp"
+#include "dumps/with_scalar.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -22,7 +22,9 @@
 
 #include <stdlib.h>
 
-namespace layerwise_profile::test {
+namespace examples::test {
+
+using namespace dumps;
 
 using buffer = std::vector<std::byte>;
 
@@ -224,4 +226,4 @@ std::string message_of(const Action& action) {
   return {};
 }
 
-}  // namespace layerwise_profile::test
+}  // namespace examples::test

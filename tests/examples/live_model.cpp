@@ -3,8 +3,8 @@
 
 #include "decoder.hpp"
 
-#include "input_error.hpp"
-#include "subprocess.hpp"
+#include "common/input_error.hpp"
+#include "common/subprocess.hpp"
 
 #include <layerwise/metrics.hpp>
 
@@ -89,7 +89,7 @@ TEST_CASE("cross entropy is that of the definition") {
 }
 
 TEST_CASE("the program prints the profile of the library, and says what is wrong with its files") {
-  const auto result = layerwise_profile::run_process({LIVE_MODEL_PROGRAM});
+  const auto result = examples::run_process({LIVE_MODEL_PROGRAM});
   REQUIRE(result);
   CAPTURE(result->errors);
   CHECK(result->status == 0);
@@ -104,7 +104,7 @@ TEST_CASE("the program prints the profile of the library, and says what is wrong
   CHECK(result->output.find(score) != std::string::npos);
 
   for (const std::string file : {"/missing", EXAMPLE_DATA "/persuasion.txt"}) {
-    const auto wrong = layerwise_profile::run_process({LIVE_MODEL_PROGRAM, EXAMPLE_DATA "/persuasion.txt", file});
+    const auto wrong = examples::run_process({LIVE_MODEL_PROGRAM, EXAMPLE_DATA "/persuasion.txt", file});
     REQUIRE(wrong);
     CHECK(wrong->status == 1);
     CHECK(wrong->errors.find(file) != std::string::npos);

@@ -1,19 +1,19 @@
 // The parts of examples/pretraining, and a model small enough to be trained in a second.
 
 #include "claims.hpp"
+#include "common/input_error.hpp"
 #include "corpus.hpp"
 #include "decoder.hpp"
-#include "input_error.hpp"
+#include "dumps/safetensors.hpp"
+#include "dumps/tensor_file.hpp"
 #include "measure.hpp"
 #include "model.hpp"
 #include "penalty.hpp"
 #include "replacement.hpp"
 #include "report.hpp"
 #include "run_log.hpp"
-#include "safetensors.hpp"
 #include "shards.hpp"
 #include "statistics.hpp"
-#include "tensor_file.hpp"
 #include "training.hpp"
 #include "weights.hpp"
 
@@ -76,7 +76,7 @@ outcome train_briefly(const corpus& text, const training_options& options) {
     out.numbers.push_back(m.held_out_loss);
     out.numbers.push_back(means.loss.value_or(0));
     out.numbers.push_back(means.penalty.value_or(0));
-    for (const layer_numbers& layer : m.layers) out.numbers.push_back(layer.residual_linearity.value_or(-1));
+    for (const auto& layer : m.layers) out.numbers.push_back(score_of(layer.residual_linearity).value_or(-1));
   });
   return out;
 }
@@ -132,11 +132,11 @@ TEST_CASE("a layer that is affine is replaced by its fitted map without a trace"
   const replacement_record record =
       replace_layers(*model, text, text, {.sequences = 32, .profiled_sequences = 8, .length = 32, .threads = 2});
   REQUIRE(record.layers.size() == 3);
-  CHECK_FALSE(record.layers[1].residual_linearity);
-  CHECK(*record.layers[1].linearity == doctest::Approx(1).epsilon(1e-12));
+  CHECK_FALSE(record.layers[1].metrics.residual_linearity);
+  CHECK(record.layers[1].metrics.linearity->score == doctest::Approx(1).epsilon(1e-12));
   CHECK(record.layers[1].held_out_loss == doctest::Approx(record.held_out_loss).epsilon(1e-6));
   CHECK(std::abs(record.layers[0].held_out_loss - record.held_out_loss) > 1e-4);
-  CHECK(*record.layers[0].linearity < 0.999);
+  CHECK(record.layers[0].metrics.linearity->score < 0.999);
 }
 
 TEST_CASE("the penalty is what its options say") {
@@ -176,17 +176,17 @@ TEST_CASE("weights come back: all bits from a checkpoint, 16 from a .safetensors
   CHECK(loaded->shape() == tiny);
   const at::Tensor ids = at::randint(256, {1, 9}, at::kLong);
   CHECK(loaded->forward(ids).logits.equal(model->forward(ids).logits));
-  CHECK_THROWS_AS(load_checkpoint(folder.write("no.pt", "text")), layerwise_profile::input_error);
+  CHECK_THROWS_AS(load_checkpoint(folder.write("no.pt", "text")), examples::input_error);
 
   write_safetensors(*model, exported, {{"label", "none"}});
-  const auto file = layerwise_profile::open_tensor_file(exported);
+  const auto file = examples::dumps::open_tensor_file(exported);
   CHECK(file.metadata.at("width") == "16");
   CHECK(file.metadata.at("label") == "none");
   CHECK(file.tensors.size() == 2 + 9 * 3);
   const auto tensor = std::find_if(file.tensors.begin(), file.tensors.end(),
                                    [](const auto& t) { return t.name == "layers.2.attention.k"; });
   REQUIRE(tensor != file.tensors.end());
-  CHECK(tensor->shape == std::vector<layerwise_profile::index>{16, 16});
+  CHECK(tensor->shape == std::vector<examples::dumps::index>{16, 16});
   const at::Tensor want =
       model->named_parameters()["layers_2_attention_qkv"].slice(0, 16, 32).to(at::kHalf).contiguous();
   CHECK(std::memcmp(tensor->bytes.data(), want.data_ptr(), tensor->bytes.size()) == 0);
@@ -197,23 +197,30 @@ TEST_CASE("a run is read back as it was written") {
   const run_record run{
       .label = "jreg, α = ∞", .purpose = "pretraining", .seed = 3, .settings = {{"steps", "20"}}, .measurements = {}};
   measurement m{.step = 5, .train_loss = 1.5, .penalty = std::nullopt, .held_out_loss = 2.25, .layers = {}};
-  m.layers.push_back({.linearity = 0.5,
-                      .residual_linearity = std::nullopt,
-                      .jump_rate = std::nullopt,
-                      .outlier_share = 0.1,
-                      .displacement = 0.125,
-                      .cosine_similarity = 0.75,
-                      .contribution_ratio = 1});
+  auto& layer = m.layers.emplace_back();
+  auto& linearity = layer.linearity.emplace();
+  linearity.score = 0.5;
+  linearity.tokens = 7;
+  linearity.underdetermined = true;
+  linearity.method = layerwise::solver::cholesky;
+  layer.displacement = 0.125;
+  layer.cosine_similarity = 0.75;
+  layer.outlier_share = 0.1;
+  layer.outlier_dimension = 3;
   const run_record back = read_run(folder.write("run.jsonl", first_line(run) + line_of(m)));
   CHECK(back.label == run.label);
   CHECK(back.seed == 3);
   CHECK(back.settings == run.settings);
   REQUIRE(back.measurements.size() == 1);
   CHECK(line_of(back.measurements[0]) == line_of(m));
-  CHECK_THROWS_AS(read_run(folder.write("bad.jsonl", "{}\n")), layerwise_profile::input_error);
-  CHECK_THROWS_AS(read_run(folder.write("cut.jsonl", first_line(run) + "{\"step\": 1")),
-                  layerwise_profile::input_error);
-  CHECK_THROWS_AS(read_run(folder.write("empty.jsonl", first_line(run))), layerwise_profile::input_error);
+  CHECK(back.measurements[0].layers[0].linearity->method == layerwise::solver::cholesky);
+  CHECK_FALSE(back.measurements[0].layers[0].residual_linearity);
+  std::string unknown = line_of(m);
+  unknown.replace(unknown.find("cholesky"), 8, "guesses!");
+  CHECK_THROWS_AS(read_run(folder.write("word.jsonl", first_line(run) + unknown)), examples::input_error);
+  CHECK_THROWS_AS(read_run(folder.write("bad.jsonl", "{}\n")), examples::input_error);
+  CHECK_THROWS_AS(read_run(folder.write("cut.jsonl", first_line(run) + "{\"step\": 1")), examples::input_error);
+  CHECK_THROWS_AS(read_run(folder.write("empty.jsonl", first_line(run))), examples::input_error);
 }
 
 TEST_CASE("Student's quantiles are those of the tables; the interval follows") {
@@ -247,14 +254,14 @@ run_record make_run(const std::string& label, std::uint64_t seed, double jump) {
                   .penalty = {},
                   .held_out_loss = 1 + 0.1 * static_cast<double>(seed),
                   .layers = {}};
-    for (const double displacement : {0.1, 0.1, 0.1 + end / 100})
-      m.layers.push_back({.linearity = 0.9,
-                          .residual_linearity = 0.5,
-                          .jump_rate = end,
-                          .outlier_share = {},
-                          .displacement = displacement,
-                          .cosine_similarity = 0.8,
-                          .contribution_ratio = 1});
+    for (const double displacement : {0.1, 0.1, 0.1 + end / 100}) {
+      auto& layer = m.layers.emplace_back();
+      layer.linearity.emplace().score = 0.9;
+      layer.residual_linearity.emplace().score = 0.5;
+      layer.displacement = displacement;
+      layer.cosine_similarity = 0.8;
+      layer.jump_rate = end;
+    }
     return m;
   };
   return {.label = label,
@@ -277,7 +284,7 @@ TEST_CASE("the report: claims with verdicts, pictures, settings; runs that don't
   const auto message_of = [&] {
     try {
       write_report(folder.path);
-    } catch (const layerwise_profile::input_error& e) {
+    } catch (const examples::input_error& e) {
       return std::string(e.what());
     }
     return std::string("no error");
@@ -375,16 +382,16 @@ TEST_CASE("options without meaning are refused") {
   };
   CHECK_THROWS_AS(attempt(text, {.batch_size = 3, .threads = 2}), std::invalid_argument);
   CHECK_THROWS_AS(attempt(text, {.learning_rate = -1}), std::invalid_argument);
-  CHECK_THROWS_AS(attempt(short_text, {}), layerwise_profile::input_error);
-  CHECK_THROWS_AS(corpus(folder.path / "nothing"), layerwise_profile::input_error);
+  CHECK_THROWS_AS(attempt(short_text, {}), examples::input_error);
+  CHECK_THROWS_AS(corpus(folder.path / "nothing"), examples::input_error);
   CHECK_THROWS_AS(decoder({.layers = 1, .width = 10, .heads = 2, .hidden = 4}), std::invalid_argument);
 }
 
 /// The weights of a file as the Eigen decoder reads them, in libtorch's model.
 std::shared_ptr<decoder> load_safetensors(const std::string& path, const model_shape& shape) {
-  const layerwise_profile::tensor_file file = layerwise_profile::open_tensor_file(path);
+  const examples::dumps::tensor_file file = examples::dumps::open_tensor_file(path);
   const auto tensor = [&](const std::string& name) {
-    for (const layerwise_profile::tensor& t : file.tensors)
+    for (const examples::dumps::tensor& t : file.tensors)
       if (t.name == name)
         return at::from_blob(const_cast<std::byte*>(t.bytes.data()),
                              std::vector<std::int64_t>(t.shape.begin(), t.shape.end()), at::kHalf)

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace examples::report {
+
+/// Text as a gnuplot string: inside single quotes only the quote itself is special, and so no name can end the string
+/// or run a command.
+std::string gnuplot_string(const std::string& text);
+
+/// Runs gnuplot and writes what it draws to `path`. Throws std::runtime_error where it is missing or fails, and where
+/// the file can't be written; `wanted_by` is who says that it needs gnuplot.
+void draw(const std::string& script, const std::string& path, const std::string& wanted_by);
+
+}  // namespace examples::report
