@@ -57,6 +57,7 @@ template <class Scalar>
 layerwise::layer_profile stream(const layer_stack& stack, const layer_stack& owner, index first_state,
                                 layerwise::profile_options options, index batch_tokens, progress_bar& progress) {
   if (options.method == layerwise::solver::orthogonal) options.method = layerwise::solver::automatic;
+  options.second_moments = layerwise::second_moments::input;  // of the last layer nobody asks
   layerwise::layer_profiler profiler(options);
   for (const auto& shard : stack.shards)
     for (index first = 0; first < shard.tokens; first += batch_tokens) {
