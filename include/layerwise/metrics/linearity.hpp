@@ -134,7 +134,7 @@ inline void check(const linearity_options& options) {
 
 /// The score of one of the two regressions, whose energy is not 0. Never outside [0, 1], and the error bound
 /// never larger than the score could be off.
-inline linearity_result make_result(const regression& fit, const pair_moments& m, explained what) {
+inline linearity_result make_result(const regression& fit, const pair_moments& m, regression_target what) {
   const total_energy& total = m.total(what);
   const double freedom = static_cast<double>(m.degrees_of_freedom());
   const double rank = static_cast<double>(fit.rank);
@@ -162,7 +162,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
 inline bool has_variance(const pair_moments& m) { return m.x.energy.maxCoeff() > least_energy; }
 
 /// Takes an energy from the data where moments do not know it well enough for the tolerance.
-inline void sharpen(pair_moments& m, explained what, double tolerance, const row_source& data) {
+inline void sharpen(pair_moments& m, regression_target what, double tolerance, const row_source& data) {
   total_energy& total = m.total(what);
   if (total.relative_error <= 0.25 * tolerance) return;
   const double energy = accurate_energy(m, data, what);
@@ -172,11 +172,11 @@ inline void sharpen(pair_moments& m, explained what, double tolerance, const row
 
 /// What is known of the pair that a chain is of. Of a chain that is an rvalue the matrices are moved.
 template <class Chain>
-pair_moments extract_pair(Chain&& chain, const linearity_options& options, explained what, const operand_names& names,
-                          const row_source* data) {
+pair_moments extract_pair(Chain&& chain, const linearity_options& options, regression_target what,
+                          const operand_names& names, const row_source* data) {
   check(options);
   if (chain.tokens() == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = names.x});
-  if (what == explained::update && chain.dimensions(0) != chain.dimensions(1))
+  if (what == regression_target::update && chain.dimensions(0) != chain.dimensions(1))
     fail<shape_error>(text(chain.dimensions(0), " columns, as in ", names.x), text(chain.dimensions(1)),
                       {.operand = names.y});
   pair_moments m = [&] {
@@ -192,18 +192,19 @@ pair_moments extract_pair(Chain&& chain, const linearity_options& options, expla
   if (const total_energy& total = m.total(what); total.value == 0.0)
     fail<degenerate_input_error>(
         std::string(variance), total.relative_error > 0.0 ? "none beyond the rounding of sums" : "no variance",
-        {.operand = what == explained::output ? text(names.y) : text(names.y, " - ", names.x)});
+        {.operand = what == regression_target::output ? text(names.y) : text(names.y, " - ", names.x)});
   return m;
 }
 
 /// What a call is about: a score, or the map.
-inline regression_request request_for(const linearity_options& options, explained what, bool solution) {
-  return {options.method, options.tolerance, what == explained::output, what == explained::update, solution};
+inline regression_request request_for(const linearity_options& options, regression_target what, bool solution) {
+  return {options.method, options.tolerance, what == regression_target::output, what == regression_target::update,
+          solution};
 }
 
 /// Moments, regression: what linearity, residual_linearity and fit_linear_map share when the data is at hand.
 inline std::pair<pair_moments, regression> regress_rows(const row_source& data, index d_x, index d_y,
-                                                        const linearity_options& options, explained what,
+                                                        const linearity_options& options, regression_target what,
                                                         const operand_names& names, bool solution) {
   moment_chain chain({d_x, d_y});
   chain.add(data, zero_rows::allowed);
@@ -215,14 +216,15 @@ inline std::pair<pair_moments, regression> regress_rows(const row_source& data, 
 }
 
 template <class X, class Y>
-void require_pair_for(explained what, const row_reader<X>& x, const row_reader<Y>& y, const operand_names& names) {
-  if (what == explained::update) require_equal_shape(shape_of(x), shape_of(y), {.operand = names.y});
+void require_pair_for(regression_target what, const row_reader<X>& x, const row_reader<Y>& y,
+                      const operand_names& names) {
+  if (what == regression_target::update) require_equal_shape(shape_of(x), shape_of(y), {.operand = names.y});
   require_pair(x, y, names);
 }
 
 template <embedding_matrix X, embedding_matrix Y>
 std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linearity_options& options,
-                                            const token_mask& mask, explained what, const operand_names& names,
+                                            const token_mask& mask, regression_target what, const operand_names& names,
                                             bool solution = false) {
   const row_reader x_rows(x);
   const row_reader y_rows(y);
@@ -234,7 +236,8 @@ std::pair<pair_moments, regression> regress(const X& x, const Y& y, const linear
 
 /// The same when it is not.
 inline std::pair<pair_moments, regression> regress(const cross_moments& moments, const linearity_options& options,
-                                                   explained what, const operand_names& names, bool solution = false) {
+                                                   regression_target what, const operand_names& names,
+                                                   bool solution = false) {
   pair_moments m = extract_pair(chain_access::of(moments), options, what, names, nullptr);
   regression fit = solve(m, request_for(options, what, solution));
   return {std::move(m), std::move(fit)};
@@ -259,15 +262,15 @@ inline linear_map make_map(const pair_moments& m, const regression& fit) {
   const int power = std::ilogb(m.x.scale) - std::ilogb(m.target_stats().scale);
   const bool has_bias = m.centering == centering::columns;
   for (index c = 0; c < weight.cols(); ++c) {
-    if (has_bias && !(m.target == explained::update)) map.bias[c] = bias_of(m, column(weight, c), power, c);
+    if (has_bias && !(m.target == regression_target::update)) map.bias[c] = bias_of(m, column(weight, c), power, c);
     if (power != 0)
       for (index k = 0; k < weight.rows(); ++k) weight(k, c) = std::scalbn(weight(k, c), power);
-    if (m.target == explained::update) weight(c, c) += 1.0;
+    if (m.target == regression_target::update) weight(c, c) += 1.0;
     for (index k = 0; k < weight.rows(); ++k)
       if (!std::isfinite(weight(k, c)))
         fail<non_finite_error>("a weight within the range of double", text(weight(k, c)),
                                {.operand = "weight", .row = k, .column = c});
-    if (has_bias && (m.target == explained::update)) map.bias[c] = bias_of(m, column(weight, c), 0, c);
+    if (has_bias && (m.target == regression_target::update)) map.bias[c] = bias_of(m, column(weight, c), 0, c);
     if (!std::isfinite(map.bias[c]))
       fail<non_finite_error>("a bias within the range of double", text(map.bias[c]), {.operand = "bias", .column = c});
   }
@@ -301,8 +304,8 @@ inline linear_map make_map(const pair_moments& m, const regression& fit) {
 /// double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}, const token_mask& mask = {}) {
-  const auto [m, fit] = detail::regress(x, y, options, mask, detail::explained::output, detail::pair_names);
-  return detail::make_result(fit, m, detail::explained::output);
+  const auto [m, fit] = detail::regress(x, y, options, mask, detail::regression_target::output, detail::pair_names);
+  return detail::make_result(fit, m, detail::regression_target::output);
 }
 
 /// linearity() of accumulated moments. With the data gone, an ill-conditioned problem is solved by a
@@ -310,8 +313,8 @@ linearity_result linearity(const X& x, const Y& y, const linearity_options& opti
 /// degenerate_input_error for no tokens, and for no variance or none above the rounding of the sums; option_error for
 /// solver::orthogonal.
 inline linearity_result linearity(const cross_moments& moments, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names);
-  return detail::make_result(fit, m, detail::explained::output);
+  const auto [m, fit] = detail::regress(moments, options, detail::regression_target::output, detail::pair_names);
+  return detail::make_result(fit, m, detail::regression_target::output);
 }
 
 /// linearity(x, y, options, mask).score
@@ -335,14 +338,14 @@ template <embedding_matrix Before, embedding_matrix After>
 linearity_result residual_linearity(const Before& before, const After& after, const linearity_options& options = {},
                                     const token_mask& mask = {}) {
   const auto [m, fit] =
-      detail::regress(before, after, options, mask, detail::explained::update, detail::residual_names);
-  return detail::make_result(fit, m, detail::explained::update);
+      detail::regress(before, after, options, mask, detail::regression_target::update, detail::residual_names);
+  return detail::make_result(fit, m, detail::regression_target::update);
 }
 
 /// residual_linearity() of accumulated moments; shape_error if d_x != d_y.
 inline linearity_result residual_linearity(const cross_moments& moments, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(moments, options, detail::explained::update, detail::residual_names);
-  return detail::make_result(fit, m, detail::explained::update);
+  const auto [m, fit] = detail::regress(moments, options, detail::regression_target::update, detail::residual_names);
+  return detail::make_result(fit, m, detail::regression_target::update);
 }
 
 /// residual_linearity(before, after, options, mask).score
@@ -365,13 +368,14 @@ inline double residual_linearity_score(const cross_moments& moments, const linea
 /// Errors and cost as linearity(); non_finite_error, too, for a weight or a bias beyond the range of double.
 template <embedding_matrix X, embedding_matrix Y>
 linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}, const token_mask& mask = {}) {
-  const auto [m, fit] = detail::regress(x, y, options, mask, detail::explained::output, detail::pair_names, true);
+  const auto [m, fit] =
+      detail::regress(x, y, options, mask, detail::regression_target::output, detail::pair_names, true);
   return detail::make_map(m, fit);
 }
 
 /// fit_linear_map() of accumulated moments.
 inline linear_map fit_linear_map(const cross_moments& moments, const linearity_options& options = {}) {
-  const auto [m, fit] = detail::regress(moments, options, detail::explained::output, detail::pair_names, true);
+  const auto [m, fit] = detail::regress(moments, options, detail::regression_target::output, detail::pair_names, true);
   return detail::make_map(m, fit);
 }
 

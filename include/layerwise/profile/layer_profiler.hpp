@@ -215,7 +215,7 @@ class layer_profiler {
 
   /// One regression gives both scores: y and y - x leave the same residual.
   void measure_linearity(detail::pair_moments& m, const detail::row_source* data, layer_metrics& layer) const {
-    using detail::explained;
+    using detail::regression_target;
     if (const double spread = m.y_spread.sum(); spread > 0.0) {
       index largest;
       layer.outlier_share = m.y_spread.maxCoeff(&largest) / spread;
@@ -223,18 +223,18 @@ class layer_profiler {
     }
     if (!options_.linearity || !detail::has_variance(m)) return;
     if (data != nullptr)
-      for (const explained what : {explained::output, explained::update})
+      for (const regression_target what : {regression_target::output, regression_target::update})
         detail::sharpen(m, what, options_.tolerance, *data);
     const detail::regression_request wanted{options_.method, options_.tolerance, m.output_total.value > 0.0,
                                             m.update_total.value > 0.0, false};
     if (!wanted.output && !wanted.update) return;
     const detail::regression fit = detail::solve(m, wanted, data);
-    const auto result = [&](explained what) {
+    const auto result = [&](regression_target what) {
       const auto own = detail::solve_for(what, m, fit, wanted, data);
       return own ? detail::make_result(own->second, own->first, what) : detail::make_result(fit, m, what);
     };
-    if (wanted.output) layer.linearity = result(explained::output);
-    if (wanted.update) layer.residual_linearity = result(explained::update);
+    if (wanted.output) layer.linearity = result(regression_target::output);
+    if (wanted.update) layer.residual_linearity = result(regression_target::update);
   }
 
   profile_options options_;

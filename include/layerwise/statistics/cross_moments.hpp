@@ -597,7 +597,7 @@ class moment_chain {
     pair_moments out;
     out.tokens = tokens_;
     out.centering = center;
-    out.target = state.target_is_update ? explained::update : explained::output;
+    out.target = state.target_is_update ? regression_target::update : regression_target::output;
     out.x = stats_of(x, center);
     out.output = stats_of(y, center);
     out.x_mean = mean(x) / x.scale, out.y_mean = mean(y) / y.scale;

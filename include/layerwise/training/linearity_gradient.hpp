@@ -130,7 +130,7 @@ inline bool polish(const scaled_problem& problem, const row_source& data, double
 /// Whether double is good enough for the rows of the residual, of energy fit.residual_energy, and for the
 /// energy that the score is relative to. Roundings are taken as independent, as in least_squares.hpp, and the
 /// terms of a sum over d as either of one sign, and then below the sum, or of independent signs.
-inline bool is_plain(const scaled_problem& problem, const regression& fit, explained what, double energy,
+inline bool is_plain(const scaled_problem& problem, const regression& fit, regression_target what, double energy,
                      double tolerance) {
   const pair_moments& m = problem.moments();
   const matrix& a = fit.solution.a;
@@ -140,7 +140,7 @@ inline bool is_plain(const scaled_problem& problem, const regression& fit, expla
   const double rounding = unit_roundoff * (2.0 * std::sqrt(static_cast<double>(problem.size())) + 10.0) * terms;
   const double of_energy = m.total(what).relative_error;
   if (!(rounding <= tolerance * std::sqrt(f) && of_energy <= tolerance)) return false;
-  if ((m.target == explained::update) != (what == explained::output)) return true;
+  if ((m.target == regression_target::update) != (what == regression_target::output)) return true;
   // Y - X + X, or Y - X, is rounded; the gradient sees f / energy of it.
   const double x = std::ldexp(problem.norm().norm(), std::ilogb(m.target_stats().scale) - std::ilogb(m.x.scale));
   return unit_roundoff * x * std::sqrt(f) <= tolerance * energy;
@@ -150,7 +150,8 @@ inline bool is_plain(const scaled_problem& problem, const regression& fit, expla
 /// from the data as it came, rounded at the end.
 class accurate_regression {
  public:
-  accurate_regression(const scaled_problem& problem, const row_source& data, const regression& fit, explained what)
+  accurate_regression(const scaled_problem& problem, const row_source& data, const regression& fit,
+                      regression_target what)
       : problem_(problem),
         m_(problem.moments()),
         data_(data),
@@ -219,10 +220,10 @@ class accurate_regression {
   }
   double_double output_of(const Eigen::VectorXd& y, index c) const { return {y[c] * m_.target_stats().scale, 0.0}; }
   double_double target_of(const Eigen::VectorXd& x, const Eigen::VectorXd& y, index c) const {
-    return (m_.target == explained::update) ? update_of(x, y, c) : output_of(y, c);
+    return (m_.target == regression_target::update) ? update_of(x, y, c) : output_of(y, c);
   }
   double_double explained_of(const Eigen::VectorXd& x, const Eigen::VectorXd& y, index c) const {
-    return what_ == explained::update ? update_of(x, y, c) : output_of(y, c);
+    return what_ == regression_target::update ? update_of(x, y, c) : output_of(y, c);
   }
 
   static double_double about(double_double value, const double_double& mean) {
@@ -324,7 +325,7 @@ class accurate_regression {
   const scaled_problem& problem_;
   const pair_moments& m_;
   const row_source& data_;
-  const explained what_;
+  const regression_target what_;
   const indices kept_;
   const Eigen::VectorXd norm_;
   const index targets_;            // columns of t, filled up to whole lanes
@@ -336,12 +337,13 @@ class accurate_regression {
 /// What the gradients of one token are made of.
 class score_gradient {
  public:
-  score_gradient(const scaled_problem& problem, explained what, double unexplained, double energy, double factor)
+  score_gradient(const scaled_problem& problem, regression_target what, double unexplained, double energy,
+                 double factor)
       : problem_(problem), m_(problem.moments()), what_(what), unexplained_(unexplained) {
     const int of_x = std::ilogb(m_.x.scale), of_target = std::ilogb(m_.target_stats().scale);
     // Without A of the output, or D, X counts in its own units only; no double may hold the two scales'
     // ratio.
-    const bool is_mixed = what == explained::update || (m_.target == explained::update);
+    const bool is_mixed = what == regression_target::update || (m_.target == regression_target::update);
     x_power_ = is_mixed ? (std::max)(of_x, of_target) : of_x, target_power_ = of_target;
     x_share_ = std::ldexp(1.0, of_x - x_power_), target_share_ = std::ldexp(1.0, of_target - x_power_);
     ratio_ = std::ldexp(1.0, of_target - of_x);
@@ -357,10 +359,10 @@ class score_gradient {
 
   /// The rows of what is explained, from those of the scaled x and of the target, in place.
   void explain(index i, const matrix& x, matrix& target) const {
-    if ((m_.target == explained::update) != (what_ == explained::output)) return;  // it is the target
+    if ((m_.target == regression_target::update) != (what_ == regression_target::output)) return;  // it is the target
     for (index j = 0; j < problem_.size(); ++j) {
       const double about_mean = x(i, j) * problem_.norm()[j] * ratio_;
-      target(i, problem_.live()[j]) += what_ == explained::output ? about_mean : -about_mean;
+      target(i, problem_.live()[j]) += what_ == regression_target::output ? about_mean : -about_mean;
     }
   }
 
@@ -370,18 +372,18 @@ class score_gradient {
   /// of_x and of_y, from row i of what is explained, of the residual R and of R A^T. of_x is 0 before.
   void row(index i, const matrix& goal, const matrix& residual, const matrix& through_a, double* of_x,
            double* of_y) const {
-    const bool is_output = what_ == explained::output;
+    const bool is_output = what_ == regression_target::output;
     for (index j = 0; j < problem_.size(); ++j) {
       const index k = problem_.live()[j];
       of_x[k] = unit_ * through_a(i, j) / problem_.norm()[j] * x_share_;
       // A of the output is that of the update, plus 1.
-      if (is_output && (m_.target == explained::update)) of_x[k] += unit_ * residual(i, k) * target_share_;
+      if (is_output && (m_.target == regression_target::update)) of_x[k] += unit_ * residual(i, k) * target_share_;
     }
     for (index c = 0; c < goal.cols(); ++c) {
       const double share = unexplained_ * goal(i, c);
       of_y[c] = unit_ * (share - residual(i, c));
       // R A^T - (1 - s) D with A of the output.
-      if (!is_output) of_x[c] -= ((m_.target == explained::update) ? of_y[c] : unit_ * share) * target_share_;
+      if (!is_output) of_x[c] -= ((m_.target == regression_target::update) ? of_y[c] : unit_ * share) * target_share_;
     }
     if (is_ordinary_) return;
     for (index k = 0; k < m_.x_dimensions(); ++k) of_x[k] = std::scalbn(of_x[k], x_power_);
@@ -391,7 +393,7 @@ class score_gradient {
  private:
   const scaled_problem& problem_;
   const pair_moments& m_;
-  explained what_;
+  regression_target what_;
   double unexplained_, unit_ = 0.0;
   bool is_ordinary_;
   // The gradients are 2^x_power_ and 2^target_power_ times what row() adds up. of_x is a sum of terms in
@@ -401,7 +403,7 @@ class score_gradient {
 };
 
 /// Adds factor * ds/dX and factor * ds/dY. One pass over the data, 4 n d^2 flops, where double is enough.
-inline void add_score_gradients(const pair_moments& m, regression fit, const row_source& data, explained what,
+inline void add_score_gradients(const pair_moments& m, regression fit, const row_source& data, regression_target what,
                                 double factor, const add_gradient_row& to_x, const add_gradient_row& to_y,
                                 const operand_names& names) {
   const scaled_problem problem(m);
@@ -475,7 +477,7 @@ inline void add_score_gradients(const pair_moments& m, regression fit, const row
 
 template <embedding_matrix X, embedding_matrix Y, class GradientX, class GradientY>
 linearity_result score_and_gradient(const X& x, const Y& y, GradientX& gradient_x, GradientY& gradient_y, double factor,
-                                    const linearity_options& options, const token_mask& mask, explained what,
+                                    const linearity_options& options, const token_mask& mask, regression_target what,
                                     const operand_names& names) {
   if (!std::isfinite(factor)) fail<non_finite_error>("a finite value", text(factor), {.operand = "factor"});
   const row_reader x_rows(x);
@@ -520,8 +522,8 @@ template <embedding_matrix X, embedding_matrix Y, gradient_or_none GradientX, gr
 linearity_result linearity_and_gradient(const X& x, const Y& y, GradientX&& gradient_x, GradientY&& gradient_y,
                                         double factor = 1.0, const linearity_options& options = {},
                                         const token_mask& mask = {}) {
-  return detail::score_and_gradient(x, y, gradient_x, gradient_y, factor, options, mask, detail::explained::output,
-                                    detail::pair_names);
+  return detail::score_and_gradient(x, y, gradient_x, gradient_y, factor, options, mask,
+                                    detail::regression_target::output, detail::pair_names);
 }
 
 /// residual_linearity(), and its gradients: factor * ds/d(before) is added to gradient_before, factor *
@@ -537,7 +539,7 @@ linearity_result residual_linearity_and_gradient(const Before& before, const Aft
                                                  double factor = 1.0, const linearity_options& options = {},
                                                  const token_mask& mask = {}) {
   return detail::score_and_gradient(before, after, gradient_before, gradient_after, factor, options, mask,
-                                    detail::explained::update, detail::residual_names);
+                                    detail::regression_target::update, detail::residual_names);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -38,8 +38,8 @@ struct scaled_solution {
 /// about the first row, which costs the largest common offset no digits.
 class accurate_rows {
  public:
-  accurate_rows(const pair_moments& moments, const row_source& data, explained what)
-      : data_(data), scale_(moments.stats(what).scale), is_update_(what == explained::update) {
+  accurate_rows(const pair_moments& moments, const row_source& data, regression_target what)
+      : data_(data), scale_(moments.stats(what).scale), is_update_(what == regression_target::update) {
     if (moments.centering == centering::none || data.size() == 0) return;
     std::vector<double_double> first(static_cast<std::size_t>(moments.y_dimensions()));
     Eigen::VectorXd x(moments.x_dimensions()), y(moments.y_dimensions());
@@ -72,7 +72,7 @@ class accurate_rows {
 
 /// The energy of y, or of y - x, taken from the data in double-double: no mean, no difference and no sum is rounded.
 /// In its own units, right to a few units in the last place.
-inline double accurate_energy(const pair_moments& m, const row_source& data, explained what) {
+inline double accurate_energy(const pair_moments& m, const row_source& data, regression_target what) {
   const accurate_rows rows(m, data, what);
   std::vector<double_double> mean(static_cast<std::size_t>(m.y_dimensions()));
   const auto for_each = [&](const auto& body) {

@@ -127,7 +127,7 @@ struct regression_request {
 /// The regression of a target on x, and its certificate. Energies are in units of the target.
 struct regression {
   solver method = solver::cholesky;
-  explained target = explained::output;
+  regression_target target = regression_target::output;
   index rank = 0;
   double condition = 1.0;         ///< ratio of the extreme singular values of X's scaled columns that were kept
   double discarded_energy = 0.0;  ///< share of the scaled columns' energy in the directions that were not
@@ -138,7 +138,7 @@ struct regression {
 
   /// Bound on the error of residual_energy as that of the other target: y and y - x differ by x, and so do their
   /// residuals by what is left of x.
-  double error_for(explained what) const {
+  double error_for(regression_target what) const {
     if (what == target || left_out == 0.0) return residual_error;
     return residual_error + left_out * (2.0 * std::sqrt(residual_energy + residual_error) + left_out);
   }
@@ -316,7 +316,7 @@ inline void read_scaled(const scaled_problem& problem, const row_source& data, i
       data.read(1, first + i, out.data());
       for (index c = 0; c < out.size(); ++c) {
         double_double value{out[c] * target.scale, 0.0};
-        if (m.target == explained::update) value.add(-in[c] * target.scale);
+        if (m.target == regression_target::update) value.add(-in[c] * target.scale);
         t(i, c) = (value.high - target.shift[c]) - target.drift[c] + value.low;
       }
       for (index j = 0; j < problem.size(); ++j) {
@@ -560,7 +560,7 @@ inline regression solve_orthogonal(const scaled_problem& problem, const row_sour
 
 /// The error of a residual energy with which a score keeps to the tolerance, in its own units; half of it at least is
 /// left to it, for where the energy it is divided by is not known better.
-inline double allowed_error(const pair_moments& m, explained what, double tolerance) {
+inline double allowed_error(const pair_moments& m, regression_target what, double tolerance) {
   const total_energy& total = m.total(what);
   return total.value * (std::max)(tolerance - total.relative_error - 4.0 * unit_roundoff, 0.5 * tolerance);
 }
@@ -568,8 +568,8 @@ inline double allowed_error(const pair_moments& m, explained what, double tolera
 /// The same for all scores that are wanted, in units of the target.
 inline double allowed_error(const pair_moments& m, const regression_request& wanted) {
   double allowed = HUGE_VAL;
-  for (const explained what : {explained::output, explained::update}) {
-    if (!(what == explained::output ? wanted.output : wanted.update)) continue;
+  for (const regression_target what : {regression_target::output, regression_target::update}) {
+    if (!(what == regression_target::output ? wanted.output : wanted.update)) continue;
     const double ratio = m.target_stats().scale / m.stats(what).scale;
     allowed = (std::min)(allowed, allowed_error(m, what, wanted.tolerance) * ratio * ratio);
   }
@@ -616,10 +616,10 @@ inline regression solve(const pair_moments& moments, const regression_request& w
 /// The regression of one of the targets, and its moments, where that of the other one, `shared`, leaves too much
 /// open: for columns that were left out, or where the first tokens, by which the target was chosen, mislead. Only from
 /// the data.
-inline std::optional<std::pair<pair_moments, regression>> solve_for(explained what, const pair_moments& moments,
+inline std::optional<std::pair<pair_moments, regression>> solve_for(regression_target what, const pair_moments& moments,
                                                                     const regression& shared, regression_request wanted,
                                                                     const row_source* data) {
-  wanted.output = what == explained::output, wanted.update = what == explained::update;
+  wanted.output = what == regression_target::output, wanted.update = what == regression_target::update;
   const bool may_ask_data =
       data != nullptr && (wanted.method == solver::automatic || wanted.method == solver::orthogonal);
   const double error = moments.in_units_of(what, shared.error_for(what));
