@@ -107,7 +107,7 @@ inline bool polish(const scaled_problem& problem, const row_source& data, double
       return true;
     matrix nothing(problem.size(), 0);
     factor = problem.gram();
-    if (!eliminate(factor, nothing)) return false;
+    if (!cholesky_in_place(factor, nothing)) return false;
   } else {
     matrix target;
     factor = factor_of_rows(data.size(), problem.size(), [&](index first, Eigen::Ref<matrix> rows) {

@@ -366,7 +366,7 @@ inline residual_projection project_residual(const scaled_problem& problem, const
 inline std::optional<regression> solve_cholesky(const scaled_problem& problem, const row_source* data, double allowed,
                                                 bool with_solution) {
   matrix factor = problem.gram(), a = problem.right_side();
-  if (!eliminate(factor, a)) return std::nullopt;
+  if (!cholesky_in_place(factor, a)) return std::nullopt;
 
   const pair_moments& m = problem.moments();
   regression out;
