@@ -120,7 +120,7 @@ struct torch_linearity : torch::autograd::Function<torch_linearity> {
     if (y.requires_grad()) of_y = torch_gradient_of(y);
     const auto score = [&](auto&& to_x, auto&& to_y) {
       const operand_names names = what == regression_target::output ? pair_names : residual_names;
-      return score_and_gradient(x, y, to_x, to_y, 1.0, options, mask, what, names).score;
+      return score_and_gradient(x, y, to_x, to_y, {{options, what, names, true}, mask}).score;
     };
     const double value = !of_x.defined()   ? score(nullptr, of_y)
                          : !of_y.defined() ? score(of_x, nullptr)
