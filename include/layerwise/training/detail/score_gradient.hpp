@@ -170,10 +170,11 @@ class score_gradient {
   /// No element can be out of the range of double.
   bool is_ordinary() const { return is_ordinary_; }
 
-  /// Rows first.. of the block. The columns behind d_x and d_t are left as they are.
+  /// Rows first.. of the block, into the leading columns.
   void read(const gradient_operands& block, index first, row_block& of_x, row_block& of_y) const {
     const index count = of_x.rows(), targets = block.goal.cols();
-    const auto goal = block.goal.middleRows(first, count), residual = block.residual.middleRows(first, count);
+    const auto residual = block.residual.middleRows(first, count);
+    const matrix share = unexplained_ * block.goal.middleRows(first, count);  // rounded: no multiply-add takes it
     const bool is_output = what_ == regression_target::output;
     const bool is_of_update = problem_.moments().target == regression_target::update;
     of_x.setZero();
@@ -183,10 +184,10 @@ class score_gradient {
       // A of the output is that of the update, plus 1.
       if (is_output && is_of_update) of_x.col(k) += unit_ * residual.col(k) * target_share_;
     }
-    of_y.leftCols(targets) = unit_ * (unexplained_ * goal - residual);
+    of_y.leftCols(targets) = unit_ * (share - residual);
     // R A^T - (1 - s) D with A of the output.
     if (!is_output && is_of_update) of_x.leftCols(targets) -= of_y.leftCols(targets) * target_share_;
-    if (!is_output && !is_of_update) of_x.leftCols(targets) -= unit_ * (unexplained_ * goal) * target_share_;
+    if (!is_output && !is_of_update) of_x.leftCols(targets) -= unit_ * share * target_share_;
     if (is_ordinary_) return;
     of_x = of_x.unaryExpr([this](double g) { return std::scalbn(g, x_power_); });
     of_y = of_y.unaryExpr([this](double g) { return std::scalbn(g, target_power_); });
