@@ -5,6 +5,7 @@
 #include "linearity_checks.hpp"
 #include "support.hpp"
 
+#include <layerwise/data/hidden_states_view.hpp>
 #include <layerwise/solve/linear_map.hpp>
 
 #include <doctest/doctest.h>

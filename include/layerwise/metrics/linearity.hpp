@@ -28,9 +28,9 @@ struct linearity_result {
   double adjusted_score = 0.0;
   /// E[s] for Y independent of X: rank / (n - 1) (rank / n without centring), at most 1.
   double chance_floor = 0.0;
-  /// |score - exact score of the given data| is at most this; see solve/detail/certificate.hpp for the derivation, and for what
-  /// of it is proof and what is statistics. Where columns are dependent up to rounding and the data was at hand,
-  /// exact is meant for the columns that were kept, as many as the rank that is reported.
+  /// |score - exact score of the given data| is at most this; see solve/detail/certificate.hpp for the derivation, and
+  /// for what of it is proof and what is statistics. Where columns are dependent up to rounding and the data was at
+  /// hand, exact is meant for the columns that were kept, as many as the rank that is reported.
   double error_bound = 0.0;
   /// Condition number (2-norm, a Lanczos estimate from below) of X with its columns scaled to unit norm,
   /// restricted to the directions that were kept.
@@ -81,19 +81,18 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
 /// data scores rank/(n - 1) by chance.
 ///
 /// x: n_tokens x d_x, y: n_tokens x d_y; scalar types and layouts may differ; mask: the tokens that
-/// take part. The result is in [0, 1] and
-/// does not change under invertible linear maps of X, orthogonal maps of Y, scaling, translation, or the
-/// order of the rows.
+/// take part. The result is in [0, 1] and does not change under invertible linear maps of X, orthogonal maps of Y,
+/// scaling, translation, or the order of the rows.
 ///
 /// Throws shape_error if the numbers of rows differ; non_finite_error; degenerate_input_error if a
 /// matrix is empty or X or Y has no variance. Columns of X, or a Y, that vary by 1e140 times less than the largest
 /// element of the matrix count as constant. Rank deficiency is no error: see linearity_result::rank, and
 /// linearity_result::underdetermined for n <= d. Cost: 3 n d^2 flops and O(d^2) memory, and one Cholesky
 /// factorization, 1.3 d^3 flops, or 2.3 d^3 where the first bound is not within options.tolerance; where that is not
-/// enough (conditions from about 1e3 on), a second
-/// pass over the data for the residual, 4 n d^2 flops; where that is not either (from about 1e6 on), a
-/// Householder factorization, about 6 n d^2 flops at a third of the rate; and at last one or two passes in
-/// double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition of 1e12.
+/// enough (conditions from about 1e3 on), a second pass over the data for the residual, 4 n d^2 flops; where that is
+/// not either (from about 1e6 on), a Householder factorization, about 6 n d^2 flops at a third of the rate; and at last
+/// one or two passes in double-double of 40 n d^2 flops each, after which the score is good to 1e-8 up to a condition
+/// of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}, const token_mask& mask = {}) {
   const auto [m, fit] = detail::regress(x, y, mask, {options, detail::regression_target::output, detail::pair_names});

@@ -35,8 +35,8 @@
 // X below the cutoff are the rounding of the data or of the factorization. y and y - x then leave residuals that
 // differ by what K leaves of X; its norm l, bounded from the factorization, adds 2 l sqrt f + l^2 to the error of the
 // other score (regression::error_for), and where that is too much the data is asked once more, for that score alone.
-// Moments cannot see what lies below their cutoff: all that is left may be explained by it, unless the rank is as high as
-// the number of different rows allows (statistics/detail/distinct_rows.hpp).
+// Moments cannot see what lies below their cutoff: all that is left may be explained by it, unless the rank is as high
+// as the number of different rows allows (statistics/detail/distinct_rows.hpp).
 //
 // y - x is never rounded: it enters the moments, and every pass over the data, as its two parts. The energies that f
 // is divided by come from moments, with their own error; where that is too much, from the data in double-double.

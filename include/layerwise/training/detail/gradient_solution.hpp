@@ -36,8 +36,8 @@ matrix factor_of_rows(index n, index columns, const Fill& fill) {
   return qr.triangle().leftCols(columns).transpose();
 }
 
-/// A factor L of the scaled X^T X, all of whose columns were kept: of the moments if they gave the solution, else of the
-/// data. Empty if the factorization breaks down.
+/// A factor L of the scaled X^T X, all of whose columns were kept: from the moments if they gave the solution, else
+/// from the data. Empty if the factorization breaks down.
 inline std::optional<matrix> factor_for(const scaled_problem& problem, const row_source& data, solver method) {
   if (method == solver::cholesky) {
     matrix factor = problem.gram(), nothing(problem.size(), 0);
