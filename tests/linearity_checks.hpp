@@ -2,6 +2,7 @@
 #pragma once
 
 #include <layerwise/metrics/linearity.hpp>
+#include <layerwise/solve/linear_map.hpp>
 
 #include <doctest/doctest.h>
 

@@ -3,6 +3,7 @@
 #include <layerwise/interop/torch.hpp>
 #include <layerwise/metrics.hpp>
 #include <layerwise/profile.hpp>
+#include <layerwise/solve.hpp>
 
 #include <ATen/ATen.h>
 

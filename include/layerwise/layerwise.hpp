@@ -9,5 +9,6 @@
 #include <layerwise/data.hpp>
 #include <layerwise/metrics.hpp>
 #include <layerwise/profile.hpp>
+#include <layerwise/solve.hpp>
 #include <layerwise/statistics.hpp>
 #include <layerwise/training.hpp>

@@ -19,7 +19,7 @@
 namespace {
 
 using layerwise::index;
-using layerwise::detail::eliminate;
+using layerwise::detail::cholesky_in_place;
 using layerwise::detail::elimination_columns;
 using layerwise::detail::substitute_back;
 using namespace layerwise_test;
@@ -36,7 +36,7 @@ TEST_CASE("elimination and back substitution solve G a = b as long double does")
       // What is above the diagonal must not be read.
       Eigen::MatrixXd factor = g, solution = b;
       factor.triangularView<Eigen::StrictlyUpper>().setConstant(std::numeric_limits<double>::quiet_NaN());
-      REQUIRE(eliminate(factor, solution));
+      REQUIRE(cholesky_in_place(factor, solution));
 
       const Eigen::LLT<long_matrix> exact(g.cast<long double>());
       const long_matrix lower = exact.matrixL();
@@ -60,7 +60,7 @@ TEST_CASE("so it does where the first part is as large as it gets, by what is le
   const row_major x = random_matrix(random, 2 * d, d);
   const Eigen::MatrixXd g = x.transpose() * x, b = random_matrix(random, d, 50);
   Eigen::MatrixXd factor = g, solution = b;
-  REQUIRE(eliminate(factor, solution));
+  REQUIRE(cholesky_in_place(factor, solution));
   substitute_back(factor, solution);
   CHECK((g * solution - b).norm() < 1e-13 * g.norm() * solution.norm());
   CHECK((Eigen::LLT<Eigen::MatrixXd>(g).solve(b) - solution).norm() < 1e-11 * solution.norm());
@@ -72,7 +72,7 @@ TEST_CASE("a matrix that is not positive definite is refused, wherever that show
     g(wrong, wrong) = -1e-3;
     Eigen::MatrixXd b = Eigen::MatrixXd::Ones(g.rows(), 2);
     CAPTURE(wrong);
-    CHECK_FALSE(eliminate(g, b));
+    CHECK_FALSE(cholesky_in_place(g, b));
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/solve/linear_map.hpp>
 
 #include <doctest/doctest.h>
 
@@ -551,25 +552,6 @@ TEST_CASE("a solution that is 0 by accident does not make the bound small") {
         before = std::exchange(c, next), at_before = std::exchange(at_c, weight(next));
       }
     }
-}
-
-TEST_CASE("block by block, QR keeps the normal equations and the energy") {
-  std::mt19937_64 random(13);
-  const Eigen::MatrixXd x = random_matrix(random, 90, 7), t = random_matrix(random, 90, 70);
-  layerwise::detail::block_qr qr(7, 70);
-  index done = 0;
-  for (const index count : {3, 2, 60, 25}) {
-    qr.add(count, [&](auto x_rows, auto t_rows) {
-      x_rows = x.middleRows(done, count);
-      t_rows = t.middleRows(done, count);
-    });
-    done += count;
-  }
-  const Eigen::MatrixXd r = qr.triangle().leftCols(7), z = qr.triangle().rightCols(70);
-  CHECK(r.isUpperTriangular(0.0));
-  CHECK((r.transpose() * r).isApprox(x.transpose() * x, 1e-13));
-  CHECK((r.transpose() * z).isApprox(x.transpose() * t, 1e-13));
-  CHECK((z.colwise().squaredNorm() + qr.left().transpose()).isApprox(t.colwise().squaredNorm(), 1e-13));
 }
 
 }  // namespace

@@ -124,13 +124,13 @@ struct torch_penalty : torch::autograd::Function<torch_penalty<Regularizer>> {
 /// The same for a linearity score.
 struct torch_linearity : torch::autograd::Function<torch_linearity> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& y,
-                            explained what, const linearity_options& options, const token_mask& mask) {
+                            regression_target what, const linearity_options& options, const token_mask& mask) {
     at::Tensor of_x, of_y;
     if (x.requires_grad()) of_x = torch_gradient_of(x);
     if (y.requires_grad()) of_y = torch_gradient_of(y);
     const auto score = [&](auto&& to_x, auto&& to_y) {
-      const operand_names names = what == explained::output ? pair_names : residual_names;
-      return score_and_gradient(x, y, to_x, to_y, 1.0, options, mask, what, names).score;
+      const operand_names names = what == regression_target::output ? pair_names : residual_names;
+      return score_and_gradient(x, y, to_x, to_y, {{options, what, names, true}, mask}).score;
     };
     const double value = !of_x.defined()   ? score(nullptr, of_y)
                          : !of_y.defined() ? score(of_x, nullptr)
@@ -145,13 +145,13 @@ struct torch_linearity : torch::autograd::Function<torch_linearity> {
   }
 };
 
-inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, explained what,
+inline at::Tensor torch_score(const at::Tensor& x, const at::Tensor& y, regression_target what,
                               const linearity_options& options, const token_mask& mask) {
   const at::Tensor x_rows = torch_rows(x), y_rows = torch_rows(y);
   if (at::GradMode::is_enabled() && (x_rows.requires_grad() || y_rows.requires_grad()))
     return torch_linearity::apply(x_rows, y_rows, what, options, mask);
-  return torch_scalar_of(what == explained::output ? linearity_score(x_rows, y_rows, options, mask)
-                                                   : residual_linearity_score(x_rows, y_rows, options, mask),
+  return torch_scalar_of(what == regression_target::output ? linearity_score(x_rows, y_rows, options, mask)
+                                                           : residual_linearity_score(x_rows, y_rows, options, mask),
                          {x_rows, y_rows});
 }
 
@@ -210,14 +210,14 @@ at::Tensor penalty(const Regularizer& regularizer, const H& states, const token_
 /// forward pass, where a gradient is required, and a multiplication of the gradients in the backward pass.
 inline at::Tensor differentiable_linearity(const at::Tensor& x, const at::Tensor& y,
                                            const linearity_options& options = {}, const token_mask& mask = {}) {
-  return detail::torch_score(x, y, detail::explained::output, options, mask);
+  return detail::torch_score(x, y, detail::regression_target::output, options, mask);
 }
 
 /// The same of residual_linearity(): s(before, after - before).
 inline at::Tensor differentiable_residual_linearity(const at::Tensor& before, const at::Tensor& after,
                                                     const linearity_options& options = {},
                                                     const token_mask& mask = {}) {
-  return detail::torch_score(before, after, detail::explained::update, options, mask);
+  return detail::torch_score(before, after, detail::regression_target::update, options, mask);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

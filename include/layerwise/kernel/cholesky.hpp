@@ -55,9 +55,9 @@ class elimination_block {
 
   /// b -> L^-1 b
   void solve(packed_block& b) const {
-    for_panels(b, [&](auto row) {
+    for_each_panel(b, [&](auto row) {
       for (index k = 0; k < size(); ++k) {
-        lanes x = row(k);
+        panel_row x = row(k);
         for (index j = 0; j < k; ++j) x -= upper_(j, k) * row(j);
         row(k) = x / upper_(k, k);
       }
@@ -66,9 +66,9 @@ class elimination_block {
 
   /// b -> L^-T b
   void solve_transposed(packed_block& b) const {
-    for_panels(b, [&](auto row) {
+    for_each_panel(b, [&](auto row) {
       for (index k = size(); k-- > 0;) {
-        lanes x = row(k);
+        panel_row x = row(k);
         for (index j = k + 1; j < size(); ++j) x -= lower_(j, k) * row(j);
         row(k) = x / lower_(k, k);
       }
@@ -76,26 +76,26 @@ class elimination_block {
   }
 
  private:
-  using lanes = Eigen::Array<double, packed_block::width, 1>;
+  using panel_row = Eigen::Array<double, packed_block::width, 1>;
 
   index size() const { return upper_.rows(); }
 
   /// Calls body(row) for every panel of b, row(k) its row k: a panel stays in the nearest cache, and what is
   /// summed up in registers.
   template <class Body>
-  void for_panels(packed_block& b, const Body& body) const {
+  void for_each_panel(packed_block& b, const Body& body) const {
     parallel_chunks(b.padded_cols(), packed_block::width, [&](index first, index) {
       double* const panel = b.at(first);
       const index stride = b.row_stride();
-      body([=](index k) { return Eigen::Map<lanes>(panel + k * stride); });
+      body([=](index k) { return Eigen::Map<panel_row>(panel + k * stride); });
     });
   }
 
   matrix upper_, lower_;  // each read down its columns
 };
 
-/// eliminate(), of columns first.. of g and rows first.. of b only; what is left of them has been.
-inline bool eliminate(matrix& g, matrix& b, index first, index count) {
+/// cholesky_in_place(), of columns first.. of g and rows first.. of b only; what is left of them has been.
+inline bool cholesky_in_place(matrix& g, matrix& b, index first, index count) {
   const index below = g.rows() - first;
   if (count <= elimination_columns) {
     if (!elimination_block::factorize(g.block(first, first, count, count))) return false;
@@ -110,18 +110,18 @@ inline bool eliminate(matrix& g, matrix& b, index first, index count) {
     return true;
   }
   const index half = first_part(count), next = first + half, rest = count - half;
-  if (!eliminate(g, b, first, half)) return false;
+  if (!cholesky_in_place(g, b, first, half)) return false;
   packed_block left, right;
   pack_transposed(g.block(next, first, below - half, half), left);
   pack(b.middleRows(first, half), right);
   add_products(-1.0,
                {{left, left, g.block(next, next, below - half, rest), true}, {left, right, b.middleRows(next, rest)}});
-  return eliminate(g, b, next, rest);
+  return cholesky_in_place(g, b, next, rest);
 }
 
 /// Replaces the lower triangle of g by L, and b by L^-1 b. False at a pivot that is not positive; both are
 /// then in between. What is above the diagonal of g is neither read nor kept.
-inline bool eliminate(matrix& g, matrix& b) { return eliminate(g, b, 0, g.rows()); }
+inline bool cholesky_in_place(matrix& g, matrix& b) { return cholesky_in_place(g, b, 0, g.rows()); }
 
 /// Rows first.. of b -> L^-1 or L^-T times them, by the block of L on its diagonal there.
 template <void (elimination_block::*solve)(packed_block&) const>

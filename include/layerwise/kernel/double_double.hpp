@@ -75,6 +75,7 @@ struct double_double {
     return sum;
   }
 
+  double_double operator-() const { return {-high, -low}; }
   double_double operator/(double n) const {
     const double quotient = high / n;
     double_double rest{high};

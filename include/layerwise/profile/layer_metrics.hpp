@@ -50,7 +50,8 @@ inline constexpr auto fields<layer_metrics> = std::tuple{
     field{"displacement", &layer_metrics::displacement, "token mean of (1 - cos(h_{l-1}, h_l)) / 2"},
     field{"jump_rate", &layer_metrics::jump_rate,
           "what the displacement rises by from layer l - 1 to the last, in per cent"},
-    field{"angular_distance", &layer_metrics::angular_distance, "token mean of the angle between h_{l-1} and h_l over pi"},
+    field{"angular_distance", &layer_metrics::angular_distance,
+          "token mean of the angle between h_{l-1} and h_l over pi"},
     field{"cosine_similarity", &layer_metrics::cosine_similarity, "token mean of cos(h_{l-1}, h_l)"},
     field{"contribution_ratio", &layer_metrics::contribution_ratio, "token mean of ||h_l - h_{l-1}|| / ||h_l||"},
     field{"contribution_ratio_frobenius", &layer_metrics::contribution_ratio_frobenius,
@@ -70,10 +71,10 @@ enum class final_norm {
 
 /// The profile of a stack h_0 ... h_L.
 struct layer_profile {
-  std::vector<layer_metrics> layers;                               ///< layers[l - 1] is layer l, l = 1..L
-  index tokens = 0;                                                ///< those that took part
-  index dimensions = 0;                                            ///< d
-  layerwise::centering centering = layerwise::centering::columns;  ///< of the linearities, as in the options
+  std::vector<layer_metrics> layers;                                      ///< layers[l - 1] is layer l, l = 1..L
+  index tokens = 0;                                                       ///< those that took part
+  index dimensions = 0;                                                   ///< d
+  layerwise::centering centering = layerwise::centering::columns;         ///< of the linearities, as in the options
   layerwise::final_norm final_norm = layerwise::final_norm::unspecified;  ///< as in the options
 };
 

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <layerwise/profile/layer_metrics.hpp>
-#include <layerwise/solve/detail/regression.hpp>
+#include <layerwise/solve/linearity_options.hpp>
+#include <layerwise/solve/solver.hpp>
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 

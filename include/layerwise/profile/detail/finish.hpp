@@ -11,7 +11,9 @@
 #include <layerwise/profile/detail/token_sums.hpp>
 #include <layerwise/profile/layer_metrics.hpp>
 #include <layerwise/profile/profile_options.hpp>
+#include <layerwise/solve/detail/regress.hpp>
 #include <layerwise/solve/detail/regression.hpp>
+#include <layerwise/solve/detail/solve.hpp>
 #include <layerwise/statistics/detail/finish.hpp>
 
 #include <cmath>
@@ -60,17 +62,18 @@ inline void measure_linearity(layer_evidence& of, const profile_options& options
   pair_moments& m = of.moments;
   if (!options.linearity || !has_variance(m)) return;
   if (of.data != nullptr)
-    for (const explained what : {explained::output, explained::update}) sharpen(m, what, options.tolerance, *of.data);
+    for (const regression_target what : {regression_target::output, regression_target::update})
+      sharpen(m, what, options.tolerance, *of.data);
   const regression_request wanted{options.method, options.tolerance, m.output_total.value > 0.0,
                                   m.update_total.value > 0.0, false};
   if (!wanted.output && !wanted.update) return;
   const regression fit = solve(m, wanted, of.data);
-  const auto result = [&](explained what) {
+  const auto result = [&](regression_target what) {
     const auto own = solve_for(what, m, fit, wanted, of.data);
     return own ? make_result(own->second, own->first, what) : make_result(fit, m, what);
   };
-  if (wanted.output) layer.linearity = result(explained::output);
-  if (wanted.update) layer.residual_linearity = result(explained::update);
+  if (wanted.output) layer.linearity = result(regression_target::output);
+  if (wanted.update) layer.residual_linearity = result(regression_target::update);
 }
 
 /// What needs all layers: jump rates.

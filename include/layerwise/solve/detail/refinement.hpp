@@ -2,164 +2,46 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/core/types.hpp>
+#include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/kernel/double_double.hpp>
 #include <layerwise/kernel/indices.hpp>
 #include <layerwise/kernel/parallel.hpp>
+#include <layerwise/solve/detail/regression.hpp>
+#include <layerwise/solve/detail/residual.hpp>
+#include <layerwise/solve/detail/target_rows.hpp>
+#include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/pair_moments.hpp>
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 // A regression whose rounding matters is judged, and improved, by its residual taken from the data in
 // double-double.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// A, as it was solved for: for the columns of X that were kept, divided by their norms.
-struct scaled_solution {
-  index x_dimensions = 0;
-  matrix a;              ///< kept columns x d_t
-  indices kept;          ///< which columns of X
-  Eigen::VectorXd norm;  ///< their norms
-
-  /// A, d_x x d_t, for x * x_scale and t * target_scale; 0 for columns of X that were left out.
-  matrix coefficients() const {
-    matrix all = matrix::Zero(x_dimensions, a.cols());
-    for (index c = 0; c < a.cols(); ++c)
-      for (index i = 0; i < a.rows(); ++i) all(kept[i], c) = a(i, c) / norm[i];
-    return all;
-  }
-};
-
-/// Rows of x, and of y or y - x in double-double; power-of-two scales are exact. Where columns are centred these are
-/// about the first row, which costs the largest common offset no digits.
-class accurate_rows {
+/// The solution of a regression in double-double, for the columns of X that were kept, in the units of the data.
+class accurate_map {
  public:
-  accurate_rows(const pair_moments& moments, const row_source& data, explained what)
-      : data_(data), scale_(moments.stats(what).scale), is_update_(what == explained::update) {
-    if (moments.centering == centering::none || data.size() == 0) return;
-    std::vector<double_double> first(static_cast<std::size_t>(moments.y_dimensions()));
-    Eigen::VectorXd x(moments.x_dimensions()), y(moments.y_dimensions());
-    read(0, x, y, [&](index c, const double_double& t) { first[static_cast<std::size_t>(c)] = t; });
-    first_ = std::move(first);
-  }
-
-  /// x and y become the row as it is; target(column, value) gets the target's elements.
-  template <class Target>
-  void read(index i, Eigen::VectorXd& x, Eigen::VectorXd& y, const Target& target) const {
-    data_.read(0, i, x.data());
-    data_.read(1, i, y.data());
-    for (index c = 0; c < y.size(); ++c) {
-      double_double t{y[c] * scale_, 0.0};
-      if (is_update_) t.add(-x[c] * scale_);
-      if (!first_.empty()) {
-        const double_double& first = first_[static_cast<std::size_t>(c)];
-        t.add({-first.high, -first.low});
-      }
-      target(c, t);
-    }
-  }
-
- private:
-  const row_source& data_;
-  double scale_;
-  bool is_update_;
-  std::vector<double_double> first_;
-};
-
-/// The energy of y, or of y - x, taken from the data in double-double: no mean, no difference and no sum is rounded.
-/// In its own units, right to a few units in the last place.
-inline double accurate_energy(const pair_moments& m, const row_source& data, explained what) {
-  const accurate_rows rows(m, data, what);
-  std::vector<double_double> mean(static_cast<std::size_t>(m.y_dimensions()));
-  const auto for_each = [&](const auto& body) {
-    Eigen::VectorXd x(m.x_dimensions()), y(m.y_dimensions());
-    for (index i = 0; i < data.size(); ++i)
-      rows.read(i, x, y,
-                [&](index c, const double_double& element) { body(element, mean[static_cast<std::size_t>(c)]); });
-  };
-  if (m.centering == centering::columns) {
-    for_each([](const double_double& element, double_double& sum) {
-      sum.add(element);
-      sum = sum.normalized();
-    });
-    for (double_double& each : mean) each = each / static_cast<double>(data.size());
-  }
-  double_double energy;
-  for_each([&](double_double element, const double_double& about) {
-    element.add({-about.high, -about.low});
-    energy.add(element.value() * element.value());
-  });
-  return energy.value();
-}
-
-/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
-/// data as it came, in double-double: no centring, no scaling and no y - x is rounded. With the triangle R of
-/// X from solve_orthogonal and P the projection onto the columns of X,
-///     ||P r|| = ||R^-T X^T r||,    f = ||r||^2 - ||P r||^2 (Pythagoras),    a + R^-1 R^-T X^T r is the next
-///     a.
-/// All but the two sums r and X^T r is double: R need only be right to theta << 1, relative to X in every
-/// direction.
-class refinement {
- public:
-  refinement(const pair_moments& moments, const row_source& data, const scaled_solution& start)
-      : moments_(moments),
-        data_(data),
-        rows_(moments, data, moments.target),
-        kept_(start.kept),
-        norm_(start.norm),
-        targets_((moments_.y_dimensions() + accurate_lanes - 1) / accurate_lanes * accurate_lanes),
-        weight_(row_block::Zero(kept_.size(), targets_)),
+  explicit accurate_map(const scaled_solution& start)
+      : norm_(start.norm),
+        columns_(start.a.cols()),
+        weight_(row_block::Zero(start.a.rows(), (columns_ + accurate_lanes - 1) / accurate_lanes * accurate_lanes)),
         weight_low_(weight_) {
     for (index j = 0; j < start.a.rows(); ++j)
-      for (index c = 0; c < start.a.cols(); ++c) weight_(j, c) = start.a(j, c) / norm_[j];
-    if (moments_.centering == centering::columns) take_means();
+      for (index c = 0; c < columns_; ++c) weight_(j, c) = start.a(j, c) / norm_[j];
   }
 
-  /// X^T r for the scaled columns of X; for the columns of r their energies, and how far rounding moved their
-  /// norms.
-  struct residual {
-    matrix gradient;
-    Eigen::VectorXd energy, rounding;
-  };
-  residual measure() const {
-    const index n = data_.size();
-    const std::vector<double_double> bias = take_bias();
-    const std::vector<double_double> zeros(static_cast<std::size_t>(targets_));
-    sums total{row_block::Zero(kept_.size(), targets_), row_block::Zero(kept_.size(), targets_), zeros, zeros};
-    for (index done = 0; done < n; done += block_rows)
-      add(residual_of(done, (std::min)(block_rows, n - done), bias), total);
-
-    const index width = moments_.y_dimensions();
-    residual out{matrix(kept_.size(), width), Eigen::VectorXd(width), Eigen::VectorXd::Zero(width)};
-    for (index c = 0; c < width; ++c) out.energy[c] = total.energy[static_cast<std::size_t>(c)].value();
-    for (index j = 0; j < kept_.size(); ++j) {
-      const double mean = moments_.x_mean[kept_[j]] * moments_.x.scale;
-      const double raw_norm = std::sqrt(norm_[j] * norm_[j] + static_cast<double>(n) * mean * mean);
-      for (index c = 0; c < width; ++c) {
-        double_double g{total.gradient(j, c), total.gradient_low(j, c)};
-        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of
-        // x.
-        if (moments_.centering == centering::columns)
-          g.add_product(-x_mean_[static_cast<std::size_t>(j)].high,
-                        total.residual[static_cast<std::size_t>(c)].value());
-        out.gradient(j, c) = g.value() / norm_[j];
-        out.rounding[c] += raw_norm * std::abs(weight_(j, c));
-      }
-    }
-    // Of a sum of k terms in double-double, whose low parts are summed plainly, k^2 u^2 is lost at most.
-    const double terms = static_cast<double>(kept_.size()) + 8.0;
-    const Eigen::VectorXd& noise = moments_.target_stats().noise;
-    for (index c = 0; c < width; ++c) {
-      const double mean = t_mean_.empty() ? 0.0 : t_mean_[static_cast<std::size_t>(c)].value();
-      const double target_norm = std::sqrt(noise[c] + static_cast<double>(n) * mean * mean);
-      out.rounding[c] = 0x1p-106 * terms * terms * (out.rounding[c] + target_norm);
-    }
-    return out;
-  }
+  /// Columns of t, filled up to whole lanes.
+  index targets() const { return weight_.cols(); }
+  /// An element, rounded.
+  double operator()(index j, index c) const { return weight_(j, c); }
 
   /// a += step
   void improve(const matrix& step) {
@@ -172,13 +54,75 @@ class refinement {
       }
   }
 
-  /// a, rounded
+  /// a, rounded, for columns of X divided by their norms.
   matrix solution() const {
-    matrix a(kept_.size(), moments_.y_dimensions());
+    matrix a(weight_.rows(), columns_);
     for (index c = 0; c < a.cols(); ++c)
       for (index j = 0; j < a.rows(); ++j) a(j, c) = norm_[j] * weight_(j, c);
     return a;
   }
+
+  /// mean x * a - mean t: what makes the residual's mean 0.
+  std::vector<double_double> bias(const std::vector<double_double>& x_mean,
+                                  const std::vector<double_double>& t_mean) const {
+    std::vector<double_double> bias(static_cast<std::size_t>(columns_));
+    for (index c = 0; c < columns_; ++c) {
+      double_double& b = at(bias, c);
+      for (index j = 0; j < weight_.rows(); ++j) {
+        const double_double& mean = at(x_mean, j);
+        b.add_product(mean.high, weight_(j, c));
+        b.low += mean.low * weight_(j, c) + mean.high * weight_low_(j, c);
+      }
+      b.add(-at(t_mean, c));
+      b = b.normalized();
+    }
+    return bias;
+  }
+
+  /// (high, low) += x * a, in the columns c ... c + accurate_lanes - 1 that they begin with.
+  void add_image(const double* x, index c, double* high, double* low) const {
+    add_products_accurately(weight_.rows(), x, 1, &weight_(0, c), &weight_low_(0, c), targets(), high, low);
+  }
+
+ private:
+  Eigen::VectorXd norm_;
+  index columns_;
+  row_block weight_, weight_low_;
+};
+
+/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
+/// data as it came, in double-double: no centring, no scaling and no y - x is rounded. All but the two sums r and X^T r
+/// is double: the triangle R of X need only be right to theta << 1, relative to X in every direction.
+class refinement {
+ public:
+  refinement(const pair_moments& moments, const row_source& data, const scaled_solution& start)
+      : moments_(moments),
+        data_(data),
+        rows_(moments, data, moments.target),
+        kept_(start.kept),
+        norm_(start.norm),
+        map_(start),
+        x_mean_(static_cast<std::size_t>(kept_.size())),
+        t_mean_(static_cast<std::size_t>(moments.y_dimensions())) {
+    if (moments_.centering == centering::columns) take_means();
+  }
+
+  /// What the residual says of a, before the step, and how far rounding moved the norms of its columns.
+  struct improvement {
+    residual_projection found;
+    Eigen::VectorXd rounding;
+  };
+  /// a becomes the next a, by R^T of the scaled columns.
+  improvement improve(const matrix& factor) {
+    const sums total = sum_residual();
+    Eigen::VectorXd energy(moments_.y_dimensions());
+    for (index c = 0; c < energy.size(); ++c) energy[c] = at(total.energy, c).value();
+    improvement out{residual_projection(factor, std::move(energy), gradient_of(total)), rounding()};
+    map_.improve(out.found.step);
+    return out;
+  }
+
+  const accurate_map& map() const { return map_; }
 
  private:
   /// Some rows of X, as they came, and of r.
@@ -191,23 +135,33 @@ class refinement {
     std::vector<double_double> energy, residual;
   };
 
+  sums sum_residual() const {
+    const index n = data_.size();
+    const std::vector<double_double> bias = map_.bias(x_mean_, t_mean_);
+    const row_block none = row_block::Zero(kept_.size(), map_.targets());
+    const std::vector<double_double> zeros(static_cast<std::size_t>(map_.targets()));
+    sums total{none, none, zeros, zeros};
+    for (index done = 0; done < n; done += block_rows)
+      add(residual_of(done, (std::min)(block_rows, n - done), bias), total);
+    return total;
+  }
+
   residual_block residual_of(index first, index count, const std::vector<double_double>& bias) const {
-    residual_block out{row_block(count, kept_.size()), row_block::Zero(count, targets_),
-                       row_block::Zero(count, targets_)};
+    const index targets = map_.targets();
+    residual_block out{row_block(count, kept_.size()), row_block::Zero(count, targets),
+                       row_block::Zero(count, targets)};
     row_block &x = out.x, &r = out.r, &r_low = out.r_low;
     parallel_chunks(count, 16, [&](index chunk, index length) {
       Eigen::VectorXd minus_x(kept_.size());
       for (index i = chunk; i < chunk + length; ++i) {
         read(first + i, &x(i, 0), [&](index c, double_double t) {
-          t.add(bias[static_cast<std::size_t>(c)]);
+          t.add(at(bias, c));
           t = t.normalized();
           r(i, c) = t.high, r_low(i, c) = t.low;
         });
         for (index j = 0; j < kept_.size(); ++j) minus_x[j] = -x(i, j);
-        for (index c = 0; c < targets_; c += accurate_lanes)
-          add_products_accurately(kept_.size(), minus_x.data(), 1, &weight_(0, c), &weight_low_(0, c), targets_,
-                                  &r(i, c), &r_low(i, c));
-        for (index c = 0; c < targets_; ++c) {  // after the cancellation, low is anything but low
+        for (index c = 0; c < targets; c += accurate_lanes) map_.add_image(minus_x.data(), c, &r(i, c), &r_low(i, c));
+        for (index c = 0; c < targets; ++c) {  // after the cancellation, low is anything but low
           const double_double element = double_double{r(i, c), r_low(i, c)}.normalized();
           r(i, c) = element.high, r_low(i, c) = element.low;
         }
@@ -218,17 +172,50 @@ class refinement {
 
   void add(const residual_block& block, sums& total) const {
     const row_block &x = block.x, &r = block.r, &r_low = block.r_low;
-    parallel_chunks(targets_, accurate_lanes, [&](index c, index) {
+    parallel_chunks(r.cols(), accurate_lanes, [&](index c, index) {
       for (index j = 0; j < kept_.size(); ++j)
-        add_products_accurately(x.rows(), &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), targets_,
+        add_products_accurately(x.rows(), &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), r.cols(),
                                 &total.gradient(j, c), &total.gradient_low(j, c));
       for (index k = c; k < c + accurate_lanes; ++k)
         for (index i = 0; i < x.rows(); ++i) {
           const double_double element{r(i, k), r_low(i, k)};
-          total.residual[static_cast<std::size_t>(k)].add(element);
-          total.energy[static_cast<std::size_t>(k)].add(element.value() * element.value());
+          at(total.residual, k).add(element);
+          at(total.energy, k).add(element.value() * element.value());
         }
     });
+  }
+
+  /// X^T r for the scaled columns of X.
+  matrix gradient_of(const sums& total) const {
+    matrix gradient(kept_.size(), moments_.y_dimensions());
+    for (index j = 0; j < gradient.rows(); ++j)
+      for (index c = 0; c < gradient.cols(); ++c) {
+        double_double g{total.gradient(j, c), total.gradient_low(j, c)};
+        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of
+        // x.
+        if (moments_.centering == centering::columns)
+          g.add_product(-at(x_mean_, j).high, at(total.residual, c).value());
+        gradient(j, c) = g.value() / norm_[j];
+      }
+    return gradient;
+  }
+
+  /// How far rounding moved the norms of the columns of r: of a sum of k terms in double-double, whose low parts are
+  /// summed plainly, k^2 u^2 is lost at most.
+  Eigen::VectorXd rounding() const {
+    const double n = static_cast<double>(data_.size()), terms = static_cast<double>(kept_.size()) + 8.0;
+    Eigen::VectorXd rounding = Eigen::VectorXd::Zero(moments_.y_dimensions());
+    for (index j = 0; j < kept_.size(); ++j) {
+      const double mean = moments_.x_mean[kept_[j]] * moments_.x.scale;
+      const double raw_norm = std::sqrt(norm_[j] * norm_[j] + n * mean * mean);
+      for (index c = 0; c < rounding.size(); ++c) rounding[c] += raw_norm * std::abs(map_(j, c));
+    }
+    for (index c = 0; c < rounding.size(); ++c) {
+      const double mean = at(t_mean_, c).value();
+      const double target_norm = std::sqrt(moments_.target_stats().noise[c] + n * mean * mean);
+      rounding[c] = 0x1p-106 * terms * terms * (rounding[c] + target_norm);
+    }
+    return rounding;
   }
 
   /// Row i of the kept columns of X, and target(column, value) for the columns of t.
@@ -239,40 +226,15 @@ class refinement {
     for (index j = 0; j < kept_.size(); ++j) x[j] = in[kept_[j]] * moments_.x.scale;
   }
 
-  static void add_to(double_double& sum, const double_double& element) {
-    sum.add(element);
-    sum = sum.normalized();
-  }
-
   void take_means() {
-    x_mean_.resize(static_cast<std::size_t>(kept_.size()));
-    t_mean_.resize(static_cast<std::size_t>(moments_.y_dimensions()));
     Eigen::VectorXd x(kept_.size());
     for (index i = 0; i < data_.size(); ++i) {
-      read(i, x.data(), [&](index c, const double_double& t) { add_to(t_mean_[static_cast<std::size_t>(c)], t); });
-      for (index j = 0; j < x.size(); ++j) add_to(x_mean_[static_cast<std::size_t>(j)], {x[j], 0.0});
+      read(i, x.data(), [&](index c, const double_double& t) { accumulate(at(t_mean_, c), t); });
+      for (index j = 0; j < x.size(); ++j) accumulate(at(x_mean_, j), {x[j], 0.0});
     }
     const double n = static_cast<double>(data_.size());
     for (auto* means : {&x_mean_, &t_mean_})
       for (double_double& mean : *means) mean = mean / n;
-  }
-
-  /// mean x * a - mean t: what makes the residual's mean 0.
-  std::vector<double_double> take_bias() const {
-    std::vector<double_double> bias(static_cast<std::size_t>(moments_.y_dimensions()));
-    if (moments_.centering == centering::none) return bias;
-    for (index c = 0; c < moments_.y_dimensions(); ++c) {
-      double_double& b = bias[static_cast<std::size_t>(c)];
-      for (index j = 0; j < kept_.size(); ++j) {
-        const double_double& mean = x_mean_[static_cast<std::size_t>(j)];
-        b.add_product(mean.high, weight_(j, c));
-        b.low += mean.low * weight_(j, c) + mean.high * weight_low_(j, c);
-      }
-      const double_double& t = t_mean_[static_cast<std::size_t>(c)];
-      b.add({-t.high, -t.low});
-      b = b.normalized();
-    }
-    return bias;
   }
 
   const pair_moments& moments_;
@@ -280,9 +242,8 @@ class refinement {
   const accurate_rows rows_;
   const indices kept_;
   const Eigen::VectorXd norm_;
-  const index targets_;            // columns of t, filled up to whole lanes
-  row_block weight_, weight_low_;  // a in the units of the data, kept columns x targets
-  std::vector<double_double> x_mean_, t_mean_;
+  accurate_map map_;
+  std::vector<double_double> x_mean_, t_mean_;  // 0 without centring
 };
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -71,7 +71,7 @@ inline pair_moments moments_of(chain_state&& chain, centering center) {
   if (pair == nullptr) return out;
 
   const column_frame& t = chain.target_frame(*pair);
-  out.target = pair->target_is_update ? explained::update : explained::output;
+  out.target = pair->target_is_update ? regression_target::update : regression_target::output;
   out.sum_rounding = added.rounding(x, t, center == centering::columns);
   out.second = std::move(input.second);
   out.cross = std::move(pair->cross);
@@ -149,7 +149,7 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   out.x_scale = m.x.scale, out.y_scale = m.output.scale;
   out.rounding = {(std::max)(gamma, m.sum_rounding), summed_norms(m.x, center), summed_norms(m.output, center)};
   out.different_rows = m.different_rows;
-  if (m.target == explained::output) {
+  if (m.target == regression_target::output) {
     out.xy = m.cross;
     return out;
   }

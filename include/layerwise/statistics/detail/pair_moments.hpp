@@ -21,7 +21,7 @@ inline constexpr double least_energy = 0x1p-960;
 inline constexpr double least_noise = 0x1p-1010;
 
 /// Which of the two regressions that share a residual: of the output y, or of the update y - x.
-enum class explained { output, update };
+enum class regression_target { output, update };
 
 /// What is known of the columns of a layer, or of an update, in units of 1 / scale.
 struct column_stats {
@@ -44,7 +44,7 @@ struct total_energy {
 struct pair_moments {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
-  explained target = explained::output;
+  regression_target target = regression_target::output;
   matrix second;                   ///< x^T x, lower triangle
   matrix cross;                    ///< x^T t
   column_stats x, output;          ///< of x and of y
@@ -59,13 +59,19 @@ struct pair_moments {
   index x_dimensions() const { return second.rows(); }
   index y_dimensions() const { return output.shift.size(); }
 
-  const column_stats& stats(explained what) const { return what == explained::output ? output : update; }
+  const column_stats& stats(regression_target what) const {
+    return what == regression_target::output ? output : update;
+  }
   const column_stats& target_stats() const { return stats(target); }
-  const total_energy& total(explained what) const { return what == explained::output ? output_total : update_total; }
-  total_energy& total(explained what) { return what == explained::output ? output_total : update_total; }
+  const total_energy& total(regression_target what) const {
+    return what == regression_target::output ? output_total : update_total;
+  }
+  total_energy& total(regression_target what) {
+    return what == regression_target::output ? output_total : update_total;
+  }
 
   /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
-  double in_units_of(explained what, double energy) const {
+  double in_units_of(regression_target what, double energy) const {
     const double ratio = stats(what).scale / target_stats().scale;
     return energy * ratio * ratio;
   }
