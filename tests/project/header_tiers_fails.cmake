@@ -34,6 +34,7 @@ fails("metrics.hpp: does not include metrics/new.hpp" metrics/new.hpp "#pragma o
 fails("metrics.hpp: includes metrics/detail/row_angle.hpp" metrics.hpp
       "#include <layerwise/metrics/detail/row_angle.hpp>")
 fails("metrics.hpp: includes data/embedding.hpp" metrics.hpp "#include <layerwise/data/embedding.hpp>")
+fails("metrics.hpp: has more than includes: int x" metrics.hpp "int x;")
 fails("layerwise.hpp: includes interop/dlpack.hpp" layerwise.hpp "#include <layerwise/interop/dlpack.hpp>")
 fails("statistical/new.hpp: is in no folder of header_tiers.cmake" statistical/new.hpp "#pragma once")
 string(REPEAT "\n" 401 long)
