@@ -24,11 +24,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <random>
 #include <string>
 #include <tuple>
+#include <typeinfo>
 #include <vector>
 
 namespace layerwise_test {
