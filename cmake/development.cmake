@@ -21,7 +21,9 @@ if(MSVC)
   target_compile_options(layerwise_warnings INTERFACE /W4 $<$<BOOL:${LAYERWISE_WERROR}>:/WX>)
 else()
   target_compile_options(
-    layerwise_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+    layerwise_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion
+                                 # the names of another source are no shadows
+                                 $<$<NOT:$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>>:-Wshadow>
                                  $<$<BOOL:${LAYERWISE_WERROR}>:-Werror>)
 endif()
 
