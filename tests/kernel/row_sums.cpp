@@ -1,7 +1,6 @@
 // Built for this machine's processor, unlike the other tests: what is written with its instructions is tested
 // here.
 #include <layerwise/kernel/lanes.hpp>
-#include <layerwise/kernel/row_sums.hpp>
 
 #include "support.hpp"
 
