@@ -199,9 +199,10 @@ TEST_CASE("linearity of the rows a mask keeps") {
     for (const centering center : centerings) {
       CAPTURE(std::string_view(c.name));
       CAPTURE(static_cast<int>(center));
-      const layerwise::linearity_options options{.centering = center, .mask = mask_for(c.tokens)};
+      const layerwise::linearity_options options{.centering = center};
       const row_major x = with_masked_rows(x_of(c)), y = with_masked_rows(y_of(c));
-      check_fit([&] { return layerwise::linearity(x, y, options); }, choose(c.linearity, center), c.tokens);
+      check_fit([&] { return layerwise::linearity(x, y, options, mask_for(c.tokens)); }, choose(c.linearity, center),
+                c.tokens);
     }
 }
 
@@ -562,9 +563,7 @@ TEST_CASE("profiles: every layer, every layout") {
 
       std::vector<row_major> masked;
       for (const row_major& h : layers) masked.push_back(with_masked_rows(h));
-      layerwise::profile_options with_mask = options;
-      with_mask.mask = mask_for(c.tokens);
-      check_profile(layerwise::profile(masked, with_mask), c, center);
+      check_profile(layerwise::profile(masked, options, mask_for(c.tokens)), c, center);
 
       const auto narrow = [&]<class Scalar>(Scalar) {
         if (!is_exact_in<Scalar>(layers)) return;
