@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything, the benchmarks included, and runs the tests.
+# Builds the tests and examples, sees that the benchmarks compile, and runs the tests.
 #
 #   bash cmake/check.sh [arguments of the cmake configuration...]
 #   bash cmake/check.sh -DLAYERWISE_TEST_INTEROP=ON    also with libtorch, OpenCV, Armadillo ..., which it installs
@@ -12,13 +12,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/prerequisites.sh
 
 install_missing g++ cmake make git libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox \
-  doctest-dev libbenchmark-dev libgmp-dev libzip-dev pkg-config
+  doctest-dev libbenchmark-dev libgmp-dev libzip-dev pkg-config clang-format-19
 if [[ " $* " == *" -DLAYERWISE_TEST_INTEROP=ON "* ]]; then
   install_missing libdlpack-dev libarmadillo-dev libxtensor-dev libopencv-core-dev libtorch-dev \
     clang-19 libc++-19-dev libc++abi-19-dev
 fi
 
 build=${LAYERWISE_BUILD_DIR:-build}
-cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON "$@"
+cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON \
+  -DLAYERWISE_QUICK=ON "$@"
 cmake --build "$build" --parallel "$(parallel_jobs)"
 ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure

@@ -17,15 +17,10 @@ build=${LAYERWISE_BUILD_DIR:-build-coverage}
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Coverage -DCMAKE_CXX_FLAGS_COVERAGE="--coverage -O0" \
   -DLAYERWISE_OPENMP=OFF -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=OFF -DLAYERWISE_BUILD_EXAMPLES=OFF \
   -DLAYERWISE_INSTALL=OFF -DLAYERWISE_WERROR=OFF "$@"
-programs=()
-for source in tests/*.cpp; do
-  [ "$source" = tests/main.cpp ] || programs+=("test_$(basename "$source" .cpp)")
-done
-cmake --build "$build" --parallel "$(parallel_jobs)" --target "${programs[@]}"
+cmake --build "$build" --parallel "$(parallel_jobs)" --target core_tests
 
 find "$build" -name '*.gcda' -delete
-ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure \
-  --tests-regex "^($(IFS='|' && echo "${programs[*]}"))\$"
+ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure --label-regex '^core$'
 lcov --quiet --capture --directory "$build" --output-file "$build/all.info"
 lcov --quiet --extract "$build/all.info" "$PWD/include/*" --output-file "$build/coverage.info"
 

@@ -42,11 +42,6 @@ cp -r /usr/include/doctest "$build/doctest/"
 cmake -S . -B "$build" "${settings[@]}" -DFETCHCONTENT_SOURCE_DIR_DOCTEST="$(cd "$build/doctest" && pwd)" \
   -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=OFF \
   -DLAYERWISE_BUILD_EXAMPLES=OFF -DLAYERWISE_INSTALL=OFF -DLAYERWISE_NATIVE=OFF "$@"
-tests=()
-for source in tests/*.cpp; do
-  name=test_$(basename "$source" .cpp)
-  if [ "$name" != test_main ] && [[ "$name" =~ ${LAYERWISE_TESTS:-.} ]]; then tests+=("$name"); fi
-done
-cmake --build "$build" --parallel "$(parallel_jobs)" --target "${tests[@]}"
-ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure \
-  --tests-regex "^($(IFS='|' && echo "${tests[*]}"))\$"
+cmake --build "$build" --parallel "$(parallel_jobs)" --target core_tests
+ctest --test-dir "$build" --parallel "$(parallel_jobs)" --output-on-failure --label-regex '^core$' \
+  --tests-regex "${LAYERWISE_TESTS:-.}"

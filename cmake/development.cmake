@@ -9,12 +9,21 @@ include(CheckCXXCompilerFlag)
 
 set(CMAKE_CXX_EXTENSIONS OFF)
 
+if(LAYERWISE_QUICK)
+  string(REGEX REPLACE "-O[23]" "-O1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options("SHELL:--param ggc-min-heapsize=524288")  # a tenth of its time is garbage collection
+  endif()
+endif()
+
 add_library(layerwise_warnings INTERFACE)
 if(MSVC)
   target_compile_options(layerwise_warnings INTERFACE /W4 $<$<BOOL:${LAYERWISE_WERROR}>:/WX>)
 else()
   target_compile_options(
-    layerwise_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+    layerwise_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion
+                                 # the names of another source are no shadows
+                                 $<$<NOT:$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>>:-Wshadow>
                                  $<$<BOOL:${LAYERWISE_WERROR}>:-Werror>)
 endif()
 

@@ -162,7 +162,7 @@ TEST_CASE("rank-3 arrays in both orders, masks and raw 16-bit patterns") {
   const auto layer_major = layerwise::hidden_states_view<const double>::layer_major(values.data(), 3, 20, 4);
   const auto token_major = layerwise::hidden_states_view<const double>::token_major(values.data(), 20, 3, 4);
   CHECK(layerwise::profile(layer_major).tokens == 20);
-  CHECK(layerwise::profile(token_major, {.mask = layerwise::token_mask::skip_first(20, 5)}).tokens == 16);
+  CHECK(layerwise::profile(token_major, {}, layerwise::token_mask::skip_first(20, 5)).tokens == 16);
   CHECK(layerwise::linearity(layer_major[0], layerwise::strided_view(values.data(), 20, 4)).score == 1.0);
   const std::vector<std::uint16_t> bits(20, 0x3f80);  // 1 in bfloat16
   const layerwise::strided_view ones(layerwise::from_bits<Eigen::bfloat16>(bits.data()), 5, 4);

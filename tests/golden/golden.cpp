@@ -3,6 +3,7 @@
 //   golden print                  prints them, under the name of this build's configuration
 //   golden <file>                 compares them with what the file has for this configuration; exit 77 if nothing
 //
+// bits.txt has those of -ffp-contract=off: which products and sums a compiler fuses changes with what it inlines.
 // A change of arithmetic changes bits: what that is worth is to be said where the file is changed. What is computed
 // through the C library's exp or atan2, whose last bits are its own, is printed with "libm" and not compared.
 #include <layerwise/layerwise.hpp>
@@ -86,10 +87,10 @@ void put(const std::string& name, const std::optional<double>& value) { put(name
 
 void put(const std::string& name, const layerwise::linearity_result& r) {
   hash of;
-  for (const double value : {r.score, r.adjusted_score, r.chance_floor, r.error_bound, r.condition, r.discarded_energy,
-                             static_cast<double>(r.rank), static_cast<double>(r.tokens),
-                             static_cast<double>(r.x_dimensions), static_cast<double>(r.y_dimensions),
-                             static_cast<double>(r.underdetermined), static_cast<double>(r.method)})
+  for (const double value :
+       {r.score, r.adjusted_score, r.chance_floor, r.error_bound, r.condition, r.discarded_energy,
+        static_cast<double>(r.rank), static_cast<double>(r.tokens), static_cast<double>(r.x_dimensions),
+        static_cast<double>(r.y_dimensions), static_cast<double>(r.underdetermined), static_cast<double>(r.method)})
     of.add(value);
   lines.push_back({name, of.value});
 }
@@ -382,8 +383,7 @@ int main(int argc, char** argv) {
 
   if (std::strcmp(argv[1], "print") == 0) {
     std::printf("[%s]\n", configuration().c_str());
-    for (const line& l : lines)
-      std::printf("%016llx %s\n", static_cast<unsigned long long>(l.bits), l.name.c_str());
+    for (const line& l : lines) std::printf("%016llx %s\n", static_cast<unsigned long long>(l.bits), l.name.c_str());
     return 0;
   }
   std::map<std::string, std::string> expected;

@@ -6,6 +6,9 @@
 #include "live_memory.hpp"
 #include "support.hpp"
 
+#include <layerwise/metrics.hpp>
+#include <layerwise/profile/profile.hpp>
+
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
@@ -435,8 +438,8 @@ TEST_CASE("without linearity everything else is the same, to the last bit, and m
   for (layer_profiler* each : {&second, &with_second}) each->add(rows_of(states, 700, 600));
   first.merge(second), with_first.merge(with_second);
   check_identical(first.profile(), cleared(with_first.profile()));
-  CHECK_THROWS_AS(first.merge(with_second), shape_error);
-  CHECK_THROWS_AS(with_first.merge(second), shape_error);
+  CHECK_THROWS_AS(first.merge(with_second), option_error);
+  CHECK_THROWS_AS(with_first.merge(second), option_error);
 
   // 40,000 dimensions: their moments would be 25 GB.
   stack wide{random_matrix(random, 3, 40'000), random_matrix(random, 3, 40'000)};

@@ -1,71 +1,15 @@
 # cmake -D INCLUDE=<include folder> -P header_tiers.cmake
 #
-# Fails if a header includes upwards, or includes anything but lower headers of layerwise, Eigen and the C++20 standard
-# library. A new header belongs into the table first.
+# The folders are tiers: a header includes its own folder or lower ones, Eigen and the C++20 standard library, and no
+# two include each other. What a folder offers is in its umbrella. A new header needs no line here, nor does a folder's
+# detail/: higher folders may include it, umbrellas may not.
 
 cmake_minimum_required(VERSION 3.25)
 
-set(tier_0 version detail/config detail/matrix error detail/arithmetic view embedding token_mask detail/parallel
-    detail/row_reader detail/rows detail/row_writer detail/indices detail/distinct_rows detail/vectors detail/product
-    detail/cholesky detail/householder detail/lanczos detail/double_double)
-set(tier_1 procrustes residual angle moments detail/refinement least_squares)
-set(tier_2 linearity jump regularizer)
-set(tier_3 linearity_gradient profile)
-set(tier_4 layerwise)
+set(tiers core kernel data statistics solve metrics training profile)
+set(longest 400)  # lines of a header
 
-# Opt-in: what other libraries' types need. They include their library and embedding.hpp (torch_autograd.hpp what it
-# differentiates), and nothing includes them.
-set(tier_5 interop/armadillo interop/dlpack interop/ggml interop/mdspan interop/opencv interop/torch
-    interop/torch_autograd interop/xtensor)
-set(libraries <armadillo> <dlpack/dlpack.h> <ggml.h> <opencv2/core.hpp> <ATen/ATen.h> <ATen/core/Tensor.h>
-    <ATen/core/ivalue.h> <torch/csrc/autograd/custom_function.h> <xtensor/xexpression.hpp> <xtensor/xutils.hpp>)
-
-# Inside a tier a header stands alone, but for these: "<header> may include <header>".
-set(within_a_tier
-    "detail/config may include version"
-    "detail/matrix may include detail/config"
-    "error may include detail/config"
-    "detail/arithmetic may include error"
-    "detail/vectors may include detail/matrix"
-    "detail/product may include detail/matrix"
-    "detail/row_reader may include detail/arithmetic"
-    "detail/row_reader may include detail/matrix"
-    "view may include error"
-    "embedding may include view"
-    "detail/row_reader may include embedding"
-    "token_mask may include error"
-    "detail/parallel may include error"
-    "detail/rows may include error"
-    "detail/rows may include detail/row_reader"
-    "detail/rows may include detail/parallel"
-    "detail/row_writer may include detail/rows"
-    "detail/row_writer may include view"
-    "detail/product may include detail/parallel"
-    "detail/distinct_rows may include detail/matrix"
-    "detail/distinct_rows may include detail/parallel"
-    "detail/indices may include error"
-    "detail/vectors may include error"
-    "detail/cholesky may include detail/indices"
-    "detail/cholesky may include detail/parallel"
-    "detail/cholesky may include detail/product"
-    "detail/cholesky may include detail/vectors"
-    "detail/householder may include detail/cholesky"
-    "detail/householder may include detail/indices"
-    "detail/householder may include detail/parallel"
-    "detail/householder may include detail/product"
-    "detail/householder may include detail/vectors"
-    "detail/lanczos may include detail/cholesky"
-    "detail/lanczos may include detail/vectors"
-    "detail/lanczos may include error"
-    "detail/double_double may include error"
-    "detail/distinct_rows may include error"
-    "moments may include procrustes"
-    "detail/refinement may include moments"
-    "least_squares may include detail/refinement"
-    "least_squares may include moments"
-    "interop/torch_autograd may include interop/torch")
-
-# Other than these, <name> is not of the standard library (C++20, without the C headers' .h names).
+# The C++20 standard library, without the C headers' .h names.
 set(standard
     algorithm any array atomic barrier bit bitset cassert cctype cerrno cfenv cfloat charconv chrono cinttypes
     climits clocale cmath compare complex concepts condition_variable coroutine csetjmp csignal cstdarg cstddef cstdint
@@ -83,50 +27,87 @@ function(fault header text)
   set(faults ${faults} PARENT_SCOPE)
 endfunction()
 
-foreach(tier RANGE 5)
-  foreach(name IN LISTS tier_${tier})
-    set(tier_of_${name} ${tier})
-    if(NOT EXISTS "${INCLUDE}/layerwise/${name}.hpp")
-      fault(layerwise/${name}.hpp "is in the table of tiers, but does not exist")
-    endif()
-  endforeach()
-endforeach()
-
+# Who may include what. includes_<header>: the headers of layerwise that it includes.
 set(checked 0)
 file(GLOB_RECURSE headers RELATIVE "${INCLUDE}/layerwise" "${INCLUDE}/layerwise/*")
 foreach(header IN LISTS headers)
-  string(REGEX REPLACE "\\.hpp$" "" name "${header}")
-  if(NOT DEFINED tier_of_${name})
-    fault(${header} "is in no tier: add it to the table in header_tiers.cmake")
-    continue()
+  string(REGEX MATCH "^[a-z]+" folder "${header}")  # of metrics.hpp, too
+  list(FIND tiers ${folder} tier)
+  if(tier EQUAL -1 AND NOT folder MATCHES "^(interop|layerwise)$")
+    fault(${header} "is in no folder of header_tiers.cmake")
   endif()
   file(STRINGS "${INCLUDE}/layerwise/${header}" lines REGEX "^[ \t]*#[ \t]*include")
   foreach(line IN LISTS lines)
     math(EXPR checked "${checked} + 1")
-    if(line MATCHES "<layerwise/([a-z_/]+)\\.hpp>")
-      set(included ${CMAKE_MATCH_1})
-      if(NOT DEFINED tier_of_${included})
-        fault(${header} "includes layerwise/${included}.hpp, which is in no tier")
-      elseif(tier_of_${included} GREATER_EQUAL tier_of_${name} AND NOT "${name} may include ${included}" IN_LIST within_a_tier)
-        fault(${header} "is of tier ${tier_of_${name}} and includes ${included}.hpp of tier ${tier_of_${included}}")
+    if(line MATCHES "<layerwise/(([a-z]+)[a-z0-9_/]*\\.hpp)>")
+      list(FIND tiers ${CMAKE_MATCH_2} included)
+      list(APPEND includes_${header} ${CMAKE_MATCH_1})
+      if(NOT CMAKE_MATCH_1 IN_LIST headers)
+        fault(${header} "includes ${CMAKE_MATCH_1}, which does not exist")
+      elseif(tier GREATER_EQUAL 0 AND (included GREATER tier OR included EQUAL -1))
+        fault(${header} "includes ${CMAKE_MATCH_1}, which is above ${folder}")
       endif()
-    elseif(line MATCHES "<Eigen/[A-Za-z]+>")
-    elseif(line MATCHES "<([a-z_]+)>" AND CMAKE_MATCH_1 IN_LIST standard)
-    elseif(line MATCHES "<(omp|unistd)\\.h>" AND name STREQUAL "detail/parallel")
-    elseif(name MATCHES "^interop/" AND line MATCHES "(<.+>)" AND CMAKE_MATCH_1 IN_LIST libraries)
-    else()
+    elseif(NOT (folder STREQUAL "interop" OR line MATCHES "<Eigen/[A-Za-z]+>"
+                OR (line MATCHES "<([a-z_]+)>" AND CMAKE_MATCH_1 IN_LIST standard)
+                OR (line MATCHES "<(omp|unistd)\\.h>" AND header STREQUAL "kernel/parallel.hpp")))
       fault(${header} "includes what the core may not: ${line}")
     endif()
   endforeach()
+  file(READ "${INCLUDE}/layerwise/${header}" text)
+  string(REGEX MATCHALL "\n" lines "${text}")
+  list(LENGTH lines lines)
+  if(lines GREATER longest)
+    fault(${header} "has ${lines} lines, more than ${longest}")
+  endif()
 endforeach()
 
-# The umbrella includes every other header of the core, and nothing but includes.
-file(STRINGS "${INCLUDE}/layerwise/layerwise.hpp" umbrella)
-foreach(header IN LISTS headers)
-  if(NOT header STREQUAL "layerwise.hpp" AND NOT header MATCHES "^(detail|interop)/"
-     AND NOT "#include <layerwise/${header}>" IN_LIST umbrella)
-    fault(layerwise.hpp "does not include ${header}")
+# An umbrella includes all that is beside its folder's detail/, and layerwise.hpp every umbrella: no more, no less.
+# offers(<umbrella> <header>...)
+function(offers umbrella)
+  set(missing ${ARGN})
+  list(REMOVE_ITEM missing ${includes_${umbrella}} "")
+  set(too_many ${includes_${umbrella}})
+  list(REMOVE_ITEM too_many ${ARGN} "")
+  foreach(header IN LISTS missing)
+    fault(${umbrella} "does not include ${header}")
+  endforeach()
+  foreach(header IN LISTS too_many)
+    fault(${umbrella} "includes ${header}")
+  endforeach()
+  file(STRINGS "${INCLUDE}/layerwise/${umbrella}" code REGEX "^[^#/]")
+  if(code)
+    fault(${umbrella} "has more than includes: ${code}")
   endif()
+  set(faults ${faults} PARENT_SCOPE)
+endfunction()
+set(umbrellas)
+foreach(folder IN LISTS tiers)
+  set(offered ${headers})
+  list(FILTER offered INCLUDE REGEX "^${folder}/[a-z0-9_]+\\.hpp$")
+  if(offered AND NOT folder STREQUAL "kernel")  # which is for the other folders
+    offers(${folder}.hpp ${offered})
+    list(APPEND umbrellas ${folder}.hpp)
+  endif()
+endforeach()
+offers(layerwise.hpp ${umbrellas})
+
+# No cycles: again and again without the headers that include none of the others, until there are none.
+set(others ${headers})
+set(removed TRUE)
+while(removed)
+  set(removed FALSE)
+  foreach(header IN LISTS others)
+    set(waits_for ${includes_${header}} none)
+    list(REMOVE_ITEM waits_for ${gone} none)
+    if(NOT waits_for)
+      list(APPEND gone ${header})
+      list(REMOVE_ITEM others ${header})
+      set(removed TRUE)
+    endif()
+  endforeach()
+endwhile()
+foreach(header IN LISTS others)
+  fault(${header} "includes itself, by way of ${includes_${header}}")
 endforeach()
 
 if(faults GREATER 0)

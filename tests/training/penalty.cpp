@@ -72,7 +72,7 @@ TEST_CASE("values by the definition, gradients by finite differences of it") {
 
       const long_states expected = finite_differences(c.definition, h);
       double scale = 1;
-      for (const long_matrix& m : expected) scale = std::max(scale, static_cast<double>(m.cwiseAbs().maxCoeff()));
+      for (const long_rows& m : expected) scale = std::max(scale, static_cast<double>(m.cwiseAbs().maxCoeff()));
       states g = zeros_like(h);
       CHECK(c.value_and_gradient(h, g, {}, reduction::sum) == c.value(h, {}, reduction::sum));
       CHECK(largest_difference(g, expected) < 1e-10 * scale);
@@ -135,7 +135,7 @@ void for_each_regularizer_with(const layerwise::layer_range& layers, const F& f)
   f(jreg_regularizer{.lambda = 1, .alpha = 1, .layers = layers});
 }
 
-using pair_term = std::function<long double(const long_matrix& before, const long_matrix& after)>;
+using pair_term = std::function<long double(const long_rows& before, const long_rows& after)>;
 
 /// The value of the definition where, in the turn or step into each layer, one of the two is the row that it
 /// was at `frozen`.
@@ -157,8 +157,8 @@ TEST_CASE("some layers, and a constant on one side of each pair") {
   const index last = 5, n = 4, d = 6;
   const states h = random_states(random, last + 1, n, d);
   const long_states exact = converted(h);
-  const pair_term step = [](const long_matrix& a, const long_matrix& b) { return steps({a, b}); };
-  const pair_term turn = [](const long_matrix& a, const long_matrix& b) { return turns({a, b}, {1}); };
+  const pair_term step = [](const long_rows& a, const long_rows& b) { return steps({a, b}); };
+  const pair_term turn = [](const long_rows& a, const long_rows& b) { return turns({a, b}, {1}); };
 
   const layer_range ranges[] = {{}, {.first = 2}, {.last = 3}, {.first = 2, .last = 4}, {.first = 5}, {1, 1}};
   for (const layer_range& range : ranges)
@@ -191,7 +191,7 @@ TEST_CASE("some layers, and a constant on one side of each pair") {
         CHECK(value == near(static_cast<double>(definition(exact)), 1e-13));
         CHECK(regularizer.value(broken) == value);
         long_states expected = finite_differences(definition, h);
-        for (long_matrix& m : expected) m.array() += 3;
+        for (long_rows& m : expected) m.array() += 3;
         CHECK(largest_difference(g, expected) < 1e-9);
         for (std::size_t l = 0; l < g.size(); ++l)
           if (l + 1 < from || l > to) CHECK((g[l].array() == 3).all());

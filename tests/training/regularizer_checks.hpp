@@ -21,9 +21,9 @@ namespace layerwise_test {
 
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
-using long_matrix = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using long_rows = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using states = std::vector<row_major>;
-using long_states = std::vector<long_matrix>;
+using long_states = std::vector<long_rows>;
 
 template <class Generator>
 states random_states(Generator& random, layerwise::index layers, layerwise::index n, layerwise::index d) {
@@ -43,7 +43,7 @@ inline states worked_example() {
 
 inline states zeros_like(const states& h) { return states(h.size(), row_major::Zero(h[0].rows(), h[0].cols())); }
 
-template <class Matrix = long_matrix, class States>
+template <class Matrix = long_rows, class States>
 std::vector<Matrix> converted(const States& h) {
   std::vector<Matrix> result;
   for (const auto& m : h) result.push_back(m.template cast<typename Matrix::Scalar>());
@@ -83,7 +83,7 @@ inline long double turns(const long_states& h, const std::vector<long double>& w
 inline long_states turn_gradients(const long_states& h, const std::vector<long double>& weights) {
   long_states g;
   for (std::size_t l = 0; l < h.size(); ++l) {
-    g.push_back(long_matrix::Zero(h[l].rows(), h[l].cols()));
+    g.push_back(long_rows::Zero(h[l].rows(), h[l].cols()));
     for (const std::size_t other : {l - 1, l + 1}) {  // l - 1 is none for l = 0
       if (other >= h.size()) continue;
       for (layerwise::index t = 0; t < h[l].rows(); ++t) {
@@ -98,7 +98,7 @@ inline long_states turn_gradients(const long_states& h, const std::vector<long d
 
 inline long double largest_of(const long_states& h) {
   long double largest = 0;
-  for (const long_matrix& m : h) largest = std::max(largest, m.cwiseAbs().maxCoeff());
+  for (const long_rows& m : h) largest = std::max(largest, m.cwiseAbs().maxCoeff());
   return largest;
 }
 
