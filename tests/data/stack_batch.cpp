@@ -3,7 +3,7 @@
 #include "support.hpp"
 
 #include <layerwise/data/strided_view.hpp>
-#include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/profile.hpp>
 #include <layerwise/training/regularizers.hpp>
 
 #include <doctest/doctest.h>

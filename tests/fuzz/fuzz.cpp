@@ -16,7 +16,7 @@
 #include "pairs.hpp"
 
 #include <layerwise/metrics/linearity.hpp>
-#include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/profile.hpp>
 #include <layerwise/training/linearity_gradient.hpp>
 
 #include <Eigen/Core>
@@ -178,9 +178,9 @@ void score_all(const trial& t, const M& x, const M& y, const sink& to) {
     };
     std::vector<bool> keep(static_cast<std::size_t>(n + more), true);
     std::fill_n(keep.begin() + at, more, false);
-    const linearity_options defaults = options(solver::automatic, 1e-8);
+    const linearity_options plainly = options(solver::automatic, 1e-8);
     to({.way = "data, masked", .update = update, .data = true, .same_as = plain},
-       score(padded(x), padded(y), defaults, update, layerwise::token_mask(keep)));
+       score(padded(x), padded(y), plainly, update, layerwise::token_mask(keep)));
     outcome differentiated;
     matrix of_x = matrix::Zero(n, x.cols()), of_y = matrix::Zero(n, y.cols());
     differentiated = attempt([&] {

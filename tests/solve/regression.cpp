@@ -5,7 +5,7 @@
 #include "support.hpp"
 
 #include <layerwise/metrics/linearity.hpp>
-#include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/profile.hpp>
 #include <layerwise/solve/linear_map.hpp>
 
 #include <doctest/doctest.h>
