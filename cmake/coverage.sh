@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Which lines of include/layerwise the tests of the core, tests/*.cpp, run: the share of each header, and the lines
+# Which lines of include/layerwise the tests of the core run: the share of each header, and the lines
 # that none runs. Fails if less than 98 % of the lines are run.
 #
 #   bash cmake/coverage.sh [arguments of the cmake configuration...]

@@ -25,7 +25,7 @@ class LayerwiseConan(ConanFile):
         return os.path.join(self.recipe_folder, os.pardir, os.pardir)
 
     def set_version(self):
-        header = load(self, os.path.join(self._repository, "include", "layerwise", "version.hpp"))
+        header = load(self, os.path.join(self._repository, "include", "layerwise", "core", "version.hpp"))
         parts = re.findall(r"#define LAYERWISE_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header)
         self.version = ".".join(parts)
 

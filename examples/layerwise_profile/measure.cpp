@@ -143,8 +143,10 @@ layerwise::layer_profile measure(const layer_stack& stack, const layerwise::prof
   }
   std::vector<double> displacements;
   for (const auto& layer : profile.layers) displacements.push_back(layer.displacement);
-  for (index l = 2; l <= stack.layers(); ++l)
-    profile.layers[static_cast<std::size_t>(l - 1)].jump_rate = layerwise::jump_rate(displacements, l);
+  if (displacements.size() > 1) {
+    const auto rates = layerwise::jump_rates(displacements);
+    for (std::size_t l = 1; l < profile.layers.size(); ++l) profile.layers[l].jump_rate = rates[l - 1];
+  }
   if (options.linearity) retake_doubtful_scores(profile, stack, options);
   return profile;
 }

@@ -87,11 +87,8 @@ void put(const std::string& name, const std::optional<double>& value) { put(name
 
 void put(const std::string& name, const layerwise::linearity_result& r) {
   hash of;
-  for (const double value :
-       {r.score, r.adjusted_score, r.chance_floor, r.error_bound, r.condition, r.discarded_energy,
-        static_cast<double>(r.rank), static_cast<double>(r.tokens), static_cast<double>(r.x_dimensions),
-        static_cast<double>(r.y_dimensions), static_cast<double>(r.underdetermined), static_cast<double>(r.method)})
-    of.add(value);
+  layerwise::visit_values(&r,
+                          [&](const std::string&, const auto* value, auto) { of.add(static_cast<double>(*value)); });
   lines.push_back({name, of.value});
 }
 void put(const std::string& name, const std::optional<layerwise::linearity_result>& r) {

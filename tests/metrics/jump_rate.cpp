@@ -101,10 +101,10 @@ TEST_CASE("bad displacements are refused, with the layer") {
                                  "displacements, layer 2");
   check_throws<non_finite_error>([&] { (void)jump_rate({0.1, 0.1, -infinity}, 2); }, "finite values", "-inf",
                                  "displacements, layer 3");
-  check_throws<layerwise::error>([] { (void)jump_rate({1.5, 0.1}); }, "a displacement in [0, 1]", "1.5",
-                                 "displacements, layer 1");
-  check_throws<layerwise::error>([] { (void)jump_rate({0.1, -0.25}); }, "a displacement in [0, 1]", "-0.25",
-                                 "displacements, layer 2");
+  check_throws<layerwise::degenerate_input_error>([] { (void)jump_rate({1.5, 0.1}); }, "a displacement in [0, 1]",
+                                                  "1.5", "displacements, layer 1");
+  check_throws<layerwise::degenerate_input_error>([] { (void)jump_rate({0.1, -0.25}); }, "a displacement in [0, 1]",
+                                                  "-0.25", "displacements, layer 2");
 }
 
 TEST_CASE("a layer outside 2..L is refused") {

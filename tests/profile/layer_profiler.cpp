@@ -521,9 +521,9 @@ TEST_CASE("no tokens, and options without meaning, are refused") {
     CHECK_THROWS_AS(layer_profiler({.tolerance = tolerance}), const option_error&);
     CHECK_THROWS_AS(profile(states, {.tolerance = tolerance}), const option_error&);
   }
-  layer_profiler needs_data({.method = solver::orthogonal});
-  needs_data.add(states);
-  CHECK_THROWS_AS(needs_data.profile(), const option_error&);
+  check_throws<option_error>([&] { layer_profiler({.method = solver::orthogonal}); }, "a method that works on moments",
+                             "solver::orthogonal, which needs the data", "linearity_options");
+  CHECK_NOTHROW(layer_profiler({.method = solver::orthogonal, .linearity = false}));
 }
 
 TEST_CASE("memory does not grow with the tokens") {

@@ -55,33 +55,33 @@ if(WAY STREQUAL "install")
   file(RENAME "${folder}/first prefix" "${prefix}")
 
 elseif(WAY STREQUAL "find_package")
-  consume(-DWAY=find_package -DREQUEST=0.1 "-DCMAKE_PREFIX_PATH=${prefix}" "-DOWN_EIGEN=${own_eigen}"
+  consume(-DWAY=find_package -DREQUEST=0.2 "-DCMAKE_PREFIX_PATH=${prefix}" "-DOWN_EIGEN=${own_eigen}"
           -DWITH_OPENMP=${openmp})
 
 elseif(WAY STREQUAL "version_refused")
   execute_process(
-    COMMAND ${CONSUMER_CMAKE} -S "${consumer}" -B "${folder}/build" ${arguments} -DWAY=find_package -DREQUEST=0.2
+    COMMAND ${CONSUMER_CMAKE} -S "${consumer}" -B "${folder}/build" ${arguments} -DWAY=find_package -DREQUEST=0.3
             "-DCMAKE_PREFIX_PATH=${prefix}" "-DOWN_EIGEN=${own_eigen}"
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(result EQUAL 0)
-    message(FATAL_ERROR "find_package(layerwise 0.2) was satisfied with 0.1:\n${output}")
+    message(FATAL_ERROR "find_package(layerwise 0.3) was satisfied with 0.2:\n${output}")
   elseif(NOT output MATCHES "moved prefix/[^\n]*layerwiseConfig.cmake, version: 0\\.1\\.")
-    message(FATAL_ERROR "find_package(layerwise 0.2) failed, but not for the version it found:\n${output}")
+    message(FATAL_ERROR "find_package(layerwise 0.3) failed, but not for the version it found:\n${output}")
   endif()
 
 elseif(WAY STREQUAL "pkg_config")
   file(GLOB_RECURSE pc "${prefix}/layerwise.pc")
   cmake_path(GET pc PARENT_PATH directory)
   set(ENV{PKG_CONFIG_PATH} "${directory}:${eigen_pc_directory}")
-  execute_process(COMMAND "${pkg_config}" --cflags "layerwise >= 0.1" OUTPUT_VARIABLE cflags
+  execute_process(COMMAND "${pkg_config}" --cflags "layerwise >= 0.2" OUTPUT_VARIABLE cflags
                   COMMAND_ERROR_IS_FATAL ANY)
   separate_arguments(cflags UNIX_COMMAND "${cflags}")
   # Without -Werror: to pkg-config Eigen is no system folder.
   compile_and_run("${consumer}/main.cpp" -std=c++2b -DNDEBUG ${cflags})
 
-  execute_process(COMMAND "${pkg_config}" --exists "layerwise >= 0.2" RESULT_VARIABLE result)
+  execute_process(COMMAND "${pkg_config}" --exists "layerwise >= 0.3" RESULT_VARIABLE result)
   if(result EQUAL 0)
-    message(FATAL_ERROR "pkg-config \"layerwise >= 0.2\" was satisfied with 0.1")
+    message(FATAL_ERROR "pkg-config \"layerwise >= 0.3\" was satisfied with 0.2")
   endif()
 
 elseif(WAY STREQUAL "add_subdirectory")

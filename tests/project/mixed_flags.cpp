@@ -3,7 +3,7 @@
 // Without CROSS the units keep layerwise's and Eigen's objects to themselves, and hand each other plain
 // memory: both compute the same, up to rounding, or, with another alignment in each, refuse to (exit 3). With
 // CROSS one is handed the other's objects: the linker must refuse.
-#include <layerwise/solve/linear_map.hpp>
+#include <layerwise/layerwise.hpp>
 
 #include <cmath>
 #include <cstdio>

@@ -30,13 +30,14 @@ class shape_error : public error {
   using error::error;
 };
 
-/// An option outside its range (a tolerance below 0, NaN), or one that what it is asked of does not allow.
+/// An option outside its range (a tolerance below 0), or one that what it is asked of does not allow. A weight of a
+/// regularizer that is no number is a non_finite_error.
 class option_error : public error {
  public:
   using error::error;
 };
 
-/// NaN or infinity in the data or in an option, or a result beyond the range of double.
+/// NaN or infinity in the data, in a weight or a factor, or a result beyond the range of double.
 class non_finite_error : public error {
  public:
   using error::error;

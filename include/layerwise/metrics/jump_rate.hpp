@@ -36,7 +36,7 @@ std::vector<double> jump_rates(const R& displacements) {
     const place at{.operand = "displacements", .layer = static_cast<index>(psi.size())};
     if (!std::isfinite(psi.back())) detail::fail<non_finite_error>("finite values", detail::text(psi.back()), at);
     if (psi.back() < -rounding || psi.back() > 1 + rounding)
-      detail::fail<error>("a displacement in [0, 1]", detail::text(psi.back()), at);
+      detail::fail<degenerate_input_error>("a displacement in [0, 1]", detail::text(psi.back()), at);
   }
   if (psi.size() < 2)
     detail::fail<shape_error>("displacements of at least 2 layers", detail::text(psi.size()),
@@ -56,7 +56,7 @@ std::vector<double> jump_rates(const R& displacements) {
 ///
 /// displacements: Psi_1 ... Psi_L, the layers' mean displacements, each in [0, 1]; l: 2..L, counted as the
 /// layers are. Returns percentage points, >= 0; 0 where the displacement only falls. Throws shape_error for
-/// fewer than 2 values and for l outside 2..L, non_finite_error for NaN or infinity, error for a value
+/// fewer than 2 values and for l outside 2..L, non_finite_error for NaN or infinity, degenerate_input_error for a value
 /// outside [0, 1] by more than rounding. Costs O(L).
 template <displacement_range R = std::initializer_list<double>>
 double jump_rate(const R& displacements, index l) {

@@ -8,12 +8,12 @@
 #include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
-#include <layerwise/profile/detail/finish.hpp>
+#include <layerwise/profile/detail/measure.hpp>
 #include <layerwise/profile/detail/token_sums.hpp>
 #include <layerwise/profile/layer_metrics.hpp>
 #include <layerwise/profile/profile_options.hpp>
 #include <layerwise/statistics/detail/accumulator.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
+#include <layerwise/statistics/detail/moments_of.hpp>
 #include <layerwise/statistics/layer_pairs.hpp>
 #include <layerwise/statistics/stack_moments.hpp>
 
@@ -34,12 +34,13 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// The profile does not depend, to the last bit, on how tokens were batched, nor on the number of threads.
 class layer_profiler {
  public:
-  /// Throws option_error for a tolerance that is not finite or below 0.
+  /// Throws option_error for a tolerance that is not finite or below 0, and for solver::orthogonal, which needs the
+  /// data.
   explicit layer_profiler(const profile_options& options = {})
       : options_(options),
-        moments_(options.linearity ? layer_pairs::neighbours() : layer_pairs::none(),
-                 options.linearity ? options.second_moments : second_moments::input) {
-    detail::check(detail::scoring_of(options));
+        moments_(detail::pairs_of(options), options.linearity ? options.second_moments : second_moments::input) {
+    detail::check(options);
+    if (options.linearity) detail::require_moments_suffice(options.method);
   }
 
   /// Adds a batch: h_0 ... h_L of n_tokens x d each, the rows that the mask keeps. The first batch sets L and
@@ -48,32 +49,26 @@ class layer_profiler {
   /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length, or if L
   /// or d changed; degenerate_input_error for empty matrices or a row of zeros, which has no direction (mask
   /// such tokens); non_finite_error. The message names layer, row and column, and nothing of the batch is
-  /// added then. Cost: 3 n d^2 flops a layer.
+  /// added then. Cost: 3 n d^2 flops a layer, and n d^2 for second moments of the last.
   template <hidden_states H>
   void add(const H& batch, const token_mask& mask = {}) {
     const auto layers = detail::open_layers(batch);
     const std::vector<index> tokens = mask.rows(layers.front().rows());
-    const index count = static_cast<index>(layers.size());
-    detail::neighbour_sums fresh(count - 1);
-    const bool first = moments_.layers() == 0;
-    moments_.add_rows(detail::stack_source(layers, tokens), count, layers.front().cols(), detail::zero_rows::refused,
-                      (first ? fresh : sums_).observer());
-    if (first) sums_ = std::move(fresh);
+    detail::chain_access::add(moments_, detail::stack_source(layers, tokens), static_cast<index>(layers.size()),
+                              layers.front().cols(), detail::zero_rows::refused, sums_.observer());
   }
 
-  /// Adds everything another profiler has seen. Throws shape_error if L or d differ, option_error if only one of the
+  /// Adds everything another profiler has seen; O(L d^2). Nothing is added where it throws: it throws shape_error if L or d differ, option_error if only one of the
   /// two measures linearity, or keeps second moments of both.
   void merge(const layer_profiler& other) {
-    if (other.moments_.layers() == 0) return;
     const auto kind = [](bool linearity) { return linearity ? "a profiler with linearity" : "one without"; };
     if (other.options_.linearity != options_.linearity)
       detail::fail<option_error>(kind(options_.linearity), kind(other.options_.linearity),
                                  {.operand = "profile_options"});
     if (&other == this) return merge(layer_profiler(other));
-    const bool first = moments_.layers() == 0;
-    detail::neighbour_sums sums = first ? other.sums_ : sums_;
-    if (!first && sums.layers() == other.sums_.layers()) sums.merge(other.sums_);
-    moments_.merge(other.moments_, sums.observer());
+    detail::neighbour_sums sums = sums_;
+    sums.merge(other.sums_);
+    detail::chain_access::merge(moments_, other.moments_, sums.observer());
     sums_ = std::move(sums);
   }
 
@@ -81,8 +76,8 @@ class layer_profiler {
   index tokens() const { return moments_.tokens(); }
 
   /// The profile of what was added so far. Scores come from moments alone: where these are too
-  /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added,
-  /// non_finite_error for a contribution ratio beyond the range of double.
+  /// ill-conditioned, the score's error_bound says so. Throws degenerate_input_error if no token was added, and for
+  /// dependent columns with solver::cholesky; non_finite_error for a contribution ratio beyond the range of double.
   /// Cost: O(d^3) a layer.
   layer_profile profile() const {
     const detail::moment_chain& chain = detail::chain_access::of(moments_);

@@ -6,42 +6,23 @@
 #include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
-#include <layerwise/profile/detail/finish.hpp>
-#include <layerwise/profile/detail/token_sums.hpp>
+#include <layerwise/profile/detail/profile_rows.hpp>
 #include <layerwise/profile/layer_metrics.hpp>
 #include <layerwise/profile/profile_options.hpp>
-#include <layerwise/statistics/detail/chain.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
-#include <layerwise/statistics/layer_pairs.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <vector>
 
 /// @file
 /// Every metric of every layer of hidden states that are all there.
 namespace layerwise::inline LAYERWISE_ABI {
-namespace detail {
-
-/// profile() of rows of `layers` layers of d columns.
-inline layer_profile profile_rows(const row_source& stack, index layers, index d, const profile_options& options) {
-  check(scoring_of(options));
-  const layer_pairs pairs = options.linearity ? layer_pairs::neighbours() : layer_pairs::none();
-  moment_chain chain(std::vector<index>(static_cast<std::size_t>(layers), d), pairs.of(layers), second_moments::input);
-  neighbour_sums sums(layers - 1);
-  chain.add(stack, zero_rows::refused, sums.observer());
-  chain.observe_pending(sums.observer());
-  const auto moments = [&](index l) { return take_moments(chain, {l - 1, l}, options.centering); };
-  return profile_of(sums, chain.tokens(), d, moments, &stack, options);
-}
-
-}  // namespace detail
-
 /// Every metric of every layer, in one pass over the data: h_0 ... h_L of n_tokens x d each, as any forward
 /// range of embedding matrices. Sources: arXiv 2405.12250 (linearity, contribution), 2601.18302
 /// (displacement, jump rate), 2403.17887 (angular distance).
 ///
-/// Since the data is at hand, scores that moments cannot give to options.tolerance are taken from the data,
-/// layer by layer. mask: the tokens that take part. Errors as layer_profiler::add. Cost: 3 n d^2 flops a layer plus O(d^3); O(L d^2) memory.
+/// Since the data is at hand, scores that moments cannot give to options.tolerance are taken from the data, layer by
+/// layer. mask: the tokens that take part. Throws as layer_profiler's constructor, add() and profile(), but takes
+/// solver::orthogonal; degenerate_input_error for a mask that keeps no token. Cost: 3 n d^2 flops a layer plus O(d^3);
+/// O(L d^2) memory.
 template <hidden_states H>
 layer_profile profile(const H& states, const profile_options& options = {}, const token_mask& mask = {}) {
   const auto layers = detail::open_layers(states);

@@ -6,6 +6,7 @@
 #include <layerwise/solve/linearity_options.hpp>
 #include <layerwise/solve/solver.hpp>
 #include <layerwise/statistics/centering.hpp>
+#include <layerwise/statistics/layer_pairs.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 
 /// @file
@@ -21,14 +22,21 @@ struct profile_options {
   layerwise::final_norm final_norm = layerwise::final_norm::unspecified;
   /// False leaves both linearities out, empty in every layer: angles and the like cost O(n d), and no O(d^2) memory.
   bool linearity = true;
-  /// Of the moments that layer_profiler::moments() gives: `both` keeps those of the last layer, too.
+  /// Of the moments that layer_profiler::moments() gives: `both` keeps those of the last layer, too, d^2 doubles and
+  /// n d^2 flops. profile() keeps no moments, and does not look at it.
   layerwise::second_moments second_moments = layerwise::second_moments::both;
 };
 
 namespace detail {
 
-inline linearity_options scoring_of(const profile_options& options) {
-  return {.centering = options.centering, .method = options.method, .tolerance = options.tolerance};
+/// Throws option_error for a tolerance that is not finite or below 0.
+inline void check(const profile_options& options) {
+  check(linearity_options{.centering = options.centering, .method = options.method, .tolerance = options.tolerance});
+}
+
+/// The pairs of layers that moments are taken of.
+inline layer_pairs pairs_of(const profile_options& options) {
+  return options.linearity ? layer_pairs::neighbours() : layer_pairs::none();
 }
 
 }  // namespace detail

@@ -31,5 +31,12 @@ inline void check(const linearity_options& options) {
     fail<option_error>("a finite tolerance >= 0", text(options.tolerance), {.operand = "linearity_options"});
 }
 
+/// Throws option_error for a method that needs the data, where that is gone.
+inline void require_moments_suffice(solver method) {
+  if (method == solver::orthogonal)
+    fail<option_error>("a method that works on moments", "solver::orthogonal, which needs the data",
+                       {.operand = "linearity_options"});
+}
+
 }  // namespace detail
 }  // namespace layerwise::inline LAYERWISE_ABI

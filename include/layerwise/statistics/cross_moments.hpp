@@ -10,7 +10,7 @@
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/detail/accumulator.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
+#include <layerwise/statistics/detail/moments_of.hpp>
 #include <layerwise/statistics/scatter.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 
@@ -71,7 +71,7 @@ class cross_moments {
   /// degenerate_input_error for no tokens. O(d^2).
   layerwise::scatter scatter(layerwise::centering center = layerwise::centering::columns) const {
     detail::require_tokens(tokens(), {.operand = "X"});
-    return detail::scatter_of_pair(sums_.chain().part({0, 1}).finished(), center);
+    return detail::scatter_of_pair(sums_.chain().pair({0, 1}, kept_).finished(), center);
   }
 
  private:

@@ -10,7 +10,7 @@
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/detail/accumulator.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
+#include <layerwise/statistics/detail/moments_of.hpp>
 #include <layerwise/statistics/scatter.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 
@@ -56,12 +56,11 @@ class layer_moments {
   /// The moments, xx alone, about the means or about 0. Throws degenerate_input_error for no tokens. O(d^2).
   layerwise::scatter scatter(layerwise::centering center = layerwise::centering::columns) const {
     detail::require_tokens(tokens(), {.operand = "X"});
-    return detail::scatter_of_layer(sums_.chain().part({0}).finished(), center);
+    return detail::scatter_of_layer(sums_.chain().layer(0).finished(), center);
   }
 
  private:
   friend struct detail::chain_access;
-  explicit layer_moments(second_moments) {}
 
   detail::accumulator sums_;
 };

@@ -40,7 +40,7 @@ class stack_moments {
   /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length, or if L or d
   /// changed; option_error for pairs of layers that there are not; degenerate_input_error for empty matrices;
   /// non_finite_error. The message names layer, row and column, and nothing of the batch is added then. Cost: n d^2
-  /// flops a layer and 2 n d^2 a pair, and to read x once more for a pair that are not neighbours.
+  /// flops a layer and 2 n d^2 a pair, and to read x once more for a pair that is not of neighbours.
   template <hidden_states H>
   void add(const H& batch, const token_mask& mask = {}) {
     const auto layers = detail::open_layers(batch);
@@ -61,20 +61,21 @@ class stack_moments {
   index dimensions() const { return sums_.empty() ? 0 : sums_.chain().dimensions(0); }
   /// Those that are kept.
   const layer_pairs& pairs() const { return pairs_; }
+  /// Of which layers x^T x is.
   second_moments kept() const { return kept_; }
 
   /// The moments of h_l, l = 0..L. A copy, O(d^2). Throws shape_error for another l, option_error where its second
-  /// moments are not kept.
+  /// moments are not kept, degenerate_input_error for no tokens.
   layer_moments layer(index l) const {
     require_layer(l);
     if (!sums_.chain().keeps_second(l))
       detail::fail<option_error>("a layer whose second moments are kept (see second_moments::both)",
                                  detail::text("layer ", l), here);
-    return detail::chain_access::make<layer_moments>(sums_.chain().part({l}), second_moments::both);
+    return detail::chain_access::filled(layer_moments(), sums_.chain().layer(l));
   }
 
   /// The moments of the pair (h_from, h_to). A copy, O(d^2). Throws shape_error for layers that there are not,
-  /// option_error for a pair that is not kept.
+  /// option_error for a pair that is not kept, degenerate_input_error for no tokens.
   cross_moments pair(index from, index to) const {
     require_layer(from);
     require_layer(to);
@@ -82,17 +83,17 @@ class stack_moments {
       detail::fail<option_error>("a pair of layers that is kept (see layer_pairs)", detail::text(from, " and ", to),
                                  here);
     const second_moments kept = sums_.chain().keeps_second(to) ? second_moments::both : second_moments::input;
-    return detail::chain_access::make<cross_moments>(sums_.chain().part({from, to}), kept);
+    return detail::chain_access::filled(cross_moments(kept), sums_.chain().pair({from, to}, kept));
   }
   /// The moments of layer l, (h_{l-1}, h_l), l = 1..L.
   cross_moments pair(index l) const { return pair(l - 1, l); }
 
  private:
   friend struct detail::chain_access;
-  friend class layer_profiler;
   static constexpr place here{.operand = "stack_moments"};
 
   void require_layer(index l) const {
+    detail::require_tokens(tokens(), here);
     if (l < 0 || l >= layers())
       detail::fail<shape_error>(detail::text("a layer in 0..", layers() - 1), detail::text(l), here);
   }
@@ -105,7 +106,7 @@ class stack_moments {
   }
 
   void add_rows(const detail::row_source& rows, index layers, index d, detail::zero_rows zeros,
-                const detail::observe_neighbours& observe = {}) {
+                const detail::neighbour_observer& observe = {}) {
     if (!sums_.empty()) require_same(layers, d);
     sums_.add(
         rows, std::vector<index>(static_cast<std::size_t>(layers), d), zeros,
@@ -115,7 +116,7 @@ class stack_moments {
         observe);
   }
 
-  void merge(const stack_moments& other, const detail::observe_neighbours& observe) {
+  void merge(const stack_moments& other, const detail::neighbour_observer& observe) {
     detail::require_same_sums(kept_, other.kept_, here);
     if (other.pairs_ != pairs_) detail::fail<option_error>("the same pairs of layers", "others", here);
     if (!sums_.empty() && !other.sums_.empty()) require_same(other.layers(), other.dimensions());

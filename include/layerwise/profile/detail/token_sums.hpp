@@ -39,18 +39,15 @@ struct token_sums {
   }
 };
 
-/// Of all layers of a stack, for which they observe its moment_chain.
+/// Of all layers of a stack, whose moment_chain they observe: from the first block on.
 class neighbour_sums {
  public:
-  neighbour_sums() = default;
-  explicit neighbour_sums(index layers) : of_layer_(static_cast<std::size_t>(layers)) {}
-
   /// Of layer l, l = 1..L.
   const token_sums& layer(index l) const { return at(of_layer_, l - 1); }
   index layers() const { return static_cast<index>(of_layer_.size()); }
 
   /// Adds up the blocks that pass by. Tokens are measured in parallel and added in order.
-  observe_neighbours observer() {
+  neighbour_observer observer() {
     return [this](index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y) {
       std::vector<token_sums> tokens(static_cast<std::size_t>(x.rows()));
       parallel_chunks(x.rows(), 64, [&](index first, index count) {
@@ -59,15 +56,21 @@ class neighbour_sums {
       });
       token_sums block;
       for (const token_sums& token : tokens) block.add(token);
+      grow(l);
       at(of_layer_, l - 1).add(block);
     };
   }
 
   void merge(const neighbour_sums& other) {
-    for (std::size_t l = 0; l < of_layer_.size(); ++l) of_layer_[l].add(other.of_layer_[l]);
+    grow(other.layers());
+    for (std::size_t l = 0; l < other.of_layer_.size(); ++l) of_layer_[l].add(other.of_layer_[l]);
   }
 
  private:
+  void grow(index layers) {
+    if (this->layers() < layers) of_layer_.resize(static_cast<std::size_t>(layers));
+  }
+
   std::vector<token_sums> of_layer_;
 };
 

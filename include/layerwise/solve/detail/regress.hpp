@@ -13,7 +13,7 @@
 #include <layerwise/solve/linearity_options.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/detail/chain.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
+#include <layerwise/statistics/detail/moments_of.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 

@@ -9,6 +9,7 @@
 #include <layerwise/solve/detail/by_qr.hpp>
 #include <layerwise/solve/detail/regression.hpp>
 #include <layerwise/solve/detail/scaled_problem.hpp>
+#include <layerwise/solve/linearity_options.hpp>
 #include <layerwise/solve/solver.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 
@@ -44,9 +45,7 @@ inline regression solve_as_given(const scaled_problem& problem, const regression
   const double allowed = allowed_error(problem.moments(), wanted);
   if (wanted.method == solver::rank_revealing) return solve_rank_revealing(problem);
   if (wanted.method == solver::orthogonal) {
-    if (data == nullptr)
-      fail<option_error>("a method that works on moments", "solver::orthogonal, which needs the data",
-                         {.operand = "linearity_options"});
+    if (data == nullptr) require_moments_suffice(wanted.method);
     return solve_orthogonal(problem, *data, allowed);
   }
   std::optional<regression> fit;

@@ -24,7 +24,7 @@ class accumulator {
   /// for the caller to refuse.
   template <class Make>
   void add(const row_source& rows, const std::vector<index>& dimensions, zero_rows zeros, const Make& make,
-           const observe_neighbours& observe = {}) {
+           const neighbour_observer& observe = {}) {
     if (!empty()) return chain_.add(rows, zeros, observe);
     moment_chain fresh = make(dimensions);
     fresh.add(rows, zeros, observe);
@@ -32,7 +32,7 @@ class accumulator {
   }
 
   /// Sizes are for the caller to compare. observe sees the blocks that rows of both fill.
-  void merge(const accumulator& other, const observe_neighbours& observe = {}) {
+  void merge(const accumulator& other, const neighbour_observer& observe = {}) {
     if (other.empty()) return;
     if (empty())
       chain_ = other.chain_;
@@ -64,17 +64,26 @@ inline void require_same_sums(second_moments mine, second_moments theirs, const 
   if (mine != theirs) fail<option_error>(kind(mine), kind(theirs), at);
 }
 
-/// The accumulators' sums, for the solver, and accumulators of sums, for the profiler.
+/// What accumulators keep to themselves, for the library: their sums for the solver, sums for accumulators of layers and
+/// pairs, and rows that are observed while they are added.
 struct chain_access {
   template <class Moments>
   static const moment_chain& of(const Moments& moments) {
     return moments.sums_.chain();
   }
   template <class Moments>
-  static Moments make(moment_chain chain, second_moments kept) {
-    Moments moments(kept);
+  static Moments filled(Moments moments, moment_chain chain) {
     moments.sums_.chain() = std::move(chain);
     return moments;
+  }
+  template <class Moments>
+  static void add(Moments& moments, const row_source& rows, index layers, index d, zero_rows zeros,
+                  const neighbour_observer& observe) {
+    moments.add_rows(rows, layers, d, zeros, observe);
+  }
+  template <class Moments>
+  static void merge(Moments& moments, const Moments& other, const neighbour_observer& observe) {
+    moments.merge(other, observe);
   }
 };
 

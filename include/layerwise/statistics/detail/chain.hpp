@@ -44,7 +44,7 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 enum class zero_rows { allowed, refused };
 
 /// Sees a block of raw rows of the neighbours l - 1 and l. Empty: nobody looks.
-using observe_neighbours =
+using neighbour_observer =
     std::function<void(index l, const Eigen::Ref<const row_block>& x, const Eigen::Ref<const row_block>& y)>;
 
 /// The moments of a chain of layers h_0 ... h_L and of pairs of them. Rows that do not fill a block wait in `pending_`,
@@ -81,7 +81,7 @@ class moment_chain {
   /// Adds rows of all layers. Checks all of them before any is added, so that an exception leaves the moments as they
   /// were. Throws non_finite_error, and degenerate_input_error for a row of zeros where those are refused.
   /// observe(l, x, y) sees every block of raw rows of all neighbours, once.
-  void add(const row_source& source, zero_rows zeros, const observe_neighbours& observe = {}) {
+  void add(const row_source& source, zero_rows zeros, const neighbour_observer& observe = {}) {
     const auto row_peaks = inspect(source, zeros);
     workspace space;
     for (index done = 0; done < source.size();) {
@@ -101,7 +101,7 @@ class moment_chain {
 
   /// Adds what another chain of the same layers and pairs has seen. Exact algebra, whatever the two shifts are. Rows
   /// still pending in `other`, which must not be this one, are added as rows.
-  void merge(const moment_chain& other, const observe_neighbours& observe = {}) {
+  void merge(const moment_chain& other, const neighbour_observer& observe = {}) {
     for (index l = 0; l < layers(); ++l) raise_peak(l, other.state_.layer(l).peak);
     if (other.state_.added.tokens > 0) {
       if (state_.added.tokens == 0)
@@ -120,17 +120,17 @@ class moment_chain {
   }
 
   /// Shows the rows that no block has shown yet.
-  void observe_pending(const observe_neighbours& observe) const {
+  void observe_pending(const neighbour_observer& observe) const {
     for (index l = 1; pending_rows_ > 0 && l < layers(); ++l)
       observe(l, at(pending_, l - 1).topRows(pending_rows_), at(pending_, l).topRows(pending_rows_));
   }
 
-  /// Some layers as a chain of their own.
-  moment_chain part(const std::vector<index>& layers) const { return {part_of(state_, layers), *this, layers}; }
-
-  /// What the solver asks of a pair as a chain of its own; and the same once, see take_pair(). Several threads may take
-  /// different pairs.
-  moment_chain pair(const layer_pair& pair) const { return {copy_pair(state_, pair), *this, {pair.from, pair.to}}; }
+  /// A layer, and a pair, as a chain of its own.
+  moment_chain layer(index l) const { return {layer_of(state_, l), *this, {l}}; }
+  moment_chain pair(const layer_pair& pair, second_moments wanted) const {
+    return {copy_pair(state_, pair, wanted), *this, {pair.from, pair.to}};
+  }
+  /// A pair for the solver, once: see take_pair(). Several threads may take different pairs.
   moment_chain take(const layer_pair& pair) { return {take_pair(state_, pair), *this, {pair.from, pair.to}}; }
 
   /// What is kept, pending rows included.
@@ -226,14 +226,14 @@ class moment_chain {
     std::vector<char> counted;  ///< the layers whose rows of this block are
   };
 
-  void flush(const observe_neighbours& observe, workspace& space) {
+  void flush(const neighbour_observer& observe, workspace& space) {
     const row_source rows = pending_source();
     add_block({rows, 0, pending_rows_}, observe, space);
     pending_rows_ = 0;
   }
 
   /// One walk through the layers.
-  void add_block(const rows_of& rows, const observe_neighbours& observe, workspace& space) {
+  void add_block(const rows_of& rows, const neighbour_observer& observe, workspace& space) {
     choose_scales(state_);
     space.counted.assign(state_.layers.size(), 0);
     const auto read = [&](index l, row_block& block) {
@@ -305,7 +305,7 @@ class moment_chain {
     absorb(pair.layers.from, raw_x, space, products);
     if (pair.cross.size() == 0) {
       pair.cross.setZero(space.x.cols(), space.target.cols());
-      pair.converted.setZero(space.target.cols());
+      pair.moved.setZero(space.target.cols());
     }
     products.push_back({space.x, space.target, pair.cross});
     add_products(1.0, std::move(products));

@@ -7,6 +7,7 @@
 #include <layerwise/statistics/detail/columns.hpp>
 #include <layerwise/statistics/detail/distinct_rows.hpp>
 #include <layerwise/statistics/layer_pairs.hpp>
+#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
@@ -36,7 +37,7 @@ struct pair_state {
   column_frame update;  ///< r = y - x; unused if d_x != d_y
   matrix cross;         ///< x^T t about the shifts
   bool target_is_update = false;
-  Eigen::VectorXd converted;  ///< energy that passed through `cross` when a merge changed its target
+  Eigen::VectorXd moved;  ///< energy that passed through `cross` when a merge changed its target
 };
 
 struct chain_state {
@@ -65,7 +66,7 @@ struct chain_state {
 };
 
 /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for data of
-/// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e150 below
+/// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e140 below
 /// the largest count as constant.
 inline void choose_scales(chain_state& chain) {
   const auto fit = [](column_frame& frame, double peak) {
@@ -83,38 +84,26 @@ inline void choose_scales(chain_state& chain) {
     const double input = at(ratios, pair.layers.from);
     const double target = pair.target_is_update ? update : at(ratios, pair.layers.to);
     if (input != 1.0) pair.cross *= input;
-    if (target != 1.0) pair.cross *= target, pair.converted *= target, pair.converted *= target;
+    if (target != 1.0) pair.cross *= target, pair.moved *= target, pair.moved *= target;
   }
 }
 
-/// Some layers, and the pairs of them that there are, as a chain of their own, whose layers are counted anew.
-inline chain_state part_of(const chain_state& chain, const std::vector<index>& layers) {
-  chain_state part;
-  part.added = chain.added;
-  for (const index l : layers) part.layers.push_back(chain.layer(l));
-  for (layer_state& layer : part.layers) layer.is_input = false;
-  for (const pair_state& pair : chain.pairs) {
-    const auto from = std::find(layers.begin(), layers.end(), pair.layers.from);
-    const auto to = std::find(layers.begin(), layers.end(), pair.layers.to);
-    if (from == layers.end() || to == layers.end()) continue;
-    part.pairs.push_back(pair);
-    part.pairs.back().layers = {from - layers.begin(), to - layers.begin()};
-    part.layers[static_cast<std::size_t>(from - layers.begin())].is_input = true;
-  }
+/// A layer as a chain of its own.
+inline chain_state layer_of(const chain_state& chain, index l) {
+  chain_state part{{chain.layer(l)}, {}, chain.added};
+  part.layers[0].is_input = false;
   return part;
 }
 
-/// A pair as a chain of its own, for the solver, which does not ask for y^T y: from its x^T x, and its sums if there are.
-inline chain_state pair_of(const chain_state& chain, const layer_pair& layers, matrix second,
+/// A pair as a chain of its own: of its x^T x and y^T y, where they are kept, and its sums, where there are.
+inline chain_state pair_of(const chain_state& chain, const layer_pair& pair, matrix xx, matrix yy,
                            std::optional<pair_state> sums) {
-  chain_state part;
-  part.added = chain.added;
-  for (const index l : {layers.from, layers.to}) {
-    const layer_state& layer = chain.layer(l);
-    part.layers.push_back({layer.dimensions, false, false, layer.frame, matrix(), layer.peak, layer.different});
-  }
-  part.layers[0].second = std::move(second);
-  part.layers[0].keeps_second = chain.layer(layers.from).keeps_second;
+  const auto layer = [&](index l, matrix second) {
+    const layer_state& from = chain.layer(l);
+    return layer_state{from.dimensions,   from.keeps_second, false,         from.frame,
+                       std::move(second), from.peak,         from.different};
+  };
+  chain_state part{{layer(pair.from, std::move(xx)), layer(pair.to, std::move(yy))}, {}, chain.added};
   part.layers[0].is_input = sums.has_value();
   if (sums) {
     sums->layers = {0, 1};
@@ -123,18 +112,25 @@ inline chain_state pair_of(const chain_state& chain, const layer_pair& layers, m
   return part;
 }
 
-/// pair_of() a copy.
-inline chain_state copy_pair(const chain_state& chain, const layer_pair& layers) {
-  const pair_state* sums = chain.find(layers);
-  return pair_of(chain, layers, chain.layer(layers.from).second, sums ? std::optional(*sums) : std::nullopt);
+/// pair_of() a copy. The solver does not ask for y^T y, and leaves it out.
+inline chain_state copy_pair(const chain_state& chain, const layer_pair& pair, second_moments wanted) {
+  const pair_state* sums = chain.find(pair);
+  const bool both = wanted == second_moments::both;
+  chain_state part = pair_of(chain, pair, chain.layer(pair.from).second, both ? chain.layer(pair.to).second : matrix(),
+                             sums ? std::optional(*sums) : std::nullopt);
+  part.layers[1].keeps_second &= both;
+  return part;
 }
 
 /// pair_of() a pair that is asked for once, of a chain that is needed no longer: x^T x and x^T t are moved. A copy of
 /// 32 MB (d = 2048) is as dear as a tenth of the products of 4096 tokens.
-inline chain_state take_pair(chain_state& chain, const layer_pair& layers) {
-  pair_state* sums = chain.find(layers);
-  matrix second = std::move(chain.layer(layers.from).second);
-  return pair_of(chain, layers, std::move(second), sums ? std::optional(std::move(*sums)) : std::nullopt);
+inline chain_state take_pair(chain_state& chain, const layer_pair& pair) {
+  pair_state* sums = chain.find(pair);
+  matrix second = std::move(chain.layer(pair.from).second);
+  chain_state part =
+      pair_of(chain, pair, std::move(second), matrix(), sums ? std::optional(std::move(*sums)) : std::nullopt);
+  part.layers[1].keeps_second = false;
+  return part;
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

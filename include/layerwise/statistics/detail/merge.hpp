@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <vector>
 
 // Adding up what two chains have seen, of different tokens: exact algebra, whatever their shifts, scales and targets
 // are.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// Turns x^T y of a pair into x^T r or back, through x^T x. What cancels is noted in `converted`.
+/// Turns x^T y of a pair into x^T r or back, through x^T x. What cancels is noted in `moved`.
 inline void change_target(const chain_state& chain, pair_state& pair) {
   const layer_state& input = chain.input(pair);
   const column_frame from = chain.target_frame(pair);
@@ -42,7 +44,7 @@ inline void change_target(const chain_state& chain, pair_state& pair) {
   for (index j = 0; j < offset.size(); ++j) {
     const double norm = from_target * std::sqrt(from.noise(j)) + from_x * std::sqrt(input.frame.noise(j)) +
                         root_n * std::abs(offset[j]);
-    pair.converted[j] += norm * norm;
+    pair.moved[j] += norm * norm;
   }
 }
 
@@ -64,7 +66,7 @@ inline void merge_cross(const chain_state& chain, pair_state& mine, const chain_
   mine.cross += to_x.ratio * (to_t.ratio * theirs.cross);
   add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
   add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
-  mine.converted += to_t.ratio * (to_t.ratio * theirs.converted);
+  mine.moved += to_t.ratio * (to_t.ratio * theirs.moved);
 }
 
 /// Adds to one chain what another has seen: of the same layers and pairs, both of one block at least. mine's peaks are
@@ -74,14 +76,14 @@ inline void merge_blocks(chain_state& mine, const chain_state& other) {
   const double n = static_cast<double>(other.added.tokens);
   // Theirs in scales that fit what both have seen: that of the smaller values may be out of range for the larger. Pair
   // by pair, so that there is a copy of two layers at a time.
-  const auto in_scales_of_both = [&](const std::vector<index>& layers) {
-    chain_state theirs = part_of(other, layers);
+  const auto in_scales_of_both = [&](chain_state theirs, const std::vector<index>& layers) {
     for (std::size_t k = 0; k < layers.size(); ++k) theirs.layers[k].peak = mine.layer(layers[k]).peak;
     choose_scales(theirs);
     return theirs;
   };
   for (pair_state& pair : mine.pairs) {
-    chain_state two = in_scales_of_both({pair.layers.from, pair.layers.to});
+    const auto [from, to] = pair.layers;
+    chain_state two = in_scales_of_both(copy_pair(other, pair.layers, second_moments::input), {from, to});
     pair_state& theirs = *two.find({0, 1});
     if (theirs.target_is_update != pair.target_is_update) {
       // To the update where the output's scale is larger: in that one x^T x may be beyond the range of double.
@@ -94,7 +96,8 @@ inline void merge_blocks(chain_state& mine, const chain_state& other) {
     merge_cross(mine, pair, two, theirs, n);
   }
   for (index l = 0; l < static_cast<index>(mine.layers.size()); ++l)
-    if (mine.layer(l).keeps_second) merge_second(mine.layer(l), in_scales_of_both({l}).layers.front(), n);
+    if (mine.layer(l).keeps_second)
+      merge_second(mine.layer(l), in_scales_of_both(layer_of(other, l), {l}).layers.front(), n);
   // The frames last: the products above are relative to the sums as they were.
   for (std::size_t k = 0; k < mine.pairs.size(); ++k)
     if (mine.has_update(mine.pairs[k])) merge_columns(mine.pairs[k].update, other.pairs[k].update, other.added.tokens);

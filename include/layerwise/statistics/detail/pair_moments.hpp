@@ -79,10 +79,7 @@ struct pair_moments {
   /// Rank of x and of anything else cannot exceed it: n rows, one degree of freedom less when they are centred.
   index degrees_of_freedom() const { return detail::degrees_of_freedom(tokens, centering); }
   /// Rank of x cannot exceed it either.
-  index rank_limit() const {
-    return (std::min)(degrees_of_freedom(),
-                      (std::min)(different_rows, tokens) - (centering == centering::columns ? 1 : 0));
-  }
+  index rank_limit() const { return detail::degrees_of_freedom((std::min)(different_rows, tokens), centering); }
 };
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

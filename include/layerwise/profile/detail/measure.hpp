@@ -14,7 +14,7 @@
 #include <layerwise/solve/detail/regress.hpp>
 #include <layerwise/solve/detail/regression.hpp>
 #include <layerwise/solve/detail/solve.hpp>
-#include <layerwise/statistics/detail/finish.hpp>
+#include <layerwise/statistics/detail/moments_of.hpp>
 
 #include <cmath>
 #include <functional>
@@ -89,7 +89,7 @@ inline void measure_jumps(std::vector<layer_metrics>& layers) {
 inline layer_profile profile_of(const neighbour_sums& sums, index tokens, index dimensions,
                                 const std::function<pair_moments(index l)>& moments_of, const row_source* stack,
                                 const profile_options& options) {
-  if (tokens == 0) fail<degenerate_input_error>("at least one token", "none", {.operand = "hidden_states"});
+  require_tokens(tokens, {.operand = "hidden_states"});
   layer_profile out;
   out.layers.resize(static_cast<std::size_t>(sums.layers()));
   out.tokens = tokens;

@@ -83,13 +83,13 @@ inline pair_moments moments_of(chain_state&& chain, centering center) {
     out.update = stats_of(pair->update, added, center);
     out.update_total = total_of(out.update, pair->update, added, center);
   }
-  (pair->target_is_update ? out.update : out.output).noise += pair->converted;
+  (pair->target_is_update ? out.update : out.output).noise += pair->moved;
   return out;
 }
 
 /// Of a pair of layers of a chain: of a copy, or once, of what is needed no longer.
 inline pair_moments moments_of(const moment_chain& chain, const layer_pair& pair, centering center) {
-  return moments_of(chain.pair(pair).finished(), center);
+  return moments_of(chain.pair(pair, second_moments::input).finished(), center);
 }
 inline pair_moments take_moments(moment_chain& chain, const layer_pair& pair, centering center) {
   return moments_of(chain.take(pair).finished(), center);
@@ -133,7 +133,7 @@ inline scatter scatter_of_layer(chain_state&& chain, centering center) {
 inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   const bool keeps_yy = chain.layers[1].keeps_second;
   scatter y;
-  if (keeps_yy) y = scatter_of_layer(part_of(chain, {1}), center);
+  if (keeps_yy) y = scatter_of_layer(layer_of(chain, 1), center);
   const column_frame y_frame = chain.layers[1].frame, x_frame = chain.layers[0].frame;
   const bool centred = center == centering::columns;
   const double gamma =
