@@ -1,7 +1,8 @@
 // What every metric of a pair of matrices is held to, and what it declares to change under. A metric joins with a line:
 //
 //   TEST_CASE("CKA: what changes it and what does not") {
-//     check_pair_metric(cka, {.rotation_x = true, .rotation_y = true, .scale = true, .shift = true});
+//     check_pair_metric(cka, {.rotation_x = true, .rotation_y = true, .scale = true, .shift = true},
+//                       [] { return cross_moments(second_moments::both); });
 //   }
 //
 // with `cka` callable on (x, y), (x, y, mask) and on accumulated moments; it returns a number, or a result with fields,
