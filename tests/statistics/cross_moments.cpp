@@ -503,4 +503,40 @@ TEST_CASE("a column that counts as constant beside others as small is part of wh
   CHECK(std::abs(result.score - static_cast<double>(regress_in_quad(kept, update).score())) <= result.error_bound);
 }
 
+TEST_CASE("a layer whose first block is all zeros gets its scale when it has one") {
+  row_major x = row_major::Zero(1024, 2), y(1024, 1);
+  for (index i = 0; i < 1024; ++i) {
+    y(i, 0) = static_cast<double>(i * 7 % 11);
+    if (i >= block_rows) x(i, 0) = 0x1p-353 * static_cast<double>(i * 5 % 13), x(i, 1) = 0x1p-497 * y(i, 0);
+  }
+  cross_moments moments;
+  moments.add(x, y);
+  const row_major larger = x * 0x1p400;
+  const exact_regression exact = regress_exactly(larger, y, true);
+  for (const linearity_result& result : {layerwise::linearity(moments), layerwise::linearity(x, y)}) {
+    CHECK(std::abs(result.score - exact.score()) <= result.error_bound);
+    CHECK(result.rank == 2);
+    CHECK(result.error_bound < 1e-8);
+  }
+}
+
+TEST_CASE("a first block that misleads by 900 powers of two makes no NaN, alone or merged") {
+  row_major x = row_major::Zero(1024, 1), y(1024, 1);
+  for (index i = 0; i < 1024; ++i) {
+    y(i, 0) = i % 2 == 0 ? 0x1p-700 : -0x1p-700;
+    if (i >= block_rows) x(i, 0) = 0x1p190 * (static_cast<double>(i % 4) - 1.5);
+  }
+  cross_moments moments(second_moments::both), turned(second_moments::both);
+  moments.add(x, y);
+  turned.add(-x, -y);
+  turned.merge(moments);
+  for (const cross_moments& each : {moments, turned}) {
+    CHECK(each.scatter().xy.allFinite());
+    for (const linearity_result& result : {layerwise::linearity(each), layerwise::residual_linearity(each)}) {
+      CHECK(std::isfinite(result.score));
+      CHECK(std::isfinite(result.error_bound));
+    }
+  }
+}
+
 }  // namespace

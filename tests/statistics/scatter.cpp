@@ -47,7 +47,7 @@ void check_exact(const layerwise::scatter& s, const row_major& data_x, const row
   if (!centred) x.rowwise() += x_mean, y.rowwise() += y_mean;
   const auto& r = s.rounding;
   check_bounded(s.xx, x.transpose() * x, r.gamma, r.x_norm, r.x_norm, r.of_xx());
-  check_bounded(s.xy, x.transpose() * y, r.gamma, r.x_norm, r.y_norm, r.of_xy());
+  check_bounded(s.xy, x.transpose() * y, r.gamma, r.x_norm, r.cross_norm, r.of_xy());
   check_bounded(s.yy, y.transpose() * y, r.gamma, r.y_norm, r.y_norm, r.of_yy());
   CHECK(s.xx == s.xx.transpose());
   CHECK(s.yy == s.yy.transpose());

@@ -14,6 +14,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -61,6 +62,7 @@ void check_same(const layerwise::scatter& a, const layerwise::scatter& b) {
   CHECK(a.rounding.gamma == b.rounding.gamma);
   CHECK(a.rounding.x_norm == b.rounding.x_norm);
   CHECK(a.rounding.y_norm == b.rounding.y_norm);
+  CHECK(a.rounding.cross_norm == b.rounding.cross_norm);
   CHECK(a.different_rows == b.different_rows);
 }
 
@@ -77,6 +79,7 @@ void check_against_pairs(const stack_moments& moments, const stack& states, cons
     CAPTURE(from);
     CAPTURE(to);
     const cross_moments kept = moments.pair(from, to);
+    CHECK(kept.kept() == moments.kept());
     cross_moments alone(kept.kept());
     alone.add(states[static_cast<std::size_t>(from)], states[static_cast<std::size_t>(to)]);
     check_same(kept, alone);
@@ -138,6 +141,41 @@ TEST_CASE("merges of stacks are merges of their pairs") {
   }
 }
 
+TEST_CASE("a pair that is kept both ways is two pairs: each merges with what was summed alone") {
+  std::mt19937_64 random(5);
+  const row_major x = random_matrix(random, 700, 3), y = x + 0.1 * random_matrix(random, 700, 3);
+  stack_moments moments(layer_pairs({{1, 0}, {0, 1}}));
+  moments.add(stack{x, y});
+  cross_moments alone(second_moments::both), twice(second_moments::both);
+  alone.add(x, y);
+  twice.add(x, y);
+  twice.merge(alone);
+  cross_moments first = moments.pair(0, 1), last = alone;
+  first.merge(alone);
+  last.merge(moments.pair(0, 1));
+  check_same(first, twice);
+  check_same(last, twice);
+}
+
+TEST_CASE("what was moved from is empty") {
+  std::mt19937_64 random(6);
+  stack_moments moments;
+  moments.add(random_stack(random, 3, 700, 4));
+  cross_moments pair = moments.pair(1);
+  layer_moments layer = moments.layer(0);
+  layer_profiler profiler;
+  profiler.add(random_stack(random, 3, 700, 4));
+  const stack_moments taken = std::move(moments);
+  const cross_moments taken_pair = std::move(pair);
+  const layer_moments taken_layer = std::move(layer);
+  const layer_profiler taken_profiler = std::move(profiler);
+  CHECK(taken.tokens() + taken_pair.tokens() + taken_layer.tokens() + taken_profiler.tokens() == 2800);
+  CHECK_THROWS_AS(moments.pair(1), const layerwise::degenerate_input_error&);
+  CHECK_THROWS_AS(pair.scatter(), const layerwise::degenerate_input_error&);
+  CHECK_THROWS_AS(layer.scatter(), const layerwise::degenerate_input_error&);
+  CHECK_THROWS_AS(profiler.profile(), const layerwise::degenerate_input_error&);
+}
+
 TEST_CASE("a profiler's moments are those of its layers, the last one's second moments included") {
   std::mt19937_64 random(3);
   const stack states = random_stack(random, 4, 700, 6);
@@ -174,7 +212,9 @@ TEST_CASE("what is not kept, does not exist or does not fit is refused, and noth
   check_throws<option_error>([&] { moments.layer(2); },
                              "a layer whose second moments are kept (see second_moments::both)", "layer 2",
                              "stack_moments");
-  check_throws<shape_error>([&] { moments.pair(3); }, "a layer in 0..2", "3", "stack_moments");
+  check_throws<shape_error>([&] { moments.pair(3); }, "a layer in 1..2", "3", "stack_moments");
+  check_throws<shape_error>([&] { moments.pair(0); }, "a layer in 1..2", "0", "stack_moments");
+  check_throws<shape_error>([&] { moments.pair(0, 3); }, "a layer in 0..2", "3", "stack_moments");
   check_throws<shape_error>([&] { moments.layer(-1); }, "a layer in 0..2", "-1", "stack_moments");
   check_throws<option_error>([&] { stack_moments(layer_pairs({{0, 7}})).add(states); }, "two different layers in 0..2",
                              "0 and 7", "layer_pairs");

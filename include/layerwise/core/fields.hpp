@@ -40,7 +40,7 @@ concept has_fields = std::tuple_size_v<std::remove_cvref_t<decltype(fields<std::
 /// Calls visit(field) for each field of Struct, in order.
 template <has_fields Struct, class Visit>
 void for_each_field(const Visit& visit) {
-  std::apply([&](const auto&... each) { (visit(each), ...); }, fields<Struct>);
+  std::apply([&](const auto&... each) { (visit(each), ...); }, fields<std::remove_cvref_t<Struct>>);
 }
 
 namespace detail {

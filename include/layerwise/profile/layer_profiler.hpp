@@ -66,6 +66,7 @@ class layer_profiler {
       detail::fail<option_error>(kind(options_.linearity), kind(other.options_.linearity),
                                  {.operand = "profile_options"});
     if (&other == this) return merge(layer_profiler(other));
+    detail::require_same_sums(moments_.kept(), other.moments_.kept(), {.operand = "profile_options"});
     detail::neighbour_sums sums = sums_;
     sums.merge(other.sums_);
     detail::chain_access::merge(moments_, other.moments_, sums.observer());

@@ -51,7 +51,7 @@ class cross_moments {
   }
 
   /// Adds everything another accumulator has seen. Throws shape_error if d_x or d_y differ, option_error if only one of
-  /// the two keeps both second moments.
+  /// the two keeps both second moments. Nothing is changed then. O(d^2).
   void merge(const cross_moments& other) {
     detail::require_same_sums(kept_, other.kept_, {.operand = "cross_moments"});
     if (!sums_.empty() && !other.sums_.empty()) require_columns(other.x_dimensions(), other.y_dimensions());

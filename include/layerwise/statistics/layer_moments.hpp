@@ -41,7 +41,7 @@ class layer_moments {
               [](const std::vector<index>& d) { return detail::moment_chain(d, {}, second_moments::both); });
   }
 
-  /// Adds everything another accumulator has seen. Throws shape_error if d differs.
+  /// Adds everything another accumulator has seen; O(d^2). Throws shape_error if d differs; nothing is changed then.
   void merge(const layer_moments& other) {
     if (dimensions() > 0 && other.dimensions() > 0)
       detail::require_columns(dimensions(), other.dimensions(), {.operand = "X"});

@@ -11,17 +11,21 @@
 /// Second moments of a layer, or of a pair of layers: all that most metrics look at.
 namespace layerwise::inline LAYERWISE_ABI {
 
-/// How far sums of products can be off: |error of xx(i, j)| <= gamma x_norm(i) x_norm(j), and so with y. The norms are
-/// those of columns as they were summed: larger than sqrt(xx(i, i)) where shifts, merges or offsets cancelled.
+/// How far sums of products can be off: |error of xx(i, j)| <= gamma x_norm(i) x_norm(j), of yy with y_norm, of xy(i, j)
+/// gamma x_norm(i) cross_norm(j). The norms are those of columns as they were summed: larger than sqrt(xx(i, i)) where shifts, merges or offsets cancelled.
 /// statistics/detail/columns.hpp has the derivation of gamma, which no data breaks.
 struct scatter_rounding {
   double gamma = 0.0;
   Eigen::VectorXd x_norm;  ///< d_x
   Eigen::VectorXd y_norm;  ///< d_y; empty for one layer
+  /// d_y: y_norm, or more where xy was summed as that of an update y - x; empty for one layer
+  Eigen::VectorXd cross_norm;
 
-  /// ||error of xx||_F is at most this; of xy, of yy.
+  /// ||error of xx||_F is at most this.
   double of_xx() const { return gamma * x_norm.squaredNorm(); }
-  double of_xy() const { return gamma * x_norm.norm() * y_norm.norm(); }
+  /// Of xy; infinite where nothing is known.
+  double of_xy() const { return gamma * x_norm.norm() * cross_norm.norm(); }
+  /// Of yy.
   double of_yy() const { return gamma * y_norm.squaredNorm(); }
 };
 

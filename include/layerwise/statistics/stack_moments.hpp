@@ -50,7 +50,7 @@ class stack_moments {
   }
 
   /// Adds everything another accumulator has seen. Throws shape_error if L or d differ, option_error if it keeps other
-  /// pairs, or other second moments.
+  /// pairs (another list of the same ones, too) or other second moments. Nothing is changed then. O(d^2) a pair.
   void merge(const stack_moments& other) { merge(other, {}); }
 
   /// The number of tokens added.
@@ -82,20 +82,22 @@ class stack_moments {
     if (!sums_.chain().has_pair({from, to}))
       detail::fail<option_error>("a pair of layers that is kept (see layer_pairs)", detail::text(from, " and ", to),
                                  here);
-    const second_moments kept = sums_.chain().keeps_second(to) ? second_moments::both : second_moments::input;
-    return detail::chain_access::filled(cross_moments(kept), sums_.chain().pair({from, to}, kept));
+    return detail::chain_access::filled(cross_moments(kept_), sums_.chain().pair({from, to}, kept_));
   }
   /// The moments of layer l, (h_{l-1}, h_l), l = 1..L.
-  cross_moments pair(index l) const { return pair(l - 1, l); }
+  cross_moments pair(index l) const {
+    require_layer(l, 1);
+    return pair(l - 1, l);
+  }
 
  private:
   friend struct detail::chain_access;
   static constexpr place here{.operand = "stack_moments"};
 
-  void require_layer(index l) const {
+  void require_layer(index l, index first = 0) const {
     detail::require_tokens(tokens(), here);
-    if (l < 0 || l >= layers())
-      detail::fail<shape_error>(detail::text("a layer in 0..", layers() - 1), detail::text(l), here);
+    if (l < first || l >= layers())
+      detail::fail<shape_error>(detail::text("a layer in ", first, "..", layers() - 1), detail::text(l), here);
   }
 
   void require_same(index layers, index dimensions) const {

@@ -74,7 +74,8 @@ class moment_chain {
 
   index layers() const { return static_cast<index>(state_.layers.size()); }
   index dimensions(index layer) const { return state_.layer(layer).dimensions; }
-  index tokens() const { return state_.added.tokens + pending_rows_; }
+  /// 0 of what was moved from, too.
+  index tokens() const { return layers() == 0 ? 0 : state_.added.tokens + pending_rows_; }
   bool has_pair(const layer_pair& pair) const { return state_.find(pair) != nullptr; }
   bool keeps_second(index layer) const { return state_.layer(layer).keeps_second; }
 

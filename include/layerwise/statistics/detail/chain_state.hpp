@@ -71,7 +71,8 @@ struct chain_state {
 inline void choose_scales(chain_state& chain) {
   const auto fit = [](column_frame& frame, double peak) {
     const double reach = peak * frame.scale;
-    if (frame.started() && (peak == 0.0 || (reach <= 0x1p450 && reach >= 0x1p-450))) return 1.0;
+    // Peaks only rise: a small one is that of a layer whose first block was all zeros.
+    if (frame.started() && (peak == 0.0 || (reach <= 0x1p450 && reach >= least_safe_peak))) return 1.0;
     return frame.rescale(safe_scale(peak));
   };
   std::vector<double> ratios;

@@ -86,8 +86,9 @@ inline void merge_blocks(chain_state& mine, const chain_state& other) {
     chain_state two = in_scales_of_both(copy_pair(other, pair.layers, second_moments::input), {from, to});
     pair_state& theirs = *two.find({0, 1});
     if (theirs.target_is_update != pair.target_is_update) {
-      // To the update where the output's scale is larger: in that one x^T x may be beyond the range of double.
-      const bool to_update = mine.output(pair).frame.scale > pair.update.scale;
+      // To the update where an output's scale is larger: in that one x^T x may be beyond the range of double.
+      const bool to_update =
+          mine.output(pair).frame.scale > pair.update.scale || two.output(theirs).frame.scale > theirs.update.scale;
       if (to_update && !pair.target_is_update)
         change_target(mine, pair);
       else

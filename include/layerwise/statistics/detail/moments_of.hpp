@@ -123,31 +123,30 @@ inline scatter scatter_of_layer(chain_state&& chain, centering center) {
   out.xx = full(layer.second);
   out.x_mean = x.mean(n) / x.scale;
   out.x_scale = x.scale;
-  out.rounding = {added.rounding(x, x, center == centering::columns), summed_norms(stats, center), {}};
+  out.rounding = {added.rounding(x, x, center == centering::columns), summed_norms(stats, center), {}, {}};
   out.different_rows = layer.different.count();
   return out;
 }
 
-/// Of a chain of the two layers of a pair. x^T y of an update r = y - x is x^T r + x^T x, in which nothing cancels that
-/// is not in y itself.
+/// Of a chain of the two layers of a pair. x^T y of an update r = y - x is x^T r + x^T x, whose rounding is that of both:
+/// more than that of y alone where the first block, by which the target was chosen, misleads.
 inline scatter scatter_of_pair(chain_state&& chain, centering center) {
-  const bool keeps_yy = chain.layers[1].keeps_second;
-  scatter y;
-  if (keeps_yy) y = scatter_of_layer(layer_of(chain, 1), center);
-  const column_frame y_frame = chain.layers[1].frame, x_frame = chain.layers[0].frame;
-  const bool centred = center == centering::columns;
-  const double gamma =
-      (std::max)(chain.added.rounding(x_frame, x_frame, centred), chain.added.rounding(y_frame, y_frame, centred));
+  const bool keeps_yy = chain.layers[1].keeps_second, centred = center == centering::columns;
+  const double gamma_x = chain.added.rounding(chain.layers[0].frame, chain.layers[0].frame, centred);
+  const double gamma_y = chain.added.rounding(chain.layers[1].frame, chain.layers[1].frame, centred);
+  Eigen::MatrixXd yy;
+  if (keeps_yy) yy = scatter_of_layer(layer_of(chain, 1), center).xx;
   const pair_moments m = moments_of(std::move(chain), center);
 
   scatter out;
   out.tokens = m.tokens;
   out.centering = center;
   out.xx = full(m.second);
-  out.yy = std::move(y.xx);
+  out.yy = std::move(yy);
   out.x_mean = m.x_mean, out.y_mean = m.y_mean;
   out.x_scale = m.x.scale, out.y_scale = m.output.scale;
-  out.rounding = {(std::max)(gamma, m.sum_rounding), summed_norms(m.x, center), summed_norms(m.output, center)};
+  const Eigen::VectorXd x_norm = summed_norms(m.x, center), y_norm = summed_norms(m.output, center);
+  out.rounding = {(std::max)({gamma_x, gamma_y, m.sum_rounding}), x_norm, y_norm, y_norm};
   out.different_rows = m.different_rows;
   if (m.target == regression_target::output) {
     out.xy = m.cross;
@@ -155,9 +154,10 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   }
   const double of_update = m.output.scale / m.update.scale, of_x = m.output.scale / m.x.scale;
   out.xy = of_update * m.cross + of_x * out.xx;
+  // In units of a y that is beyond the range of double beside x nothing is known of it, which the bound says.
+  if (!out.xy.allFinite()) out.xy = out.xy.array().isFinite().select(out.xy, 0.0).eval();
   out.rounding.gamma += 4.0 * unit_roundoff;  // of this sum
-  out.rounding.y_norm =
-      out.rounding.y_norm.cwiseMax(of_update * summed_norms(m.update, center) + of_x * out.rounding.x_norm);
+  out.rounding.cross_norm = y_norm.cwiseMax(of_update * summed_norms(m.update, center) + of_x * x_norm);
   return out;
 }
 

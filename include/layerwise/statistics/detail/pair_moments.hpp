@@ -9,7 +9,7 @@
 #include <Eigen/Core>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 // What sums over tokens say of a pair of layers: all that a regression may look at.
 namespace layerwise::inline LAYERWISE_ABI::detail {
@@ -73,7 +73,7 @@ struct pair_moments {
   /// An energy of the target, in units of y or of the update: is never above that one's own, and so safe.
   double in_units_of(regression_target what, double energy) const {
     const double ratio = stats(what).scale / target_stats().scale;
-    return energy * ratio * ratio;
+    return energy < HUGE_VAL ? energy * ratio * ratio : HUGE_VAL;
   }
 
   /// Rank of x and of anything else cannot exceed it: n rows, one degree of freedom less when they are centred.
