@@ -99,8 +99,8 @@ class hidden_states_view {
 };
 
 /// The layers of a rank-3 array whose scalar type is `type`: views of memory that must live on. Axes as in
-/// hidden_states_view; strides are in elements. Throws as hidden_states_view and strided_view, and unsupported_error for
-/// memory that is not aligned to its elements.
+/// hidden_states_view; strides are in elements. Throws as hidden_states_view and strided_view, and unsupported_error
+/// for memory that is not aligned to its elements.
 template <class Void>
 std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, const std::array<index, 3>& sizes,
                                               const std::array<index, 3>& strides, std::size_t layer_axis) {

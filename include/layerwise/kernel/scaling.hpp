@@ -32,8 +32,8 @@ inline constexpr double least_safe_peak = 0x1p-10, largest_safe_peak = 0x1p200;
 /// Factors: products of two are within 1e300.
 inline constexpr double least_safe_factor = 1e-150, largest_safe_factor = 1e150;
 
-/// The factor of a score's gradient: times that gradient, and what it is made of, for data that safe_scale() leaves as
-/// it is.
+/// Factors of a score's gradient, for data whose safe_scale() is 1: what they are multiplied by there, 2/E and elements
+/// of residuals and of A, does not take them out of the range of double.
 inline constexpr double least_safe_gradient_factor = 1e-100, largest_safe_gradient_factor = 1e100;
 
 /// Differences of what is up to here do not overflow.
