@@ -4,7 +4,7 @@
 
 #include <layerwise/data/strided_view.hpp>
 #include <layerwise/profile.hpp>
-#include <layerwise/training/regularizers.hpp>
+#include <layerwise/training/jreg.hpp>
 
 #include <doctest/doctest.h>
 

@@ -152,7 +152,7 @@ TEST_CASE("the penalty is what its options say") {
   o.layers = {.first = 2, .last = 3};
   CHECK(penalize(o, 1, states).item<double>() == doctest::Approx(2 * (turn(2) + turn(3))));
   o.layers.last = 5;
-  CHECK_THROWS_AS(penalize(o, 1, states), layerwise::shape_error);
+  CHECK_THROWS_AS(penalize(o, 1, states), layerwise::option_error);
 
   // With a stop-gradient the value stays, and the first state of each pair gets no gradient.
   for (const double alpha : {0.0, 1.5, std::numeric_limits<double>::infinity()}) {

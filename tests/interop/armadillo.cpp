@@ -7,6 +7,7 @@
 #include <armadillo>
 
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -24,6 +25,10 @@ static_assert(embedding_matrix<arma::subview<double>> && embedding_matrix<arma::
 static_assert(writable_embedding_matrix<arma::mat> && !writable_embedding_matrix<const arma::mat>);
 static_assert(!embedding_matrix<arma::imat> && !embedding_matrix<arma::cx_mat>);
 static_assert(!embedding_matrix<decltype(arma::mat() + arma::mat())>);
+template <class Cube>
+concept has_layers = requires(Cube&& cube) { layers_of(std::forward<Cube>(cube)); };
+static_assert(has_layers<arma::cube&> && has_layers<const arma::fcube&> && has_layers<arma::cube::fixed<2, 3, 4>&>);
+static_assert(!has_layers<arma::cube> && !has_layers<arma::icube&>);  // not of a temporary, whose memory is gone
 static_assert(!layerwise::detail::is_view<arma::mat> && layerwise::detail::is_view<arma::subview<double>>);
 
 template <class Scalar>

@@ -74,7 +74,7 @@ TEST_CASE("the product kernel is exact where double is not, lane by lane") {
   const row_major v_low = random_matrix(random, count, v_stride) * 1e-17;
   for (const bool with_low : {false, true}) {
     std::vector<double> high(accurate_lanes, 1.0), low(accurate_lanes, 1e-20);
-    add_products_accurately(count, x.data(), x_stride, v.data(), with_low ? v_low.data() : nullptr, v_stride,
+    add_products_accurately(count, x.data(), x_stride, {v.data(), with_low ? v_low.data() : nullptr, v_stride},
                             high.data(), low.data());
     for (index c = 0; c < accurate_lanes; ++c) {
       quad exact = quad(1.0) + quad(1e-20);

@@ -36,6 +36,14 @@ template <class Void>
 requires std::is_void_v<Void>
 using view_of_memory = std::conditional_t<std::is_const_v<Void>, any_view, any_writable_view>;
 
+/// The view of memory whose scalar type is `type`; strides in elements. Throws as strided_view, and
+/// unsupported_error for memory that is not aligned to its elements.
+template <class Void>
+view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index cols, index row_stride,
+                               index col_stride);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
 namespace detail {
 
 /// body(T*) for the scalar type T of memory. Throws unsupported_error where no T can be.
@@ -62,8 +70,6 @@ auto with_scalar(scalar_type type, Void* data, const Body& body) {
 
 }  // namespace detail
 
-/// The view of memory whose scalar type is `type`; strides in elements. Throws as strided_view, and
-/// unsupported_error for memory that is not aligned to its elements.
 template <class Void>
 view_of_memory<Void> make_view(scalar_type type, Void* data, index rows, index cols, index row_stride,
                                index col_stride) {

@@ -43,7 +43,8 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///
 /// Rows that are not in memory as they are to be read: quantized, transformed, on another device. read_row(m, i, out)
 /// writes row i as cols(m) doubles to out. It is called from several threads at a time, for any row, as often as the
-/// row is needed, and gives the same values each time; what it throws passes through:
+/// row is needed (by moments twice), and gives the same values each time. What it throws passes through; moments or a
+/// profiler that rows were being added to must then be thrown away:
 ///
 ///     struct my_codes { std::vector<std::int8_t> codes; std::vector<double> scales; layerwise::index width; };
 ///

@@ -14,16 +14,6 @@
 /// A rank-3 array as the hidden states of a stack of layers.
 namespace layerwise::inline LAYERWISE_ABI {
 
-namespace detail {
-
-/// The axes of layers, tokens and dims.
-inline std::array<std::size_t, 3> order_of_axes(std::size_t layer_axis) {
-  if (layer_axis > 2) fail<shape_error>("a layer axis of 0, 1 or 2", text(layer_axis), {.operand = "hidden states"});
-  return {layer_axis, layer_axis == 0 ? 1u : 0u, layer_axis == 2 ? 1u : 2u};
-}
-
-}  // namespace detail
-
 /// A rank-3 array as hidden states: a range of strided_view, one per layer. Strides are in elements.
 template <class T>
 class hidden_states_view {
@@ -46,10 +36,10 @@ class hidden_states_view {
   }
 
   /// By the sizes and strides of the three axes. Axis `layer_axis` counts layers; of the other two the first
-  /// counts tokens.
+  /// counts tokens. Throws shape_error for another axis, too.
   hidden_states_view(T* data, const std::array<index, 3>& sizes, const std::array<index, 3>& strides,
                      std::size_t layer_axis)
-      : hidden_states_view(data, sizes, strides, detail::order_of_axes(layer_axis)) {}
+      : hidden_states_view(data, sizes, strides, order_of_axes(layer_axis)) {}
 
   /// [layer][token][dim], contiguous.
   static hidden_states_view layer_major(T* data, index layers, index tokens, index dims) {
@@ -92,6 +82,13 @@ class hidden_states_view {
  private:
   static constexpr place here{.operand = "hidden_states_view"};
 
+  /// The axes of layers, tokens and dims.
+  static std::array<std::size_t, 3> order_of_axes(std::size_t layer_axis) {
+    if (layer_axis > 2)
+      detail::fail<shape_error>("a layer axis of 0, 1 or 2", detail::text(layer_axis), {.operand = "hidden states"});
+    return {layer_axis, layer_axis == 0 ? 1u : 0u, layer_axis == 2 ? 1u : 2u};
+  }
+
   hidden_states_view(T* data, const std::array<index, 3>& sizes, const std::array<index, 3>& strides,
                      const std::array<std::size_t, 3>& axis)
       : hidden_states_view(data, sizes[axis[0]], sizes[axis[1]], sizes[axis[2]], strides[axis[0]], strides[axis[1]],
@@ -101,7 +98,9 @@ class hidden_states_view {
   index layers_, tokens_, dims_, layer_stride_, token_stride_, dim_stride_;
 };
 
-/// The layers of a rank-3 array whose scalar type is `type`; axes as in hidden_states_view.
+/// The layers of a rank-3 array whose scalar type is `type`: views of memory that must live on. Axes as in
+/// hidden_states_view; strides are in elements. Throws as hidden_states_view and strided_view, and unsupported_error
+/// for memory that is not aligned to its elements.
 template <class Void>
 std::vector<view_of_memory<Void>> make_layers(scalar_type type, Void* data, const std::array<index, 3>& sizes,
                                               const std::array<index, 3>& strides, std::size_t layer_axis) {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
 #include <numeric>
 #include <vector>
 
@@ -26,8 +25,8 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///       profiler.add(batch, mask);                               // all or nothing, the bits of adding them at once
 ///     }
 ///
-/// Layers are copied, as double, which is exact: 8 n_tokens d bytes a layer, kept for the next batch. A profile does not
-/// depend on how tokens are batched, so keep batches small: at most 512 tokens, an engine's usual micro-batch and
+/// Layers are copied, as double, which is exact: 8 n_tokens d bytes a layer, kept for the next batch. A profile does
+/// not depend on how tokens are batched, so keep batches small: at most 512 tokens, an engine's usual micro-batch and
 /// the library's own block. 13 layers of d = 4096 then take 218 MB.
 class stack_batch {
  public:
@@ -37,9 +36,9 @@ class stack_batch {
   /// Adds the next layer, h_0 first: n_tokens x d, any embedding matrix. It is copied before the call returns, on this
   /// thread alone.
   ///
-  /// Throws shape_error for another shape than that of the batch's first layer, degenerate_input_error for an empty one;
-  /// the batch is then what it was before. NaN and infinity are not looked for: padding may hold them, and which rows
-  /// are padding is said when the batch is used.
+  /// Throws shape_error for another shape than that of the batch's first layer, degenerate_input_error for an empty
+  /// one; the batch is then what it was before. NaN and infinity are not looked for: padding may hold them, and which
+  /// rows are padding is said when the batch is used.
   template <embedding_matrix M>
   void add_layer(const M& layer) {
     const detail::row_reader reader(layer);

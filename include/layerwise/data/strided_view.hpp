@@ -7,7 +7,6 @@
 #include <Eigen/Core>
 
 #include <concepts>
-#include <cstddef>
 #include <cstdint>
 #include <ranges>
 #include <span>

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -35,7 +37,8 @@ class token_mask {
     return generate(n_tokens, [&](index token) { return token % sequence_length >= count; });
   }
 
-  /// Keeps only the last token of each sequence, as arXiv 2403.17887 does for its angular distances.
+  /// Keeps only the last token of each sequence, as arXiv 2403.17887 does for its angular distances. Throws shape_error
+  /// unless n_tokens >= 0 and sequence_length >= 1.
   static token_mask last_of_each(index n_tokens, index sequence_length) {
     require(n_tokens >= 0 && sequence_length >= 1, "n_tokens >= 0, sequence_length >= 1",
             detail::text(n_tokens, ", ", sequence_length), "last_of_each");
@@ -44,15 +47,14 @@ class token_mask {
   }
 
   /// Right-padded sequences: keeps the first lengths[s] of the padded_length rows of sequence s.
-  /// Throws shape_error unless 0 <= lengths[s] <= padded_length.
+  /// Throws shape_error unless padded_length >= 0 and 0 <= lengths[s] <= padded_length.
   static token_mask padding(std::span<const index> lengths, index padded_length) {
     require(padded_length >= 0, "padded_length >= 0", detail::text(padded_length), "padding");
     for (std::size_t s = 0; s < lengths.size(); ++s)
       require(lengths[s] >= 0 && lengths[s] <= padded_length, detail::text("a length in 0..", padded_length),
               detail::text(lengths[s], " for sequence ", s), "padding");
-    return generate(static_cast<index>(lengths.size()) * padded_length, [&](index token) {
-      return token % padded_length < lengths[static_cast<std::size_t>(token / padded_length)];
-    });
+    return generate(static_cast<index>(lengths.size()) * padded_length,
+                    [&](index token) { return token % padded_length < detail::at(lengths, token / padded_length); });
   }
 
   /// True for the default mask, which fits a matrix of any length.

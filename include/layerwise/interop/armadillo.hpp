@@ -9,6 +9,8 @@
 
 #include <concepts>
 #include <cstddef>
+#include <type_traits>
+#include <utility>
 
 /// @file
 /// Armadillo's matrices, vectors and submatrices of float and double are embedding matrices, n_rows
@@ -25,6 +27,13 @@ concept arma_matrix = arma_elements<M> && std::derived_from<M, arma::Mat<typenam
 
 template <class M>
 concept arma_submatrix = arma_elements<M> && std::derived_from<M, arma::subview<typename M::elem_type>>;
+
+template <class C>
+concept arma_cube = arma_elements<C> && std::derived_from<C, arma::Cube<typename C::elem_type>>;
+
+/// What a cube's memory holds, const if the cube is.
+template <class Cube>
+using arma_element = std::remove_pointer_t<decltype(std::declval<Cube&>().memptr())>;
 
 template <class T, class Matrix>
 strided_view<T> arma_view(T* data, const Matrix& m, arma::uword column_stride) {
@@ -51,18 +60,10 @@ struct embedding_traits<M> {
 
 /// A cube as hidden states, without a copy. Axis `layer_axis` (0 rows, 1 columns, 2 slices) counts layers; of
 /// the other two the first counts tokens. By default each slice is a layer, n_rows tokens x n_cols
-/// dimensions. Throws shape_error for another axis.
-template <class T>
-hidden_states_view<const T> layers_of(const arma::Cube<T>& cube, std::size_t layer_axis = 2) {
-  const auto size = [](arma::uword n) { return static_cast<index>(n); };
-  return {cube.memptr(),
-          {size(cube.n_rows), size(cube.n_cols), size(cube.n_slices)},
-          {1, size(cube.n_rows), size(cube.n_elem_slice)},
-          layer_axis};
-}
-/// The same, to write to.
-template <class T>
-hidden_states_view<T> layers_of(arma::Cube<T>& cube, std::size_t layer_axis = 2) {
+/// dimensions. A cube that is not const may be written to. Throws shape_error for another axis.
+template <class Cube>
+requires detail::arma_cube<std::remove_const_t<Cube>>
+hidden_states_view<detail::arma_element<Cube>> layers_of(Cube& cube, std::size_t layer_axis = 2) {
   const auto size = [](arma::uword n) { return static_cast<index>(n); };
   return {cube.memptr(),
           {size(cube.n_rows), size(cube.n_cols), size(cube.n_slices)},

@@ -2,15 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/core/error.hpp>
+#include <layerwise/data/any_view.hpp>
+#include <layerwise/data/embedding.hpp>
+#include <layerwise/interop/detail/ggml_layout.hpp>
 #include <layerwise/interop/detail/tensor_layout.hpp>
 
-#include <ggml-backend.h>
 #include <ggml.h>
 
 #include <cstddef>
 #include <memory>
-#include <optional>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -46,70 +47,40 @@ struct embedding_traits<ggml_rows> {
   }
 };
 
-namespace detail {
-
-inline constexpr place ggml_place{.operand = "ggml_tensor"};
-
-/// Nothing for the types that are no scalars of the library.
-inline std::optional<scalar_type> ggml_scalar(const ggml_tensor& t) {
-  switch (t.type) {
-    case GGML_TYPE_F64:
-      return scalar_type::float64;
-    case GGML_TYPE_F32:
-      return scalar_type::float32;
-    case GGML_TYPE_F16:
-      return scalar_type::float16;
-    case GGML_TYPE_BF16:
-      return scalar_type::bfloat16;
-    default:
-      return std::nullopt;
-  }
-}
-
-[[noreturn]] inline void fail_ggml_type(const char* expected, const ggml_tensor& t) {
-  fail<unsupported_error>(expected, text("type ", static_cast<int>(t.type)), ggml_place);
-}
-
-/// Throws unsupported_error for memory that this processor cannot read. Tensors outside any buffer are in their
-/// context's memory.
-inline void require_host(const ggml_tensor& t) {
-  const ggml_backend_buffer_t buffer = t.view_src != nullptr ? t.view_src->buffer : t.buffer;
-  if (buffer != nullptr && !ggml_backend_buffer_is_host(buffer))
-    fail<unsupported_error>("a tensor in memory of the host (see ggml_backend_tensor_get)",
-                            text("one in a buffer of ", ggml_backend_buffer_name(buffer)), ggml_place);
-}
-
-/// Throws shape_error for a higher rank.
-inline void require_rank(const ggml_tensor& t, std::size_t rank) {
-  for (std::size_t axis = rank; axis < GGML_MAX_DIMS; ++axis)
-    if (t.ne[axis] != 1)
-      fail<shape_error>(text("a tensor of rank ", rank), text("ne[", axis, "] = ", t.ne[axis]), ggml_place);
-}
-
+/// Rank 2: ne[1] tokens x ne[0] dimensions, transposed or permuted or part of another tensor as it may be; quantized
+/// rows must be whole. To be written to it must be F64, F32, F16 or BF16.
+///
+/// Throws unsupported_error for other types, for rows of quantized types that are not whole and for memory that is not
+/// the host's, shape_error for a higher rank.
 template <>
-struct tensor_traits<ggml_tensor> {
-  template <std::size_t rank>
-  static tensor_layout<rank> layout(const ggml_tensor& t) {
-    require_host(t);
-    const auto type = ggml_scalar(t);
-    if (!type) fail_ggml_type("GGML_TYPE_F64, F32, F16 or BF16", t);
-    require_rank(t, rank);
-    const std::size_t element = *type == scalar_type::float64 ? 8 : *type == scalar_type::float32 ? 4 : 2;
-    const auto stride = [&](std::size_t axis) {
-      if (t.nb[axis] % element != 0)
-        fail<unsupported_error>(text("strides of whole elements of ", element, " bytes"),
-                                text("nb[", axis, "] = ", t.nb[axis]), ggml_place);
-      return t.nb[axis] / element;
-    };
-    return {*type,
-            axes_of<rank>([&](std::size_t axis) { return std::pair(t.ne[rank - 1 - axis], stride(rank - 1 - axis)); })};
-  }
-
-  template <class Void>
-  static Void* data(const ggml_tensor& t) {
-    return t.data;
-  }
+struct embedding_traits<ggml_tensor> {
+  static constexpr bool is_view = true;
+  static ggml_view view(const ggml_tensor& t);
+  static any_writable_view view(ggml_tensor& t) { return detail::view_tensor<void>(t); }
 };
+
+/// ggml hands out pointers; ranges of them are hidden states, to be written to where the pointers are not const. Throws
+/// unsupported_error for a null pointer.
+template <>
+struct embedding_traits<ggml_tensor*> {
+  static constexpr bool is_view = true;
+  static ggml_view view(ggml_tensor* const& t);
+  static any_writable_view view(ggml_tensor*& t);
+};
+template <>
+struct embedding_traits<const ggml_tensor*> {
+  static constexpr bool is_view = true;
+  static ggml_view view(const ggml_tensor* t);
+};
+
+/// Rank 3: hidden states, without a copy, by axis `layer_axis`, counted from the slowest: 0 is ne[2] layers of ne[1]
+/// tokens, 1 is ne[1] layers of ne[2] tokens. Of a tensor that is not const, layers_of gives layers to write to, which
+/// a quantized one does not have: std::as_const(t) reads it. Throws as above, and shape_error for another axis.
+std::vector<ggml_view> layers_of(const ggml_tensor& t, std::size_t layer_axis = 0);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
 
 /// The quantized matrix of axes 0 and `token_axis`. Throws unsupported_error for types without to_float and for rows
 /// that are not whole blocks, one after the other; shape_error for a higher rank or a null pointer.
@@ -155,36 +126,19 @@ inline const ggml_tensor& pointee(const ggml_tensor* t) {
 
 }  // namespace detail
 
-/// Rank 2: ne[1] tokens x ne[0] dimensions, transposed or permuted or part of another tensor as it may be; quantized
-/// rows must be whole. To be written to it must be F64, F32, F16 or BF16.
-///
-/// Throws unsupported_error for other types, for rows of quantized types that are not whole and for memory that is not
-/// the host's, shape_error for a higher rank.
-template <>
-struct embedding_traits<ggml_tensor> {
-  static constexpr bool is_view = true;
-  static ggml_view view(const ggml_tensor& t) { return detail::read_ggml(t); }
-  static any_writable_view view(ggml_tensor& t) { return detail::view_tensor<void>(t); }
-};
+inline ggml_view embedding_traits<ggml_tensor>::view(const ggml_tensor& t) { return detail::read_ggml(t); }
 
-/// ggml hands out pointers; ranges of them are hidden states, to be written to where the pointers are not const. Throws
-/// unsupported_error for a null pointer.
-template <>
-struct embedding_traits<ggml_tensor*> {
-  static constexpr bool is_view = true;
-  static ggml_view view(ggml_tensor* const& t) { return detail::read_ggml(detail::pointee(t)); }
-  static any_writable_view view(ggml_tensor*& t) { return detail::pointee(t), detail::view_tensor<void>(*t); }
-};
-template <>
-struct embedding_traits<const ggml_tensor*> {
-  static constexpr bool is_view = true;
-  static ggml_view view(const ggml_tensor* t) { return detail::read_ggml(detail::pointee(t)); }
-};
+inline ggml_view embedding_traits<ggml_tensor*>::view(ggml_tensor* const& t) {
+  return detail::read_ggml(detail::pointee(t));
+}
+inline any_writable_view embedding_traits<ggml_tensor*>::view(ggml_tensor*& t) {
+  return detail::pointee(t), detail::view_tensor<void>(*t);
+}
+inline ggml_view embedding_traits<const ggml_tensor*>::view(const ggml_tensor* t) {
+  return detail::read_ggml(detail::pointee(t));
+}
 
-/// Rank 3: hidden states, without a copy, by axis `layer_axis`, counted from the slowest: 0 is ne[2] layers of ne[1]
-/// tokens, 1 is ne[1] layers of ne[2] tokens. Of a tensor that is not const, layers_of gives layers to write to, which
-/// a quantized one does not have: std::as_const(t) reads it. Throws as above, and shape_error for another axis.
-inline std::vector<ggml_view> layers_of(const ggml_tensor& t, std::size_t layer_axis = 0) {
+inline std::vector<ggml_view> layers_of(const ggml_tensor& t, std::size_t layer_axis) {
   return detail::read_ggml_layers(t, layer_axis);
 }
 

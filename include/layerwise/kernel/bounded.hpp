@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/detail/config.hpp>
+#include <layerwise/kernel/scaling.hpp>
 
 #include <cmath>
-#include <limits>
 
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
@@ -16,11 +15,9 @@ struct bounded {
   double error = 0.0;  ///< >= 0; infinite where nothing is known
 
  private:
-  static constexpr double unit = std::numeric_limits<double>::epsilon() / 2.0;
-
   /// With the rounding of the value, and of the few operations that its error took.
   static bounded rounded(double value, double error) {
-    error = error * (1.0 + 16.0 * unit) + unit * std::abs(value);
+    error = error * (1.0 + 16.0 * unit_roundoff) + unit_roundoff * std::abs(value);
     return {value, std::isnan(error) ? HUGE_VAL : error};
   }
 

@@ -2,17 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/error.hpp>
+#include <layerwise/core/types.hpp>
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
 // Sums and products with twice the digits of double, for the residuals of ill-conditioned regressions.
-//   T. J. Dekker, A floating-point technique for extending the available precision, 1971 (the exact sum is
-//   Knuth's)
-// Exact as long as nothing overflows or underflows, and the compiler keeps to IEEE arithmetic (which
-// config.hpp and arithmetic.hpp see to).
+//   T. J. Dekker, A floating-point technique for extending the available precision, 1971 (the exact sum is Knuth's)
+// Exact as long as nothing overflows or underflows, and the compiler keeps to IEEE arithmetic (which config.hpp
+// and arithmetic.hpp see to).
 
 // On x86 the compiler may use a fused multiply-add only if it is told so. Else std::fma is a call, and in
 // MinGW's library not exact.
@@ -87,10 +86,17 @@ struct double_double {
 /// Neighbouring columns that are summed together, in vector registers.
 inline constexpr index accurate_lanes = 8;
 
-/// (high, low)[c] += sum_k x[k * x_stride] * (v[k * v_stride + c] + v_low[...]), c < accurate_lanes; v_low
-/// may be null.
-inline void add_products_accurately(index count, const double* x, index x_stride, const double* v, const double* v_low,
-                                    index v_stride, double* high, double* low) {
+/// Rows of accurate_lanes numbers high + low, one row every `stride`; `low` may be null.
+struct accurate_columns {
+  const double *high, *low;
+  index stride;
+};
+
+/// (high, low)[c] += sum_k x[k * x_stride] * columns(k, c), c < accurate_lanes.
+inline void add_products_accurately(index count, const double* x, index x_stride, const accurate_columns& columns,
+                                    double* high, double* low) {
+  const double *v = columns.high, *v_low = columns.low;
+  const index v_stride = columns.stride;
   double sum[accurate_lanes], rest[accurate_lanes];
   for (index c = 0; c < accurate_lanes; ++c) sum[c] = high[c], rest[c] = low[c];
   for (index k = 0; k < count; ++k, x += x_stride, v += v_stride) {

@@ -13,11 +13,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
-// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are multiplied by Q^T on
-// the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
+// Householder QR of the leading columns of a matrix; the columns that follow, right-hand sides, are multiplied by Q^T
+// on the way. Golub & Van Loan, Matrix Computations, 5.2 and 5.4.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The reflection H = I - tau v v^T, v_0 = 1, that maps a column of n elements to a multiple of the first
@@ -84,10 +83,9 @@ class reflection_panel {
   }
 
  private:
-  // Dependent columns leave columns of rounding errors, whose reflections are as good as random: what they do
-  // to the columns behind them must cancel, and does so to the rounding of these sums. Taken 64 rows at a
-  // time they leave a twentieth of the noise (600 rows: 5e-16 instead of 1e-14 of the largest singular
-  // value).
+  // Dependent columns leave columns of rounding errors, whose reflections are as good as random: what they do to the
+  // columns behind them must cancel, and does so to the rounding of these sums. Taken 64 rows at a time they leave a
+  // twentieth of the noise (600 rows: 5e-16 instead of 1e-14 of the largest singular value).
   static constexpr index rows_at_once = 64;
 
   packed_block v_, transposed_;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/error.hpp>
+#include <layerwise/core/types.hpp>
 #include <layerwise/kernel/cholesky.hpp>
 #include <layerwise/kernel/vectors.hpp>
 

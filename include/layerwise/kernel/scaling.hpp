@@ -15,6 +15,9 @@
 // 2^1024, and the powers of two that bring the rest there.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
+/// u: what rounding moves a result by at most, relative to it.
+inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
+
 /// Sums of squares: what underflow takes from a term, 1e-323, is nothing to them, and quotients of two are within
 /// 1e280.
 inline constexpr double least_safe_sum = 1e-140, largest_safe_sum = 1e140;
@@ -28,6 +31,10 @@ inline constexpr double least_safe_peak = 0x1p-10, largest_safe_peak = 0x1p200;
 
 /// Factors: products of two are within 1e300.
 inline constexpr double least_safe_factor = 1e-150, largest_safe_factor = 1e150;
+
+/// Factors of a score's gradient, for data whose safe_scale() is 1: what they are multiplied by there, 2/E and elements
+/// of residuals and of A, does not take them out of the range of double.
+inline constexpr double least_safe_gradient_factor = 1e-100, largest_safe_gradient_factor = 1e100;
 
 /// Differences of what is up to here do not overflow.
 inline constexpr double largest_to_subtract = 0x1p1022;
@@ -46,6 +53,9 @@ inline double safe_scale(double peak) {
   if (peak == 0.0 || (peak <= largest_safe_peak && peak >= least_safe_peak)) return 1.0;
   return std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
 }
+
+/// log2(a / b) for powers of two, whose ratio may be beyond the range of double.
+inline int exponent_of_ratio(double a, double b) { return std::ilogb(a) - std::ilogb(b); }
 
 /// The largest |element| of a row; NaN or infinity if an element is.
 inline double peak_of(const double* row, index cols) {

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/error.hpp>
 #include <layerwise/core/types.hpp>
 
 #include <Eigen/Core>

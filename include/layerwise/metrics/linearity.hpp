@@ -95,7 +95,7 @@ inline linearity_result make_result(const regression& fit, const pair_moments& m
 /// of 1e12.
 template <embedding_matrix X, embedding_matrix Y>
 linearity_result linearity(const X& x, const Y& y, const linearity_options& options = {}, const token_mask& mask = {}) {
-  const auto [m, fit] = detail::regress(x, y, mask, {options, detail::regression_target::output, detail::pair_names});
+  const auto [m, fit] = detail::regress(x, y, {options, detail::regression_target::output, detail::pair_names}, mask);
   return detail::make_result(fit, m, detail::regression_target::output);
 }
 
@@ -129,7 +129,7 @@ template <embedding_matrix Before, embedding_matrix After>
 linearity_result residual_linearity(const Before& before, const After& after, const linearity_options& options = {},
                                     const token_mask& mask = {}) {
   const auto [m, fit] =
-      detail::regress(before, after, mask, {options, detail::regression_target::update, detail::residual_names});
+      detail::regress(before, after, {options, detail::regression_target::update, detail::residual_names}, mask);
   return detail::make_result(fit, m, detail::regression_target::update);
 }
 

@@ -29,8 +29,9 @@ struct linear_map {
   Eigen::MatrixXd weight;   ///< d_x x d_y
   Eigen::RowVectorXd bias;  ///< 1 x d_y; zero without centring
 
-  /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double. Throws shape_error for another
-  /// d_x, non_finite_error for NaN or infinity in x and for a result beyond the range of double.
+  /// x: n_tokens x d_x. Returns x * weight + bias, n_tokens x d_y in double; nothing for no tokens. Throws shape_error
+  /// for another d_x, non_finite_error for NaN or infinity in x and for a result beyond the range of double. Costs
+  /// 2 n_tokens d_x d_y flops.
   template <embedding_matrix X>
   row_matrix operator()(const X& x) const {
     const detail::row_reader reader(x);
@@ -71,12 +72,15 @@ struct linear_map {
 template <embedding_matrix X, embedding_matrix Y>
 linear_map fit_linear_map(const X& x, const Y& y, const linearity_options& options = {}, const token_mask& mask = {}) {
   const auto [m, fit] =
-      detail::regress(x, y, mask, {options, detail::regression_target::output, detail::pair_names, true});
+      detail::regress(x, y, {options, detail::regression_target::output, detail::pair_names, true}, mask);
   auto [weight, bias] = detail::affine_map_of(m, fit);
   return {std::move(weight), std::move(bias)};
 }
 
-/// fit_linear_map() of accumulated moments.
+/// fit_linear_map() of accumulated moments. Throws degenerate_input_error for moments of no tokens or of no variance,
+/// and where solver::cholesky finds dependent columns; option_error for a bad tolerance and for solver::orthogonal,
+/// which needs the data; non_finite_error for a weight or a bias beyond the range of double. Costs what solver.hpp says
+/// of the method, and d_x^2 d_y flops for the map.
 inline linear_map fit_linear_map(const cross_moments& moments, const linearity_options& options = {}) {
   const auto [m, fit] =
       detail::regress(moments, {options, detail::regression_target::output, detail::pair_names, true});

@@ -29,7 +29,7 @@ struct jreg_regularizer {
   layer_range layers = {};                                      ///< that take part; the softmax is over them
   layerwise::stop_gradient stop_gradient = layerwise::stop_gradient::none;  ///< of two neighbours
 
-  /// w_1, ..., w_L for states h_0 ... h_L, L = last_layer; 0 for layers that take no part. Throws shape_error for a
+  /// w_1, ..., w_L for states h_0 ... h_L, L = last_layer; 0 for layers that take no part. Throws option_error for a
   /// range of layers that do not exist (for any, where L < 1), non_finite_error for alpha NaN.
   std::vector<double> weights(index last_layer) const;
 

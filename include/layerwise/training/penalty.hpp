@@ -43,13 +43,13 @@
 ///
 /// lambda may be set anew at every step of a training, as by linear_schedule.
 ///
-/// Throws shape_error for fewer than two layers, for states, gradients, a mask or a range of layers that do not fit
-/// each other; degenerate_input_error for empty matrices and for a mask that keeps no token; non_finite_error for NaN
-/// or infinity in the states, for a lambda that is not finite, and for a value or a gradient beyond the range of
-/// double. Whatever is within the range comes right, whatever the sizes of rows and lambda. All this is found before
-/// anything is written, but for a row at fault (NaN, infinity, zeros where an angle is asked for, a gradient beyond the
-/// range) and a value beyond the range: they are found when their turn comes, in the one pass, and the gradients of
-/// other rows have been added by then. Throw them away after an exception.
+/// Throws shape_error for fewer than two layers, for states, gradients or a mask that do not fit each other;
+/// option_error for a range of layers that do not exist; degenerate_input_error for empty matrices and for a mask that
+/// keeps no token; non_finite_error for NaN or infinity in the states, for a lambda that is not finite, and for a value
+/// or a gradient beyond the range of double. Whatever is within the range comes right, whatever the sizes of rows and
+/// lambda. All this is found before anything is written, but for a row at fault (NaN, infinity, zeros where an angle is
+/// asked for, a gradient beyond the range) and a value beyond the range: they are found when their turn comes, in the
+/// one pass, and the gradients of other rows have been added by then. Throw them away after an exception.
 ///
 /// Costs one pass over the states, and one, to read and to write, over the gradients; the workspace is three rows per
 /// thread. The same to the bit for any number of threads.
@@ -85,11 +85,13 @@ concept regularizer = requires(const R& r, index last_layer, const detail::term_
   r.term(last_layer, scale);
 };
 
-/// The value of a regularizer: r.value(states, mask).
+/// The value of a regularizer: lambda * sum over l of its term of h_l and h_{l-1}, the mean or the sum of that over
+/// tokens. What the member value() gives.
 template <regularizer R, hidden_states H>
 double penalty(const R& r, const H& states, const token_mask& mask = {});
 
-/// The value, with its gradients added to `gradients`: r.value_and_gradient(states, gradients, mask).
+/// The value, and its derivative with respect to every h_l added to gradients[l]. What the member
+/// value_and_gradient() does.
 template <regularizer R, hidden_states H, hidden_state_gradients G>
 double penalty_and_gradient(const R& r, const H& states, G&& gradients, const token_mask& mask = {});
 
@@ -97,12 +99,12 @@ double penalty_and_gradient(const R& r, const H& states, G&& gradients, const to
 
 namespace detail {
 
-/// First and last layer of the range, for states h_0 ... h_{layers}. Throws shape_error unless they exist.
+/// First and last layer of the range, for states h_0 ... h_{layers}. Throws option_error unless they exist.
 inline std::pair<index, index> resolve(const layer_range& range, index layers) {
   const std::pair<index, index> found{range.first, range.last.value_or(layers)};
   if (!(1 <= found.first && found.first <= found.second && found.second <= layers))
-    fail<shape_error>(text("layers 1 <= first <= last <= ", layers), text(found.first, " to ", found.second),
-                      {.operand = "layers"});
+    fail<option_error>(text("layers 1 <= first <= last <= ", layers), text(found.first, " to ", found.second),
+                       {.operand = "layers"});
   return found;
 }
 

@@ -33,10 +33,9 @@ inline const unsigned alignments_so_far = every_unit::alignments |= alignment;
   fail<unsupported_error>(
       "units of one program with one alignment of Eigen's objects",
       "one aligned to " + std::to_string(EIGEN_DEFAULT_ALIGN_BYTES) +
-          " bytes beside others, compiled for "
-          "another processor (compile all with -DEIGEN_MAX_ALIGN_BYTES=64 -DEIGEN_MAX_STATIC_ALIGN_BYTES=64, "
-          "or with "
-          "the same -m flags: the linker gives one's code for Eigen's objects to the other)",
+          " bytes beside others, compiled for another processor (compile all with -DEIGEN_MAX_ALIGN_BYTES=64 "
+          "-DEIGEN_MAX_STATIC_ALIGN_BYTES=64, or with the same -m flags: the linker gives one's code for Eigen's "
+          "objects to the other)",
       {.operand = "compiler flags"});
 }
 
@@ -63,9 +62,8 @@ inline void require_ieee_arithmetic() {
     return;
   fail<unsupported_error>(
       "IEEE arithmetic, rounded to nearest",
-      "a unit compiled with -funsafe-math-optimizations, -fassociative-math, -freciprocal-math, "
-      "-fno-honor-nans "
-      "or the like (add -fno-fast-math after them), or a thread that rounds otherwise (see std::fesetround)",
+      "a unit compiled with -funsafe-math-optimizations, -fassociative-math, -freciprocal-math, -fno-honor-nans or the "
+      "like (add -fno-fast-math after them), or a thread that rounds otherwise (see std::fesetround)",
       {.operand = "compiler flags"});
 }
 

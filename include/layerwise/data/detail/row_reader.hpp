@@ -3,10 +3,10 @@
 #pragma once
 
 #include <layerwise/core/detail/arithmetic.hpp>
+#include <layerwise/core/error.hpp>
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/kernel/lanes.hpp>
-#include <layerwise/kernel/scaling.hpp>
 
 #include <Eigen/Core>
 

@@ -6,7 +6,6 @@
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/detail/row_reader.hpp>
 
-#include <cstddef>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -21,16 +20,16 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 class row_source {
  public:
   /// Rows tokens[k] of a layer to out + k * stride, for k = 0 ... count - 1.
-  using read_rows = std::function<void(index layer, const index* tokens, index count, double* out, index stride)>;
+  using row_reading = std::function<void(index layer, const index* tokens, index count, double* out, index stride)>;
   /// How messages name a layer.
-  using name_layer = std::function<place(index layer)>;
+  using layer_naming = std::function<place(index layer)>;
 
-  row_source(read_rows read, std::span<const index> tokens, name_layer name)
+  row_source(row_reading read, std::span<const index> tokens, layer_naming name)
       : read_(std::move(read)), tokens_(tokens), name_(std::move(name)) {}
 
   index size() const { return static_cast<index>(tokens_.size()); }
   /// The row, in the matrices, of row i.
-  index token(index i) const { return tokens_[static_cast<std::size_t>(i)]; }
+  index token(index i) const { return at(tokens_, i); }
   place place_of(index layer, index i) const {
     place at = name_(layer);
     at.row = token(i);
@@ -53,9 +52,9 @@ class row_source {
   }
 
  private:
-  read_rows read_;
+  row_reading read_;
   std::span<const index> tokens_;
-  name_layer name_;
+  layer_naming name_;
 };
 
 /// How messages name the two operands of a pair.
@@ -96,7 +95,7 @@ row_source pair_source(const row_reader<X>& x, const row_reader<Y>& y, std::span
 template <class Readers>
 row_source stack_source(const Readers& layers, std::span<const index> tokens) {
   return {[&layers](index layer, const index* rows, index count, double* out, index stride) {
-            layers[static_cast<std::size_t>(layer)].read_rows(rows, count, out, stride);
+            at(layers, layer).read_rows(rows, count, out, stride);
           },
           tokens, [](index layer) { return place{.operand = "hidden_states", .layer = layer}; }};
 }

@@ -9,7 +9,6 @@
 #include <array>
 #include <cstddef>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 /// @file

@@ -33,8 +33,7 @@ inline double bias_of(const pair_moments& m, const double* weight, int power, in
 inline std::pair<matrix, Eigen::RowVectorXd> affine_map_of(const pair_moments& m, const regression& fit) {
   matrix weight = fit.solution.coefficients();
   Eigen::RowVectorXd bias = Eigen::RowVectorXd::Zero(m.y_dimensions());
-  // Powers of two, whose ratio may be beyond the range of double.
-  const int power = std::ilogb(m.x.scale) - std::ilogb(m.target_stats().scale);
+  const int power = exponent_of_ratio(m.x.scale, m.target_stats().scale);
   const bool has_bias = m.centering == centering::columns, is_of_update = m.target == regression_target::update;
   for (index c = 0; c < weight.cols(); ++c) {
     if (has_bias && !is_of_update) bias[c] = bias_of(m, column(weight, c), power, c);

@@ -13,7 +13,7 @@
 #include <layerwise/solve/detail/refinement.hpp>
 #include <layerwise/solve/detail/regression.hpp>
 #include <layerwise/solve/detail/scaled_problem.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 
 #include <Eigen/Core>
 

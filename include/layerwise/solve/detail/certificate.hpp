@@ -4,10 +4,11 @@
 
 #include <layerwise/core/types.hpp>
 #include <layerwise/kernel/indices.hpp>
+#include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/solve/detail/residual.hpp>
 #include <layerwise/solve/detail/scaled_problem.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 
 #include <Eigen/Core>

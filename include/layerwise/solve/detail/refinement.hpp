@@ -11,7 +11,7 @@
 #include <layerwise/solve/detail/residual.hpp>
 #include <layerwise/solve/detail/target_rows.hpp>
 #include <layerwise/statistics/centering.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 
 #include <Eigen/Core>
@@ -81,7 +81,7 @@ class accurate_map {
 
   /// (high, low) += x * a, in the columns c ... c + accurate_lanes - 1 that they begin with.
   void add_image(const double* x, index c, double* high, double* low) const {
-    add_products_accurately(weight_.rows(), x, 1, &weight_(0, c), &weight_low_(0, c), targets(), high, low);
+    add_products_accurately(weight_.rows(), x, 1, {&weight_(0, c), &weight_low_(0, c), targets()}, high, low);
   }
 
  private:
@@ -90,8 +90,8 @@ class accurate_map {
   row_block weight_, weight_low_;
 };
 
-/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the
-/// data as it came, in double-double: no centring, no scaling and no y - x is rounded. All but the two sums r and X^T r
+/// A solution a of min ||X a - t|| that is improved, and judged, by its residual r = t - X a taken from the data
+/// as it came, in double-double: no centring, no scaling and no y - x is rounded. All but the two sums r and X^T r
 /// is double: the triangle R of X need only be right to theta << 1, relative to X in every direction.
 class refinement {
  public:
@@ -174,7 +174,7 @@ class refinement {
     const row_block &x = block.x, &r = block.r, &r_low = block.r_low;
     parallel_chunks(r.cols(), accurate_lanes, [&](index c, index) {
       for (index j = 0; j < kept_.size(); ++j)
-        add_products_accurately(x.rows(), &x(0, j), kept_.size(), &r(0, c), &r_low(0, c), r.cols(),
+        add_products_accurately(x.rows(), &x(0, j), kept_.size(), {&r(0, c), &r_low(0, c), r.cols()},
                                 &total.gradient(j, c), &total.gradient_low(j, c));
       for (index k = c; k < c + accurate_lanes; ++k)
         for (index i = 0; i < x.rows(); ++i) {
@@ -191,8 +191,7 @@ class refinement {
     for (index j = 0; j < gradient.rows(); ++j)
       for (index c = 0; c < gradient.cols(); ++c) {
         double_double g{total.gradient(j, c), total.gradient_low(j, c)};
-        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of
-        // x.
+        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
         if (moments_.centering == centering::columns)
           g.add_product(-at(x_mean_, j).high, at(total.residual, c).value());
         gradient(j, c) = g.value() / norm_[j];

@@ -17,11 +17,8 @@
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 
-#include <Eigen/Core>
-
 #include <cmath>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -100,7 +97,7 @@ void require_operands(const row_reader<X>& x, const row_reader<Y>& y, const regr
 
 /// From matrices.
 template <embedding_matrix X, embedding_matrix Y>
-pair_regression regress(const X& x, const Y& y, const token_mask& mask, const regression_call& call) {
+pair_regression regress(const X& x, const Y& y, const regression_call& call, const token_mask& mask) {
   const row_reader x_rows(x);
   const row_reader y_rows(y);
   require_operands(x_rows, y_rows, call);

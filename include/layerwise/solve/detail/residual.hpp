@@ -8,7 +8,7 @@
 #include <layerwise/kernel/product.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/solve/detail/scaled_problem.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 
 #include <Eigen/Core>
 

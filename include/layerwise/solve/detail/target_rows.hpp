@@ -10,6 +10,7 @@
 
 #include <Eigen/Core>
 
+#include <cstddef>
 #include <utility>
 #include <vector>
 

@@ -5,12 +5,12 @@
 #include <layerwise/core/types.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/product.hpp>
+#include <layerwise/kernel/scaling.hpp>
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
 // The columns of a layer, or of an update y - x, about a provisional shift, and their sums over tokens.
@@ -20,8 +20,6 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 /// read and written seldom; four blocks of 512 x 768 doubles, raw and packed, fit a shared cache. Fixed, so that
 /// results do not depend on how rows were batched.
 inline constexpr index block_rows = 512;
-
-inline constexpr double unit_roundoff = std::numeric_limits<double>::epsilon() / 2.0;
 
 /// Raw rows of a layer, read in units of 1 / scale, less the shift.
 struct layer_rows {

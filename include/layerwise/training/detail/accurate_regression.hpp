@@ -28,6 +28,9 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The regression once more where double is not enough: its solution, residual and energies in double-double,
 /// from the data as it came, rounded at the end.
+///
+/// Its means, residual and energy are those of refinement and of accurate_energy() in another rounding: about 0, not
+/// about the first row; means not normalized at each step; energies in double. To share their code would change bits.
 class accurate_regression {
  public:
   accurate_regression(const scaled_problem& problem, const row_source& data, const regression& fit,

@@ -6,6 +6,7 @@
 #include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/kernel/cholesky.hpp>
 #include <layerwise/kernel/indices.hpp>
+#include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/solve/detail/by_qr.hpp>
 #include <layerwise/solve/detail/certificate.hpp>
@@ -96,7 +97,7 @@ inline bool double_suffices(const scaled_problem& problem, const regression& fit
   if (!(rounding <= tolerance * std::sqrt(f) && of_energy <= tolerance)) return false;
   if (m.target == what) return true;
   // Y - X + X, or Y - X, is rounded; the gradient sees f / energy of it.
-  const double x = std::ldexp(problem.norm().norm(), std::ilogb(m.target_stats().scale) - std::ilogb(m.x.scale));
+  const double x = std::ldexp(problem.norm().norm(), exponent_of_ratio(m.target_stats().scale, m.x.scale));
   return unit_roundoff * x * std::sqrt(f) <= tolerance * energy;
 }
 

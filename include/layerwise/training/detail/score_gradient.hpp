@@ -13,25 +13,22 @@
 #include <layerwise/kernel/lanes.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/product.hpp>
+#include <layerwise/kernel/scaling.hpp>
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/solve/detail/regress.hpp>
 #include <layerwise/solve/detail/regression.hpp>
 #include <layerwise/solve/detail/scaled_problem.hpp>
-#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/columns.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/training/detail/accurate_regression.hpp>
 #include <layerwise/training/detail/gradient_solution.hpp>
-
-#include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 // With X, Y centred, A the solution, R = Y - X A its residual, f = ||R||^2 and s = 1 - f/E: A minimizes f, so
@@ -132,7 +129,7 @@ class gradient_regression {
     const pair_moments& m = problem_.moments();
     if (m.target == what_) return;
     const double sign = what_ == regression_target::output ? 1.0 : -1.0;
-    const double ratio = sign * std::ldexp(1.0, std::ilogb(m.target_stats().scale) - std::ilogb(m.x.scale));
+    const double ratio = sign * std::ldexp(1.0, exponent_of_ratio(m.target_stats().scale, m.x.scale));
     for (index j = 0; j < problem_.size(); ++j)
       block.goal.col(problem_.live()[j]) += block.x.col(j) * problem_.norm()[j] * ratio;
   }
@@ -157,8 +154,9 @@ class score_gradient {
     const bool is_mixed = what == regression_target::update || m.target == regression_target::update;
     x_power_ = is_mixed ? (std::max)(of_x, of_target) : of_x, target_power_ = of_target;
     x_share_ = std::ldexp(1.0, of_x - x_power_), target_share_ = std::ldexp(1.0, of_target - x_power_);
-    is_ordinary_ =
-        of_x == 0 && of_target == 0 && (factor == 0.0 || (std::abs(factor) > 1e-100 && std::abs(factor) < 1e100));
+    const double size = std::abs(factor);
+    is_ordinary_ = of_x == 0 && of_target == 0 &&
+                   (size == 0.0 || (size > least_safe_gradient_factor && size < largest_safe_gradient_factor));
     if (!is_ordinary_) {
       int power = 0;
       factor = std::frexp(factor, &power);

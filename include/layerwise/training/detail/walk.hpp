@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/error.hpp>
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/detail/row_pairs.hpp>
 #include <layerwise/data/detail/row_writer.hpp>
@@ -12,7 +11,7 @@
 #include <layerwise/training/detail/term.hpp>
 
 #include <algorithm>
-#include <utility>
+#include <cstddef>
 #include <vector>
 
 // One pass over the data, token by token: all layers of a token before the next. It sums up the terms of a regularizer,
