@@ -199,4 +199,25 @@ TEST_CASE("a batch of the shape of the last one allocates nothing") {
   CHECK(addresses() == std::vector(first.begin(), first.begin() + 2));
 }
 
+TEST_CASE("a layer may be computed from those before it; what was moved from is empty") {
+  const row_major h = row_major::Random(5, 3), f = row_major::Random(3, 3);
+  stack_batch batch;
+  batch.add_layer(h);
+  const layerwise::row_matrix& first = batch[0];
+  std::vector<row_major> expected{h};
+  for (index l = 0; l < 20; ++l) {
+    batch.add_layer(batch[l] + batch[l] * f);
+    expected.push_back(expected.back() + expected.back() * f);
+  }
+  CHECK(&first == &batch[0]);
+  CHECK(batch.size() == 21);
+  for (index l = 0; l < 21; ++l) CHECK((batch[l] - expected[static_cast<std::size_t>(l)]).norm() < 1e-9);
+  const stack_batch taken = std::move(batch);
+  CHECK(taken.size() == 21);
+  CHECK(batch.size() == 0);
+  CHECK(batch.begin() == batch.end());
+  batch.add_layer(h);
+  CHECK(batch.size() == 1);
+}
+
 }  // namespace

@@ -145,7 +145,8 @@ class row_reader<M> {
   using traits = embedding_traits<M>;
 
  public:
-  explicit row_reader(const M& m) : matrix_(kept(m)), size_{traits::rows(m), traits::cols(m)} {
+  explicit row_reader(const M& m)
+      : matrix_(kept(m)), size_{static_cast<index>(traits::rows(m)), static_cast<index>(traits::cols(m))} {
     require_ieee_arithmetic();
     if (size_.rows < 0 || size_.cols < 0)
       fail<shape_error>("rows >= 0 and cols >= 0", text(size_), {.operand = "embedding_traits"});
