@@ -10,6 +10,7 @@
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/displacement.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
+#include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/residual_update.hpp>

@@ -1,0 +1,111 @@
+// layerwise: metrics and regularizers for the hidden states of transformers
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <layerwise/core/error.hpp>
+#include <layerwise/core/fields.hpp>
+#include <layerwise/core/types.hpp>
+#include <layerwise/data/embedding.hpp>
+#include <layerwise/data/token_mask.hpp>
+#include <layerwise/kernel/bounded.hpp>
+#include <layerwise/statistics/cross_moments.hpp>
+#include <layerwise/statistics/detail/pair_moments.hpp>
+#include <layerwise/statistics/scatter.hpp>
+#include <layerwise/statistics/second_moments.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <tuple>
+
+/// @file
+/// Linear centered kernel alignment of two layers, or of two models on the same tokens.
+namespace layerwise::inline LAYERWISE_ABI {
+
+/// A linear CKA, and how far rounding can have moved it.
+struct cka_result {
+  double score = 0.0;        ///< in [0, 1]
+  double error_bound = 0.0;  ///< |score - exact score of the given data| is at most this
+  index tokens = 0;          ///< that took part
+  index x_dimensions = 0;    ///< d_x
+  index y_dimensions = 0;    ///< d_y
+};
+
+/// The fields of a CKA.
+template <>
+inline constexpr auto fields<cka_result> = std::tuple{
+    field{"score", &cka_result::score, "linear CKA"},
+    field{"error_bound", &cka_result::error_bound, "how far rounding can have moved the score"},
+    field{"tokens", &cka_result::tokens, "that took part"},
+    field{"x_dimensions", &cka_result::x_dimensions, "columns of X"},
+    field{"y_dimensions", &cka_result::y_dimensions, "columns of Y"},
+};
+
+namespace detail {
+
+/// ||factor * sums||_F, of sums that are off by `error` in that norm. No factor but a power of two.
+inline bounded norm_of(const Eigen::MatrixXd& sums, double error, double factor) {
+  double energy = 0.0;
+  for (index j = 0; j < sums.cols(); ++j) energy += (factor * sums.col(j)).squaredNorm();
+  const double norm = std::sqrt(energy), terms = static_cast<double>(sums.rows() + sums.cols()) + 2.0;
+  return {norm, factor * error + 0.5 * terms * std::numeric_limits<double>::epsilon() * norm};
+}
+
+/// The power of two that brings the largest second moment near 1, so that no square of one overflows; its root.
+inline double root_scale(const Eigen::MatrixXd& second, std::string_view name) {
+  const double peak = second.diagonal().maxCoeff();
+  if (!(peak > least_energy)) fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});
+  return std::ldexp(1.0, -std::ilogb(peak) / 2);
+}
+
+}  // namespace detail
+
+/// Linear CKA of second moments about the means (Kornblith et al. 2019, arXiv 1905.00414), the RV coefficient:
+///
+///     CKA = ||X^T Y||_F^2 / (||X^T X||_F ||Y^T Y||_F),  X, Y with their columns centred
+///
+/// In [0, 1]: 1 where Y is X up to rotation and scale. Biased: independent data scores above 0, the more the fewer the
+/// tokens are beside the dimensions (n = 64, d = 512: 0.9), and below n of about d it means nothing.
+///
+/// Throws option_error for moments without y^T y or not centred, degenerate_input_error where X or Y has no variance.
+/// Costs O(d^2).
+inline cka_result cka(const scatter& s) {
+  const place here{.operand = "linear_cka"};
+  if (s.yy.size() == 0)
+    detail::fail<option_error>("moments of both (see second_moments::both)", "moments of the input", here);
+  if (s.centering != centering::columns) detail::fail<option_error>("moments about the means", "centering::none", here);
+  const double x = detail::root_scale(s.xx, "X"), y = detail::root_scale(s.yy, "Y");
+  const detail::bounded xx = detail::norm_of(s.xx, s.rounding.of_xx(), x * x);
+  const detail::bounded xy = detail::norm_of(s.xy, s.rounding.of_xy(), x * y);
+  const detail::bounded yy = detail::norm_of(s.yy, s.rounding.of_yy(), y * y);
+  const detail::bounded ratio = xy / xx * (xy / yy);
+  const double score = ratio.value >= 0.0 ? (std::min)(1.0, ratio.value) : 0.0;  // 0 where nothing is known
+  return {score, (std::min)(ratio.error, (std::max)(score, 1.0 - score)), s.tokens, s.x_dimensions(), s.y_dimensions()};
+}
+
+/// cka() of accumulated moments, cross_moments(second_moments::both). Throws degenerate_input_error for no tokens, too.
+inline cka_result cka(const cross_moments& moments) { return cka(moments.scatter()); }
+
+/// cka() of matrices: x: n_tokens x d_x, y: n_tokens x d_y, of any scalar types and layouts; mask: the tokens that take
+/// part. Does not change under rotations of X or of Y, scaling, translation, or the order of the rows. Throws as
+/// cross_moments::add. Costs 4 n d^2 flops.
+template <embedding_matrix X, embedding_matrix Y>
+cka_result cka(const X& x, const Y& y, const token_mask& mask = {}) {
+  cross_moments moments(second_moments::both);
+  moments.add(x, y, mask);
+  return cka(moments);
+}
+
+/// cka(x, y, mask).score
+template <embedding_matrix X, embedding_matrix Y>
+double linear_cka(const X& x, const Y& y, const token_mask& mask = {}) {
+  return cka(x, y, mask).score;
+}
+
+/// cka(moments).score
+inline double linear_cka(const cross_moments& moments) { return cka(moments).score; }
+
+}  // namespace layerwise::inline LAYERWISE_ABI
