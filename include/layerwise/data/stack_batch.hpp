@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <deque>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 /// @file
 /// The hidden states of a batch whose layers come one after the other.
@@ -47,18 +48,23 @@ class stack_batch {
     const place here{.operand = "hidden_states", .layer = count_};
     detail::require_not_empty(reader, here);
     if (count_ > 0) detail::require_equal_shape({layers_[0].rows(), layers_[0].cols()}, detail::shape_of(reader), here);
-    if (count_ == static_cast<index>(layers_.size())) layers_.emplace_back();
-    row_matrix& copy = layers_[static_cast<std::size_t>(count_)];
+    // Read before layers_ grows: the layer may be computed from those in it.
+    const bool grows = count_ == static_cast<index>(layers_.size());
+    row_matrix copy = grows ? row_matrix() : std::move(detail::at(layers_, count_));
     copy.resize(reader.rows(), reader.cols());
     copy_rows(reader, copy);
+    if (grows)
+      layers_.push_back(std::move(copy));
+    else
+      detail::at(layers_, count_) = std::move(copy);
     ++count_;
   }
 
   /// The number of layers added, L + 1 of a whole batch.
   index size() const { return (std::min)(count_, static_cast<index>(layers_.size())); }
-  /// h_l for l = `layer`, which is not checked: n_tokens x d. It stays where it is while layers are added, which may be
-  /// computed from it, until clear().
-  const row_matrix& operator[](index layer) const { return layers_[static_cast<std::size_t>(layer)]; }
+  /// h_l for l = `layer`, which is not checked: n_tokens x d. The next layer may be computed from it; the reference is
+  /// good until that has been added, or clear().
+  const row_matrix& operator[](index layer) const { return detail::at(layers_, layer); }
   auto begin() const { return layers_.begin(); }         ///< at h_0
   auto end() const { return layers_.begin() + size(); }  ///< after the layer added last
 
@@ -73,7 +79,7 @@ class stack_batch {
     }
   }
 
-  std::deque<row_matrix> layers_;  // the first count_ are those of the batch, or none where it was moved from
+  std::vector<row_matrix> layers_;  // the first count_ are those of the batch, or none where it was moved from
   index count_ = 0;
 };
 
