@@ -65,7 +65,7 @@ elseif(WAY STREQUAL "version_refused")
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(result EQUAL 0)
     message(FATAL_ERROR "find_package(layerwise 0.3) was satisfied with 0.2:\n${output}")
-  elseif(NOT output MATCHES "moved prefix/[^\n]*layerwiseConfig.cmake, version: 0\\.1\\.")
+  elseif(NOT output MATCHES "moved prefix/[^\n]*layerwiseConfig.cmake, version: 0\\.2\\.")
     message(FATAL_ERROR "find_package(layerwise 0.3) failed, but not for the version it found:\n${output}")
   endif()
 
