@@ -1,6 +1,7 @@
 #include <layerwise/metrics/contribution_ratio.hpp>
 
 #include "support.hpp"
+#include "update_refusals.hpp"
 
 #include <doctest/doctest.h>
 
@@ -128,26 +129,7 @@ TEST_CASE("bad input is refused, with its place") {
     check([&] { (void)contribution_ratio(x, y); });
     check([&] { (void)contribution_ratio_frobenius(x, y); });
   };
-  each(good, Eigen::MatrixXf(Eigen::MatrixXf::Ones(4, 4)),
-       [](const auto& call) { check_throws<shape_error>(call, "a matrix of 4 x 3", "4 x 4", "after"); });
-  each(Eigen::MatrixXf(0, 0), Eigen::MatrixXf(0, 0), [](const auto& call) {
-    check_throws<degenerate_input_error>(call, "a matrix with rows and columns", "0 x 0", "before");
-  });
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-    row_major broken = good;
-    broken(3, 1) = bad;
-    const std::string got = std::isnan(bad) ? "nan" : "inf";
-    each(good, broken.cast<Eigen::bfloat16>(), [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "after, row 3, column 1");
-    });
-    each(broken, good, [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "before, row 3, column 1");
-    });
-    // Infinity minus infinity is no update of anything.
-    each(broken, broken, [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "before, row 3, column 1");
-    });
-  }
+  layerwise_test::check_update_refusals(good, each);
   row_major zero = good;
   zero.row(1).setZero();
   check_throws<degenerate_input_error>([&] { (void)contribution_ratio(good, zero); },

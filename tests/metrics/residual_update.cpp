@@ -1,6 +1,7 @@
 #include <layerwise/metrics/residual_update.hpp>
 
 #include "support.hpp"
+#include "update_refusals.hpp"
 
 #include <doctest/doctest.h>
 
@@ -50,26 +51,7 @@ TEST_CASE("bad input is refused, with its place") {
   const auto each = [](const auto& x, const auto& y, const auto& check) {
     check([&] { (void)residual_update(x, y); });
   };
-  each(good, Eigen::MatrixXf(Eigen::MatrixXf::Ones(4, 4)),
-       [](const auto& call) { check_throws<shape_error>(call, "a matrix of 4 x 3", "4 x 4", "after"); });
-  each(Eigen::MatrixXf(0, 0), Eigen::MatrixXf(0, 0), [](const auto& call) {
-    check_throws<degenerate_input_error>(call, "a matrix with rows and columns", "0 x 0", "before");
-  });
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-    row_major broken = good;
-    broken(3, 1) = bad;
-    const std::string got = std::isnan(bad) ? "nan" : "inf";
-    each(good, broken.cast<Eigen::bfloat16>(), [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "after, row 3, column 1");
-    });
-    each(broken, good, [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "before, row 3, column 1");
-    });
-    // Infinity minus infinity is no update of anything.
-    each(broken, broken, [&](const auto& call) {
-      check_throws<non_finite_error>(call, "finite values", got, "before, row 3, column 1");
-    });
-  }
+  layerwise_test::check_update_refusals(good, each);
   const row_major largest = row_major::Constant(1, 2, 1.5e308);
   check_throws<non_finite_error>([&] { (void)residual_update(-largest, largest); }, "finite values", "inf",
                                  "after - before, row 0, column 0");
