@@ -190,19 +190,17 @@ inline Eigen::VectorXd solve_gram(const matrix& l, Eigen::VectorXd v) {
 struct pivoted_cholesky {
   matrix l;
   indices order;
-  Eigen::VectorXd pivots;  ///< of the columns kept
-  Eigen::VectorXd left;    ///< diagonal of what is left of G, in order, behind the columns kept; not below 0
+  Eigen::VectorXd left;  ///< diagonal of what is left of G, in order, behind the columns kept; not below 0
 
   pivoted_cholesky(const matrix& g, index limit, double cutoff) : order(first_indices(g.rows())) {
     const index d = g.rows();
     l.setZero(d, (std::min)(d, limit));
-    pivots.resize(l.cols());
     left = g.diagonal();
     index k = 0;
     for (; k < l.cols(); ++k) {
       const index best = std::max_element(&left[k], left.data() + d) - left.data();
-      pivots[k] = left[best];
-      if (!(pivots[k] > cutoff)) break;
+      const double pivot = left[best];
+      if (!(pivot > cutoff)) break;
       std::swap(order[k], order[best]);
       std::swap(left[k], left[best]);
       for (index j = 0; j < k; ++j) std::swap(l(k, j), l(best, j));
@@ -213,18 +211,18 @@ struct pivoted_cholesky {
         column[i] = row > order[k] ? g(row, order[k]) : g(order[k], row);
       }
       for (index j = 0; j < k; ++j) add_multiple(-l(k, j), &l(k, j) + 1, column, below);
-      l(k, k) = std::sqrt(pivots[k]);
+      l(k, k) = std::sqrt(pivot);
       for (index i = 0; i < below; ++i) {
         column[i] /= l(k, k);
         left[k + 1 + i] -= column[i] * column[i];
       }
     }
     l.conservativeResize(Eigen::NoChange, k);
-    pivots.conservativeResize(k);
-    left = left.tail(d - k).cwiseMax(0.0).eval();
+    left = Eigen::VectorXd(left.tail(d - k));
+    for (index i = 0; i < left.size(); ++i) left[i] = (std::max)(left[i], 0.0);
   }
 
-  index rank() const { return pivots.size(); }
+  index rank() const { return l.cols(); }
 };
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

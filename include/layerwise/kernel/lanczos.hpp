@@ -66,18 +66,18 @@ double largest_eigenvalue(Eigen::VectorXd v, index least, const Operator& apply)
   const index size = v.size(), steps = (std::min<index>)(size, 40);
   matrix basis(size, steps);
   Eigen::VectorXd diagonal(steps), offdiagonal(steps);
-  double norm = v.norm(), estimate = 0.0;
+  double length = norm(v), estimate = 0.0;
   for (index k = 0; k < steps; ++k) {
-    v /= norm;
+    v /= length;
     basis.col(k) = v;
     v = apply(v);
     diagonal[k] = dot(&basis(0, k), v.data(), size);
     for (int pass = 0; pass < 2; ++pass)
       for (index i = 0; i <= k; ++i) add_multiple(-dot(&basis(0, i), v.data(), size), &basis(0, i), v.data(), size);
-    offdiagonal[k] = norm = v.norm();
+    offdiagonal[k] = length = norm(v);
     const double before = std::exchange(estimate, largest_of_tridiagonal(diagonal, offdiagonal, k + 1));
     const bool settled = k + 1 >= least && estimate - before <= 1e-4 * estimate;
-    if (settled || !(norm > 1e-12 * estimate)) break;
+    if (settled || !(length > 1e-12 * estimate)) break;
   }
   return estimate;
 }

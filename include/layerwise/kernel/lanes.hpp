@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 // A block of neighbouring entries of a row in vector registers, whatever their scalar type: loading, storing, sums.
 namespace layerwise::inline LAYERWISE_ABI::detail {
@@ -97,15 +98,43 @@ inline void store_lanes(const lane_block& block, Eigen::bfloat16* to) {
 }
 #endif
 
-/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in partial sums that stay in vector registers. `term` is
-/// written with Eigen's array operations. The order of the additions depends on n alone.
+// What is written once for several neighbouring entries, an Eigen array, and for a single one, a double: what is left
+// over of a row. Arrays of one entry would be a tenth of what including the library costs.
+template <class Entries>
+auto load(const double* from) {
+  if constexpr (std::is_same_v<Entries, double>)
+    return *from;
+  else
+    return Entries::Map(from);
+}
+template <class Entries>
+Entries zero() {
+  if constexpr (std::is_same_v<Entries, double>)
+    return 0.0;
+  else
+    return Entries::Zero();
+}
+inline void store(double value, double* to) { *to = value; }
+template <class Entries>
+void store(const Eigen::ArrayBase<Entries>& values, double* to) {
+  Entries::Map(to) = values;
+}
+inline void add_to(double* sum, double value) { *sum += value; }
+template <class Entries>
+void add_to(double* sum, const Eigen::ArrayBase<Entries>& values) {
+  Entries::Map(sum) += values;
+}
+inline double square(double value) { return value * value; }  // of arrays Eigen has it
+
+/// sum_j term(x_j, y_j, ...) over the n entries of the rows, in partial sums that stay in vector registers. The order of
+/// the additions depends on n alone.
 template <class Term, class... Rows>
 double lane_sum(index n, const Term& term, const Rows*... rows) {
   lane_block sums = lane_block::Zero();
   double rest = 0;
   index j = 0;
   for (; j + lanes <= n; j += lanes) sums += term(lane_block::Map(rows + j)...);
-  for (; j < n; ++j) rest += term(Eigen::Array<double, 1, 1>::Map(rows + j)...).value();
+  for (; j < n; ++j) rest += term(rows[j]...);
   return sums.sum() + rest;
 }
 

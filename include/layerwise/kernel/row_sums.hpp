@@ -9,6 +9,7 @@
 
 #include <Eigen/Core>
 
+#include <cmath>
 #include <utility>
 
 // What one walk over a token's row tells: its squared norm, and the squared distance from the row before it.
@@ -76,11 +77,12 @@ inline scaled_sum scaled_squared_norm(const double* x, double sum, index d, cons
                                                                          const place& x_at, const place& y_at) {
   fail_non_finite(x, d, x_at);
   fail_non_finite(y, d, y_at);
-  const auto from = Eigen::VectorXd::Map(x, d), to = Eigen::VectorXd::Map(y, d);
-  Eigen::VectorXd difference = to - from;
-  if (difference.allFinite()) return rescaled_squared_norm(std::move(difference), y_at);
+  Eigen::VectorXd difference(d);
+  for (index j = 0; j < d; ++j) difference[j] = y[j] - x[j];
+  if (!std::isnan(peak_of(difference.data(), d))) return rescaled_squared_norm(std::move(difference), y_at);
   // Halved only where the difference overflows: halving would lose the last bit of the smallest numbers.
-  scaled_sum sum = rescaled_squared_norm(to / 2 - from / 2, y_at);
+  for (index j = 0; j < d; ++j) difference[j] = y[j] / 2 - x[j] / 2;
+  scaled_sum sum = rescaled_squared_norm(std::move(difference), y_at);
   sum.exponent += 2;
   return sum;
 }

@@ -57,9 +57,16 @@ inline double safe_scale(double peak) {
 /// log2(a / b) for powers of two, whose ratio may be beyond the range of double.
 inline int exponent_of_ratio(double a, double b) { return std::ilogb(a) - std::ilogb(b); }
 
-/// The largest |element| of a row; NaN or infinity if an element is.
+/// The largest |element| of a row; NaN if one is NaN or infinite.
 inline double peak_of(const double* row, index cols) {
-  return Eigen::Map<const Eigen::ArrayXd>(row, cols).abs().maxCoeff<Eigen::PropagateNaN>();
+  double peak = 0.0;
+  bool finite = true;
+  for (index j = 0; j < cols; ++j) {
+    const double size = std::abs(row[j]);
+    finite = finite && size <= (std::numeric_limits<double>::max)();
+    peak = (std::max)(peak, size);
+  }
+  return finite ? peak : std::numeric_limits<double>::quiet_NaN();
 }
 
 /// Whether a sum of squares has lost nothing to overflow or underflow, and quotients of two such sums neither. False

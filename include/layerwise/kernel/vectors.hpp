@@ -25,6 +25,9 @@ inline double dot(const double* x, const double* y, index n) {
 /// sum x_i^2
 inline double squared_norm(const double* x, index n) { return Eigen::VectorXd::Map(x, n).squaredNorm(); }
 
+inline double squared_norm(const Eigen::VectorXd& x) { return squared_norm(x.data(), x.size()); }
+inline double norm(const Eigen::VectorXd& x) { return std::sqrt(squared_norm(x)); }
+
 /// sum p_i |x_i|
 inline double weighted_sum(const Eigen::VectorXd& p, const double* x) {
   double sum = 0.0;
@@ -35,6 +38,13 @@ inline double weighted_sum(const Eigen::VectorXd& p, const double* x) {
 /// y += factor x
 inline void add_multiple(double factor, const double* x, double* y, index n) {
   Eigen::VectorXd::Map(y, n) += factor * Eigen::VectorXd::Map(x, n);
+}
+
+/// factor x
+inline Eigen::VectorXd scaled(double factor, const Eigen::VectorXd& x) {
+  Eigen::VectorXd out = x;
+  out *= factor;
+  return out;
 }
 
 /// The squared norms of the columns of m, from row `first` on.

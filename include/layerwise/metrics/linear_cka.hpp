@@ -8,6 +8,7 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
+#include <layerwise/kernel/vectors.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
@@ -49,14 +50,15 @@ namespace detail {
 /// ||factor * sums||_F, of sums that are off by `error` in that norm. No factor but a power of two.
 inline bounded norm_of(const Eigen::MatrixXd& sums, double error, double factor) {
   double energy = 0.0;
-  for (index j = 0; j < sums.cols(); ++j) energy += (factor * sums.col(j)).squaredNorm();
+  for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
   const double norm = std::sqrt(energy), terms = static_cast<double>(sums.rows() + sums.cols()) + 2.0;
   return {norm, factor * error + 0.5 * terms * std::numeric_limits<double>::epsilon() * norm};
 }
 
 /// The power of two that brings the largest second moment near 1, so that no square of one overflows; its root.
 inline double root_scale(const Eigen::MatrixXd& second, std::string_view name) {
-  const double peak = second.diagonal().maxCoeff();
+  double peak = 0.0;
+  for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
   if (!(peak > least_energy)) fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});
   return std::ldexp(1.0, -std::ilogb(peak) / 2);
 }

@@ -11,10 +11,38 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 /// @file
 /// Procrustes normalization.
 namespace layerwise::inline LAYERWISE_ABI {
+
+namespace detail {
+
+/// Of rows whose largest |element| is `peak`. A template, because a unit that does not call it is not to pay for it.
+template <class Rows>
+Rows normalize(Rows rows, double peak, centering center) {
+  if (center == centering::columns) {
+    // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits. Divided
+    // first only where differences overflow: beside those no small number counts.
+    if (peak > largest_to_subtract && !(rows.rowwise() - rows.row(0)).allFinite()) rows *= 0x1p-2;
+    const Eigen::RowVectorXd first = rows.row(0);
+    rows.rowwise() -= first;
+    rows *= safe_scale(rows.cwiseAbs().maxCoeff());
+    const Eigen::RowVectorXd mean = rows.colwise().mean();
+    rows.rowwise() -= mean;
+  }
+  // Centring may have taken many orders of magnitude away; norm() squares what is left.
+  rows *= safe_scale(rows.cwiseAbs().maxCoeff());
+  const double norm = rows.norm();
+  if (norm == 0.0)
+    fail<degenerate_input_error>(center == centering::columns ? "rows that differ" : "an element other than 0",
+                                 "no variance", {.operand = "X"});
+  rows /= norm;
+  return rows;
+}
+
+}  // namespace detail
 
 /// Procrustes normalization (arXiv 2405.12250): X~ = Xc / ||Xc||_F with Xc the column-centred X.
 ///
@@ -23,9 +51,8 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// for NaN or infinity. Cost: three passes over n d elements.
 template <embedding_matrix X>
 row_matrix procrustes_normalize(const X& x, centering center = centering::columns) {
-  const place here{.operand = "X"};
   const detail::row_reader reader(x);
-  detail::require_not_empty(reader, here);
+  detail::require_not_empty(reader, {.operand = "X"});
 
   row_matrix rows(reader.rows(), reader.cols());
   double peak = 0.0;
@@ -36,23 +63,7 @@ row_matrix procrustes_normalize(const X& x, centering center = centering::column
     peak = (std::max)(peak, row_peak);
   }
 
-  if (center == centering::columns) {
-    // About the first row, so that a constant column becomes exactly 0 and an offset costs no digits. Divided
-    // first only where differences overflow: beside those no small number counts.
-    if (peak > detail::largest_to_subtract && !(rows.rowwise() - rows.row(0)).allFinite()) rows *= 0x1p-2;
-    const Eigen::RowVectorXd first = rows.row(0);
-    rows.rowwise() -= first;
-    rows *= detail::safe_scale(rows.cwiseAbs().maxCoeff());
-    const Eigen::RowVectorXd mean = rows.colwise().mean();
-    rows.rowwise() -= mean;
-  }
-  // Centring may have taken many orders of magnitude away; norm() squares what is left.
-  rows *= detail::safe_scale(rows.cwiseAbs().maxCoeff());
-  const double norm = rows.norm();
-  if (norm == 0.0)
-    detail::fail<degenerate_input_error>(center == centering::columns ? "rows that differ" : "an element other than 0",
-                                         "no variance", here);
-  return rows /= norm;
+  return detail::normalize(std::move(rows), peak, center);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/core/types.hpp>
+#include <layerwise/kernel/vectors.hpp>
 #include <layerwise/statistics/centering.hpp>
 
 #include <Eigen/Core>
@@ -22,11 +23,11 @@ struct scatter_rounding {
   Eigen::VectorXd cross_norm;
 
   /// ||error of xx||_F is at most this.
-  double of_xx() const { return gamma * x_norm.squaredNorm(); }
+  double of_xx() const { return gamma * detail::squared_norm(x_norm); }
   /// Of xy; infinite where nothing is known.
-  double of_xy() const { return gamma * x_norm.norm() * cross_norm.norm(); }
+  double of_xy() const { return gamma * detail::norm(x_norm) * detail::norm(cross_norm); }
   /// Of yy.
-  double of_yy() const { return gamma * y_norm.squaredNorm(); }
+  double of_yy() const { return gamma * detail::squared_norm(y_norm); }
 };
 
 /// Sums over tokens of squares and products of the columns of x (n_tokens x d_x) and y (n_tokens x d_y), about their

@@ -75,9 +75,9 @@ struct measured_row {
   const bool acute = lane_dot(u, v, d) >= 0;
   const double uu = first.squares, length = std::sqrt(uu / second.squares);
   const double factor = acute ? length : -length;
-  double square = lane_sum(d, [=](const auto& a, const auto& b) { return (a - factor * b).square(); }, u, v);
-  if (square < 1e-6 * uu && square > 0) square = accurate_squared_distance(u, factor, v, d);
-  return {(std::min)(square / uu, 2.), acute};
+  double distance = lane_sum(d, [=](const auto& a, const auto& b) { return square(a - factor * b); }, u, v);
+  if (distance < 1e-6 * uu && distance > 0) distance = accurate_squared_distance(u, factor, v, d);
+  return {(std::min)(distance / uu, 2.), acute};
 }
 
 row_angle measure_rescaled_angle(const measured_row& u, const measured_row& v, index d);

@@ -68,7 +68,8 @@ inline regression solve_rank_revealing(const scaled_problem& problem) {
 
   const matrix right = problem.right_side();
   matrix a(rank, right.cols());
-  for (index i = 0; i < rank; ++i) a.row(i) = right.row(columns.kept[i]);
+  for (index c = 0; c < a.cols(); ++c)
+    for (index i = 0; i < rank; ++i) a(i, c) = right(columns.kept[i], c);
   substitute_forward(columns.lower, a);
   const Eigen::VectorXd explained = column_energies(a);
   substitute_back(columns.lower, a);

@@ -70,20 +70,20 @@ inline double rank_cutoff(const scaled_problem& problem) {
 
 /// theta of 1., where `lambda` is a lower bound of the smallest eigenvalue of G~.
 inline double theta_of_moments(double gamma, const Eigen::VectorXd& p, double lambda) {
-  return p.squaredNorm() * gamma / lambda;
+  return squared_norm(p) * gamma / lambda;
 }
 /// The same by the condition of X, halved as lambda is: the largest eigenvalue is 1 at least.
 inline double theta_of_moments_by_condition(double gamma, const Eigen::VectorXd& p, double condition) {
-  return 2.0 * p.squaredNorm() * gamma * condition * condition;
+  return 2.0 * squared_norm(p) * gamma * condition * condition;
 }
 
 /// theta of 3., where `lambda` is a lower bound of the square of sigma_min.
 inline double theta_of_factorization(double gamma, const Eigen::VectorXd& p, double lambda) {
-  return gamma * p.norm() / std::sqrt(lambda);
+  return gamma * norm(p) / std::sqrt(lambda);
 }
 /// The same by the condition of X.
 inline double theta_of_factorization_by_condition(double gamma, const Eigen::VectorXd& p, double condition) {
-  return 2.0 * gamma * p.norm() * condition;
+  return 2.0 * gamma * norm(p) * condition;
 }
 
 /// 1. Certificate from moments
@@ -125,8 +125,8 @@ class moment_certificate {
   double of_energies(const Eigen::VectorXd& explained) const {
     double error = 0.0;
     for (index c = 0; c < explained.size(); ++c) {
-      const double norm = std::sqrt(explained[c] / lambda_);
-      error += of_column(c, norm, p_.norm() * norm);
+      const double size = std::sqrt(explained[c] / lambda_);
+      error += of_column(c, size, norm(p_) * size);
     }
     return error;
   }
@@ -156,7 +156,7 @@ class moment_certificate {
     double error = 0.0;
     for (index c = 0; c < a.cols(); ++c) {
       const double f = r.energy[c], h = std::sqrt(r.projected[c]);
-      const double dr = gamma_ * (reach_of(a, c) + q_[c]), e = gamma_ * p_.norm() * std::sqrt(f / lambda_);
+      const double dr = gamma_ * (reach_of(a, c) + q_[c]), e = gamma_ * norm(p_) * std::sqrt(f / lambda_);
       error += 2.0 * dr * std::sqrt(f) + dr * dr + theta_ / (1.0 - theta_) * h * h + 2.0 * e * h + e * e + gamma_ * f;
     }
     return error;
@@ -165,15 +165,15 @@ class moment_certificate {
   /// What the columns that were kept leave of one with the noise p_i^2, of which so much was computed: the value
   /// at the computed solution w is an upper bound, and |w|_p <= ||p|| / sqrt(lambda).
   double left_of(double computed, double p) const {
-    const double reach = p_.norm() / std::sqrt(lambda_) + p;
+    const double reach = norm(p_) / std::sqrt(lambda_) + p;
     return (std::max)(0.0, computed) + gamma_ * reach * reach;
   }
 
  private:
   /// The bound of 1. for ||a|| and |a|_p of column c.
-  double of_column(index c, double norm, double weighted) const {
-    const double drift = (theta_ * norm + gamma_ * p_.norm() * q_[c] / lambda_) / (1.0 - theta_);
-    const double reach = weighted + p_.norm() * drift + q_[c];
+  double of_column(index c, double size, double weighted) const {
+    const double drift = (theta_ * size + gamma_ * norm(p_) * q_[c] / lambda_) / (1.0 - theta_);
+    const double reach = weighted + norm(p_) * drift + q_[c];
     return gamma_ * reach * reach;
   }
 

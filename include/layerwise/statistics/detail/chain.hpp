@@ -177,7 +177,7 @@ class moment_chain {
           Eigen::VectorXd row(dimensions(l));
           source.read(l, i, row.data());
           fail_non_finite(row.data(), row.size(), source.place_of(l, i));
-          peak = row.lpNorm<Eigen::Infinity>();  // finite elements of a sum that overflowed
+          peak = peak_of(row.data(), row.size());  // finite elements of a sum that overflowed
         }
         if (peak == 0.0 && zeros == zero_rows::refused)
           fail<degenerate_input_error>("a row with a direction (mask the tokens that have none)", "a row of zeros",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/core/types.hpp>
+#include <layerwise/kernel/lanes.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/product.hpp>
 #include <layerwise/kernel/scaling.hpp>
@@ -29,7 +30,7 @@ struct layer_rows {
   index cols() const { return v.cols(); }
   template <class Columns>
   Columns shifted(index i, index j, double scale, const Columns& shift) const {
-    return Columns::Map(v.data() + i * v.cols() + j) * scale - shift;
+    return load<Columns>(v.data() + i * v.cols() + j) * scale - shift;
   }
 };
 
@@ -44,8 +45,8 @@ struct update_rows {
   index cols() const { return y.cols(); }
   template <class Columns>
   Columns shifted(index i, index j, double scale, const Columns& shift) const {
-    const Columns to = Columns::Map(y.data() + i * y.cols() + j) * scale;
-    const Columns from = Columns::Map(x.data() + i * x.cols() + j) * scale;
+    const Columns to = load<Columns>(y.data() + i * y.cols() + j) * scale;
+    const Columns from = load<Columns>(x.data() + i * x.cols() + j) * scale;
     const Columns difference = to - from, part = difference - to;
     return (difference - shift) + ((to - (difference - part)) - (from + part));
   }
@@ -102,7 +103,17 @@ struct column_frame {
   }
 
   /// The mean over n tokens, in scaled units.
-  Eigen::VectorXd mean(double n) const { return shift + sum / n; }
+  Eigen::VectorXd mean(double n) const {
+    Eigen::VectorXd out = shift;
+    for (index j = 0; j < out.size(); ++j) out[j] += sum[j] / n;
+    return out;
+  }
+  /// In the data's own.
+  Eigen::VectorXd own_mean(double n) const {
+    Eigen::VectorXd out = mean(n);
+    for (index j = 0; j < out.size(); ++j) out[j] /= scale;
+    return out;
+  }
 
   /// The energy that took part in the sums of column j: rounding is relative to it.
   double noise(index j) const { return energy[j] + moved[j]; }
@@ -121,26 +132,25 @@ struct column_frame {
   template <bool counted, bool stored, class Rows, class Frame>
   static void sweep(const Rows& rows, packed_block* out, Frame& frame) {
     if constexpr (stored) out->resize(rows.rows(), rows.cols());
-    const auto panel = [&](index j, auto lane) {
-      using columns = Eigen::Array<double, lane, 1>;
-      const columns offset = columns::Map(frame.shift.data() + j);
-      columns block_sum = columns::Zero(), block_energy = columns::Zero();
+    const auto panel = [&]<class Columns>(index j, std::type_identity<Columns>) {
+      const Columns offset = load<Columns>(frame.shift.data() + j);
+      Columns block_sum = zero<Columns>(), block_energy = zero<Columns>();
       double* to = nullptr;
       if constexpr (stored) to = out->at(j);
       for (index i = 0; i < rows.rows(); ++i) {
-        const columns value = rows.template shifted<columns>(i, j, frame.scale, offset);
-        if constexpr (stored) columns::Map(to) = value, to += out->row_stride();
+        const Columns value = rows.template shifted<Columns>(i, j, frame.scale, offset);
+        if constexpr (stored) store(value, to), to += out->row_stride();
         if constexpr (counted) block_sum += value, block_energy += value * value;
       }
       if constexpr (counted) {
-        columns::Map(frame.sum.data() + j) += block_sum;
-        columns::Map(frame.energy.data() + j) += block_energy;
+        add_to(frame.sum.data() + j, block_sum);
+        add_to(frame.energy.data() + j, block_energy);
       }
     };
     constexpr index width = packed_block::width;
     parallel_chunks(rows.cols(), width, [&](index first, index count) {
-      if (count == width) return panel(first, std::integral_constant<int, width>());
-      for (index j = first; j < first + count; ++j) panel(j, std::integral_constant<int, 1>());
+      if (count == width) return panel(first, std::type_identity<Eigen::Array<double, width, 1>>());
+      for (index j = first; j < first + count; ++j) panel(j, std::type_identity<double>());
     });
     if constexpr (stored) out->clear_padding();
   }

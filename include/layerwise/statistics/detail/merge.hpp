@@ -51,8 +51,10 @@ inline void change_target(const chain_state& chain, pair_state& pair) {
 /// A layer's x^T x. To be called before the frames are merged: it is relative to the sums as they were.
 inline void merge_second(layer_state& mine, const layer_state& theirs, double n) {
   const change_of_frame to_mine(theirs.frame, mine.frame);
-  const Eigen::VectorXd rest = to_mine.ratio * theirs.frame.sum + 0.5 * n * to_mine.offset;
-  mine.second += to_mine.ratio * (to_mine.ratio * theirs.second);
+  Eigen::VectorXd rest = scaled(to_mine.ratio, theirs.frame.sum);
+  add_multiple(0.5 * n, to_mine.offset.data(), rest.data(), rest.size());
+  for (index k = 0; k < mine.second.size(); ++k)  // the ratio's square may be beyond the range of double
+    mine.second.data()[k] += to_mine.ratio * (to_mine.ratio * theirs.second.data()[k]);
   add_outer(to_mine.offset, rest, mine.second, true);
   add_outer(rest, to_mine.offset, mine.second, true);
 }
@@ -63,10 +65,13 @@ inline void merge_cross(const chain_state& chain, pair_state& mine, const chain_
   const column_frame& x = other.input(theirs).frame;
   const column_frame& t = other.target_frame(theirs);
   const change_of_frame to_x(x, chain.input(mine).frame), to_t(t, chain.target_frame(mine));
-  mine.cross += to_x.ratio * (to_t.ratio * theirs.cross);
-  add_outer(to_x.ratio * x.sum, to_t.offset, mine.cross);
-  add_outer(to_x.offset, to_t.ratio * t.sum + n * to_t.offset, mine.cross);
-  mine.moved += to_t.ratio * (to_t.ratio * theirs.moved);
+  for (index k = 0; k < mine.cross.size(); ++k)
+    mine.cross.data()[k] += to_x.ratio * (to_t.ratio * theirs.cross.data()[k]);
+  add_outer(scaled(to_x.ratio, x.sum), to_t.offset, mine.cross);
+  Eigen::VectorXd rest = scaled(to_t.ratio, t.sum);
+  add_multiple(n, to_t.offset.data(), rest.data(), rest.size());
+  add_outer(to_x.offset, rest, mine.cross);
+  for (index j = 0; j < mine.moved.size(); ++j) mine.moved[j] += to_t.ratio * (to_t.ratio * theirs.moved[j]);
 }
 
 /// Adds to one chain what another has seen: of the same layers and pairs, both of one block at least. mine's peaks are

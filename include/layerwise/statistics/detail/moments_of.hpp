@@ -22,8 +22,10 @@ namespace layerwise::inline LAYERWISE_ABI::detail {
 inline column_stats stats_of(const column_frame& frame, const summation& added, centering center) {
   const double n = static_cast<double>(added.tokens);
   const double rounding = added.rounding(frame, frame, true);
-  column_stats out{frame.scale, frame.energy, frame.energy + frame.moved, frame.shift, frame.sum / n};
+  column_stats out{frame.scale, frame.energy, frame.energy, frame.shift, frame.sum};
   for (index j = 0; j < out.energy.size(); ++j) {
+    out.noise[j] = frame.noise(j);
+    out.drift[j] /= n;
     out.energy[j] -= frame.sum[j] * out.drift[j];
     if (!(out.energy[j] > rounding * out.noise[j])) out.energy[j] = 0.0;
     if (center == centering::columns) continue;
@@ -48,7 +50,7 @@ inline total_energy total_of(const column_stats& stats, const column_frame& fram
 inline void move_products(const column_frame& x, const column_frame& t, double n, centering center, matrix& products,
                           bool lower_only = false) {
   add_outer(x.sum / -n, t.sum, products, lower_only);
-  if (center == centering::none) add_outer(x.mean(n), n * t.mean(n), products, lower_only);
+  if (center == centering::none) add_outer(x.mean(n), scaled(n, t.mean(n)), products, lower_only);
 }
 
 /// Of a chain of the two layers of a pair.
@@ -64,7 +66,7 @@ inline pair_moments moments_of(chain_state&& chain, centering center) {
   out.centering = center;
   out.x = stats_of(x, added, center);
   out.output = stats_of(y, added, center);
-  out.x_mean = x.mean(n) / x.scale, out.y_mean = y.mean(n) / y.scale;
+  out.x_mean = x.own_mean(n), out.y_mean = y.own_mean(n);
   out.y_spread = center == centering::columns ? out.output.energy : stats_of(y, added, centering::columns).energy;
   out.different_rows = input.different.count();
   pair_state* const pair = chain.find({0, 1});
@@ -101,10 +103,12 @@ inline Eigen::MatrixXd full(const matrix& lower) { return lower.selfadjointView<
 /// The norms that rounding is relative to. An energy that stats_of took for nothing may have been twice its rounding;
 /// about 0 it does not show which.
 inline Eigen::VectorXd summed_norms(const column_stats& stats, centering center) {
-  Eigen::VectorXd noise = stats.noise;
-  for (index j = 0; j < noise.size(); ++j)
-    if (stats.energy[j] == 0.0 || center == centering::none) noise[j] *= 2.0;
-  return noise.cwiseMax(least_noise).cwiseSqrt();
+  Eigen::VectorXd norms(stats.noise.size());
+  for (index j = 0; j < norms.size(); ++j) {
+    const double twice = stats.energy[j] == 0.0 || center == centering::none ? 2.0 : 1.0;
+    norms[j] = std::sqrt((std::max)(twice * stats.noise[j], least_noise));
+  }
+  return norms;
 }
 
 /// Of a chain of one layer, which keeps x^T x.
@@ -121,7 +125,7 @@ inline scatter scatter_of_layer(chain_state&& chain, centering center) {
   out.tokens = added.tokens;
   out.centering = center;
   out.xx = full(layer.second);
-  out.x_mean = x.mean(n) / x.scale;
+  out.x_mean = x.own_mean(n);
   out.x_scale = x.scale;
   out.rounding = {added.rounding(x, x, center == centering::columns), summed_norms(stats, center), {}, {}};
   out.different_rows = layer.different.count();
@@ -153,11 +157,16 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
     return out;
   }
   const double of_update = m.output.scale / m.update.scale, of_x = m.output.scale / m.x.scale;
-  out.xy = of_update * m.cross + of_x * out.xx;
-  // In units of a y that is beyond the range of double beside x nothing is known of it, which the bound says.
-  if (!out.xy.allFinite()) out.xy = out.xy.array().isFinite().select(out.xy, 0.0).eval();
+  out.xy.resize(m.cross.rows(), m.cross.cols());
+  for (index k = 0; k < out.xy.size(); ++k) {
+    const double sum = of_update * m.cross.data()[k] + of_x * out.xx.data()[k];
+    // In units of a y that is beyond the range of double beside x nothing is known of it, which the bound says.
+    out.xy.data()[k] = std::isfinite(sum) ? sum : 0.0;
+  }
   out.rounding.gamma += 4.0 * unit_roundoff;  // of this sum
-  out.rounding.cross_norm = y_norm.cwiseMax(of_update * summed_norms(m.update, center) + of_x * x_norm);
+  const Eigen::VectorXd update_norm = summed_norms(m.update, center);
+  for (index j = 0; j < y_norm.size(); ++j)
+    out.rounding.cross_norm[j] = (std::max)(y_norm[j], of_update * update_norm[j] + of_x * x_norm[j]);
   return out;
 }
 

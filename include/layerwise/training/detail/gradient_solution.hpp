@@ -91,13 +91,16 @@ inline bool double_suffices(const scaled_problem& problem, const regression& fit
   const matrix& a = fit.solution.a;
   const Eigen::VectorXd p = problem.cancellation(problem.places_of(fit.solution.kept));
   const double f = fit.residual_energy;
-  const double terms = std::sqrt(column_energies(p.asDiagonal() * a).sum()) + std::sqrt(m.target_stats().noise.sum());
+  matrix weighted = a;
+  for (index c = 0; c < a.cols(); ++c)
+    for (index i = 0; i < a.rows(); ++i) weighted(i, c) *= p[i];
+  const double terms = std::sqrt(column_energies(weighted).sum()) + std::sqrt(m.target_stats().noise.sum());
   const double rounding = unit_roundoff * (2.0 * std::sqrt(static_cast<double>(problem.size())) + 10.0) * terms;
   const double of_energy = m.total(what).relative_error;
   if (!(rounding <= tolerance * std::sqrt(f) && of_energy <= tolerance)) return false;
   if (m.target == what) return true;
   // Y - X + X, or Y - X, is rounded; the gradient sees f / energy of it.
-  const double x = std::ldexp(problem.norm().norm(), exponent_of_ratio(m.target_stats().scale, m.x.scale));
+  const double x = std::ldexp(norm(problem.norm()), exponent_of_ratio(m.target_stats().scale, m.x.scale));
   return unit_roundoff * x * std::sqrt(f) <= tolerance * energy;
 }
 
