@@ -1,8 +1,8 @@
 # cmake -D "SOURCES=<source>;..." -D OUTPUT=<source> -P unity.cmake
 #
 # Makes one source of many: all that they include first, then each in a namespace of its own, so that no two clash. What
-# they all include is then compiled once. Not for a source that has something to say in another's namespace, such as a
-# specialization of its templates.
+# they all include is then compiled once. A source that has something to say in another's namespace, such as a
+# specialization of its templates, comes first and as it is.
 
 cmake_minimum_required(VERSION 3.25)
 
@@ -23,8 +23,13 @@ foreach(source IN LISTS SOURCES)
       list(APPEND includes "${line}")
     endif()
   endforeach()
-  math(EXPR number "${number} + 1")
-  string(APPEND bodies "namespace unit_${number} {\n#include \"${source}\"\n}\n")
+  file(STRINGS "${source}" of_another_namespace REGEX "^(template <>|namespace layerwise)")
+  if(of_another_namespace)
+    string(PREPEND bodies "#include \"${source}\"\n")
+  else()
+    math(EXPR number "${number} + 1")
+    string(APPEND bodies "namespace unit_${number} {\n#include \"${source}\"\n}\n")
+  endif()
 endforeach()
 
 set(text "")

@@ -3,7 +3,12 @@
 // Without CROSS the units keep layerwise's and Eigen's objects to themselves, and hand each other plain
 // memory: both compute the same, up to rounding, or, with another alignment in each, refuse to (exit 3). With
 // CROSS one is handed the other's objects: the linker must refuse.
-#include <layerwise/layerwise.hpp>
+#ifdef CROSS
+#include <layerwise/statistics.hpp>
+#else
+#include <layerwise/metrics/linearity.hpp>
+#include <layerwise/solve.hpp>
+#endif
 
 #include <cmath>
 #include <cstdio>
