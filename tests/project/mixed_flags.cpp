@@ -6,6 +6,7 @@
 #ifdef CROSS
 #include <layerwise/statistics.hpp>
 #else
+#include <layerwise/data.hpp>
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/solve.hpp>
 #endif
