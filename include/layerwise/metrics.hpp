@@ -8,9 +8,11 @@
 #include <layerwise/metrics/angular_distance.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
+#include <layerwise/metrics/debiased_linear_cka.hpp>
 #include <layerwise/metrics/displacement.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
+#include <layerwise/metrics/representational_similarity.hpp>
 #include <layerwise/metrics/residual_update.hpp>

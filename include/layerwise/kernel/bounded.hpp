@@ -4,12 +4,13 @@
 
 #include <layerwise/kernel/scaling.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// A computed value, and how far it is at most from the exact one: what is made of such values by * and / is bounded,
-/// too, their own rounding included.
+/// A computed value, and how far it is at most from the exact one: what is made of such values is bounded, too, its
+/// own rounding included.
 struct bounded {
   double value = 0.0;
   double error = 0.0;  ///< >= 0; infinite where nothing is known
@@ -21,6 +22,13 @@ struct bounded {
     return {value, std::isnan(error) ? HUGE_VAL : error};
   }
 
+  friend bounded operator+(const bounded& a, const bounded& b) { return rounded(a.value + b.value, a.error + b.error); }
+  friend bounded operator-(const bounded& a, const bounded& b) { return rounded(a.value - b.value, a.error + b.error); }
+  /// |sqrt a - sqrt A| <= da / sqrt a
+  friend bounded sqrt(const bounded& a) {
+    const double root = std::sqrt((std::max)(a.value, 0.0));
+    return rounded(root, root > 0.0 ? a.error / root : HUGE_VAL);
+  }
   /// |ab - AB| <= |a| db + |b| da + da db
   friend bounded operator*(const bounded& a, const bounded& b) {
     return rounded(a.value * b.value, std::abs(a.value) * b.error + std::abs(b.value) * a.error + a.error * b.error);

@@ -30,6 +30,14 @@ struct scatter_rounding {
   double of_yy() const { return gamma * detail::squared_norm(y_norm); }
 };
 
+/// Sums over tokens of ||x||^4, ||x||^2 ||y||^2 and ||y||^4 for rows about the means, and how far they can be off. In
+/// units of scales that bring the largest element of a layer to 1..2.
+struct energy_sums {
+  double xx = 0.0, xy = 0.0, yy = 0.0;
+  double xx_error = 0.0, xy_error = 0.0, yy_error = 0.0;
+  double x_scale = 0.0, y_scale = 0.0;  ///< powers of two; both 0 where the sums are not kept, or not about the means
+};
+
 /// Sums over tokens of squares and products of the columns of x (n_tokens x d_x) and y (n_tokens x d_y), about their
 /// means or about 0: x_i^T x_j, x_i^T y_j, y_i^T y_j. What a metric of second moments starts from, with what its error
 /// bound starts from. Full matrices, not triangles, in units of scales that are 1 for data of ordinary magnitude: a
@@ -43,6 +51,7 @@ struct scatter {
   Eigen::RowVectorXd x_mean, y_mean;    ///< of the columns, in the data's own units, whatever the centring
   double x_scale = 1.0, y_scale = 1.0;  ///< powers of two
   scatter_rounding rounding;            ///< of xx, xy and yy
+  energy_sums energies;                 ///< of a pair, kept with yy
   index different_rows = 0;             ///< of x, a limit of its rank; more than d_x + 1 count as the largest index
 
   index x_dimensions() const { return xx.rows(); }      ///< d_x

@@ -8,8 +8,10 @@
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/product.hpp>
 #include <layerwise/kernel/scaling.hpp>
+#include <layerwise/kernel/vectors.hpp>
 #include <layerwise/statistics/detail/chain_state.hpp>
 #include <layerwise/statistics/detail/columns.hpp>
+#include <layerwise/statistics/detail/energy_products.hpp>
 #include <layerwise/statistics/detail/merge.hpp>
 #include <layerwise/statistics/layer_pairs.hpp>
 #include <layerwise/statistics/second_moments.hpp>
@@ -55,6 +57,7 @@ class moment_chain {
 
   /// Without pairs, and x^T x of inputs only, nothing but the columns' sums is taken: O(n d) work and O(d) memory.
   moment_chain(const std::vector<index>& dimensions, const std::vector<layer_pair>& pairs, second_moments kept) {
+    state_.keeps_energies = kept == second_moments::both;
     for (const index d : dimensions) {
       layer_state layer;
       layer.dimensions = d;
@@ -224,7 +227,8 @@ class moment_chain {
   struct workspace {
     row_block previous, current, other;
     packed_block x, target;
-    std::vector<char> counted;  ///< the layers whose rows of this block are
+    std::vector<char> counted;              ///< the layers whose rows of this block are
+    std::vector<Eigen::VectorXd> energies;  ///< of this block's rows about the shift, by layer; if they are kept
   };
 
   void flush(const neighbour_observer& observe, workspace& space) {
@@ -237,6 +241,7 @@ class moment_chain {
   void add_block(const rows_of& rows, const neighbour_observer& observe, workspace& space) {
     choose_scales(state_);
     space.counted.assign(state_.layers.size(), 0);
+    space.energies.resize(state_.layers.size());
     const auto read = [&](index l, row_block& block) {
       block.resize(rows.count, dimensions(l));
       read_block(rows, l, block);
@@ -245,6 +250,7 @@ class moment_chain {
       space.previous.swap(space.current);
       read(l, space.current);
       start(l, space.current);
+      if (state_.keeps_energies) count_energies(l, space.current, space);
       if (observe && l > 0) observe(l, space.previous, space.current);
       for (pair_state& pair : state_.pairs) {
         if ((std::max)(pair.layers.from, pair.layers.to) != l) continue;
@@ -266,6 +272,30 @@ class moment_chain {
     column_frame& frame = state_.layer(layer).frame;
     if (!frame.started())
       frame.start(raw.rows(), raw.cols(), [&](index i, index j) { return raw(i, j) * frame.scale; });
+  }
+
+  /// Rows of a layer, with themselves.
+  void count_energies(index l, const row_block& raw, workspace& space) {
+    layer_state& layer = state_.layer(l);
+    const energy_frame frame(layer.frame, layer.energy_scale);
+    Eigen::VectorXd& energies = at(space.energies, l);
+    energies = frame.energies(raw);
+    layer.energies.both += squared_norm(energies);
+    layer.energies.noise += squared_norm(energies);
+    frame.add_weighted(raw, energies, layer.energies.of_x);
+  }
+
+  /// Raw rows of both layers.
+  void count_energies(pair_state& pair, const row_block& raw_x, const row_block& raw_y, const workspace& space) {
+    const layer_state& x = state_.input(pair);
+    const layer_state& y = state_.output(pair);
+    const Eigen::VectorXd& alpha = at(space.energies, pair.layers.from);
+    const Eigen::VectorXd& beta = at(space.energies, pair.layers.to);
+    const double both = dot(alpha.data(), beta.data(), alpha.size());
+    pair.energies.both += both;
+    pair.energies.noise += both;
+    energy_frame(x.frame, x.energy_scale).add_weighted(raw_x, beta, pair.energies.of_x);
+    energy_frame(y.frame, y.energy_scale).add_weighted(raw_y, alpha, pair.energies.of_y);
   }
 
   /// The current layer, which is no pair's x.
@@ -301,6 +331,8 @@ class moment_chain {
       if (first) pair.target_is_update = is_smaller(pair.update, output, raw_y);
     }
     if (!pair.target_is_update) output.apply(layer_rows{raw_y}, space.target);
+
+    if (state_.keeps_energies) count_energies(pair, raw_x, raw_y, space);
 
     std::vector<product> products;
     absorb(pair.layers.from, raw_x, space, products);

@@ -6,6 +6,7 @@
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/statistics/detail/columns.hpp>
 #include <layerwise/statistics/detail/distinct_rows.hpp>
+#include <layerwise/statistics/detail/energy_products.hpp>
 #include <layerwise/statistics/layer_pairs.hpp>
 #include <layerwise/statistics/second_moments.hpp>
 
@@ -29,6 +30,8 @@ struct layer_state {
   matrix second;      ///< x^T x about the shift, lower triangle; empty before the first block, and unless kept
   double peak = 0.0;  ///< no |element| seen so far is larger, and it is at most d times larger than all
   distinct_rows different;
+  double energy_scale = 0.0;
+  energy_products energies = {};  ///< of the layer and itself; kept with y^T y
 };
 
 /// The sums of a pair of layers: x of layer `from`, y of layer `to`. The target t is y or r = y - x.
@@ -37,13 +40,15 @@ struct pair_state {
   column_frame update;  ///< r = y - x; unused if d_x != d_y
   matrix cross;         ///< x^T t about the shifts
   bool target_is_update = false;
-  Eigen::VectorXd moved;  ///< energy that passed through `cross` when a merge changed its target
+  Eigen::VectorXd moved;          ///< energy that passed through `cross` when a merge changed its target
+  energy_products energies = {};  ///< of x and y, whatever the target; kept with y^T y
 };
 
 struct chain_state {
   std::vector<layer_state> layers;
   std::vector<pair_state> pairs;
   summation added;
+  bool keeps_energies = false;  ///< products of energies, of each layer with itself and of each pair
 
   layer_state& layer(index l) { return at(layers, l); }
   const layer_state& layer(index l) const { return at(layers, l); }
@@ -65,10 +70,25 @@ struct chain_state {
   const pair_state* find(const layer_pair& wanted) const { return const_cast<chain_state*>(this)->find(wanted); }
 };
 
+/// Those of products of energies, for what has been seen of each layer.
+inline void choose_energy_scales(chain_state& chain) {
+  std::vector<double> ratios;
+  for (layer_state& layer : chain.layers) {
+    const double before = std::exchange(layer.energy_scale, energy_scale(layer.peak));
+    ratios.push_back(before == 0.0 ? 1.0 : layer.energy_scale / before);
+    if (ratios.back() != 1.0) layer.energies.rescale(ratios.back(), ratios.back());
+  }
+  for (pair_state& pair : chain.pairs) {
+    const double x = at(ratios, pair.layers.from), y = at(ratios, pair.layers.to);
+    if (x != 1.0 || y != 1.0) pair.energies.rescale(x, y);
+  }
+}
+
 /// Keeps shifted values so that sums of their products neither overflow nor vanish. Changes nothing for data of
 /// ordinary magnitude; powers of two are exact. One scale serves all columns of a layer: those more than 1e140 below
 /// the largest count as constant.
 inline void choose_scales(chain_state& chain) {
+  choose_energy_scales(chain);
   const auto fit = [](column_frame& frame, double peak) {
     const double reach = peak * frame.scale;
     // Peaks only rise: a small one is that of a layer whose first block was all zeros.
@@ -91,7 +111,7 @@ inline void choose_scales(chain_state& chain) {
 
 /// A layer as a chain of its own.
 inline chain_state layer_of(const chain_state& chain, index l) {
-  chain_state part{{chain.layer(l)}, {}, chain.added};
+  chain_state part{{chain.layer(l)}, {}, chain.added, chain.keeps_energies};
   part.layers[0].is_input = false;
   return part;
 }
@@ -101,8 +121,8 @@ inline chain_state pair_of(const chain_state& chain, const layer_pair& pair, mat
                            std::optional<pair_state> sums) {
   const auto layer = [&](index l, matrix second) {
     const layer_state& from = chain.layer(l);
-    return layer_state{from.dimensions,   from.keeps_second, false,         from.frame,
-                       std::move(second), from.peak,         from.different};
+    return layer_state{from.dimensions, from.keeps_second, false,        from.frame, std::move(second), from.peak,
+                       from.different,  from.energy_scale, from.energies};
   };
   chain_state part{{layer(pair.from, std::move(xx)), layer(pair.to, std::move(yy))}, {}, chain.added};
   part.layers[0].is_input = sums.has_value();
@@ -120,6 +140,7 @@ inline chain_state copy_pair(const chain_state& chain, const layer_pair& pair, s
   chain_state part = pair_of(chain, pair, chain.layer(pair.from).second, both ? chain.layer(pair.to).second : matrix(),
                              sums ? std::optional(*sums) : std::nullopt);
   part.layers[1].keeps_second &= both;
+  part.keeps_energies = both && chain.keeps_energies;
   return part;
 }
 

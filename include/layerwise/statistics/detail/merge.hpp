@@ -74,6 +74,39 @@ inline void merge_cross(const chain_state& chain, pair_state& mine, const chain_
   for (index j = 0; j < mine.moved.size(); ++j) mine.moved[j] += to_t.ratio * (to_t.ratio * theirs.moved[j]);
 }
 
+/// m * factor: sums of products in units of the energy scales.
+inline matrix in_energy_scales(matrix m, double factor_of_x, double factor_of_y) {
+  m *= factor_of_x, m *= factor_of_y;
+  return m;
+}
+
+/// A layer's energies with themselves. To be called before the frames are merged.
+inline void merge_energies(layer_state& mine, const layer_state& theirs, double n) {
+  const double factor = theirs.energy_scale / theirs.frame.scale;
+  const energy_side side(theirs.frame, mine.frame, mine.energy_scale);
+  matrix products = in_energy_scales(theirs.second, factor, factor);
+  for (index j = 0; j < products.cols(); ++j)
+    for (index i = 0; i < j; ++i) products(i, j) = products(j, i);
+  energy_products other = theirs.energies;
+  other.of_y = other.of_x;
+  mine.energies.of_y = mine.energies.of_x;
+  merge_energies(mine.energies, other, side, side, products, n);
+  mine.energies.of_y.resize(0);
+}
+
+/// A pair's. To be called before the frames are merged.
+inline void merge_energies(const chain_state& chain, pair_state& mine, const chain_state& other, pair_state theirs,
+                           double n) {
+  const layer_state& x = other.input(theirs);
+  const layer_state& y = other.output(theirs);
+  if (theirs.target_is_update) change_target(other, theirs);
+  const energy_side side_x(x.frame, chain.input(mine).frame, chain.input(mine).energy_scale);
+  const energy_side side_y(y.frame, chain.output(mine).frame, chain.output(mine).energy_scale);
+  const matrix products =
+      in_energy_scales(theirs.cross, x.energy_scale / x.frame.scale, y.energy_scale / y.frame.scale);
+  merge_energies(mine.energies, theirs.energies, side_x, side_y, products, n);
+}
+
 /// Adds to one chain what another has seen: of the same layers and pairs, both of one block at least. mine's peaks are
 /// those of both.
 inline void merge_blocks(chain_state& mine, const chain_state& other) {
@@ -100,10 +133,14 @@ inline void merge_blocks(chain_state& mine, const chain_state& other) {
         change_target(two, theirs);
     }
     merge_cross(mine, pair, two, theirs, n);
+    if (mine.keeps_energies) merge_energies(mine, pair, two, theirs, n);
   }
   for (index l = 0; l < static_cast<index>(mine.layers.size()); ++l)
-    if (mine.layer(l).keeps_second)
-      merge_second(mine.layer(l), in_scales_of_both(layer_of(other, l), {l}).layers.front(), n);
+    if (mine.layer(l).keeps_second) {
+      const layer_state theirs = in_scales_of_both(layer_of(other, l), {l}).layers.front();
+      merge_second(mine.layer(l), theirs, n);
+      if (mine.keeps_energies) merge_energies(mine.layer(l), theirs, n);
+    }
   // The frames last: the products above are relative to the sums as they were.
   for (std::size_t k = 0; k < mine.pairs.size(); ++k)
     if (mine.has_update(mine.pairs[k])) merge_columns(mine.pairs[k].update, other.pairs[k].update, other.added.tokens);

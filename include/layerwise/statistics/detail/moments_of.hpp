@@ -5,6 +5,7 @@
 #include <layerwise/core/types.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/statistics/centering.hpp>
+#include <layerwise/statistics/detail/central_energies.hpp>
 #include <layerwise/statistics/detail/chain.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 // From sums about provisional shifts to what they say about means, or about 0.
@@ -138,6 +140,8 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   const bool keeps_yy = chain.layers[1].keeps_second, centred = center == centering::columns;
   const double gamma_x = chain.added.rounding(chain.layers[0].frame, chain.layers[0].frame, centred);
   const double gamma_y = chain.added.rounding(chain.layers[1].frame, chain.layers[1].frame, centred);
+  std::optional<central_energies> energies;
+  if (chain.keeps_energies && centred) energies.emplace(chain);
   Eigen::MatrixXd yy;
   if (keeps_yy) yy = scatter_of_layer(layer_of(chain, 1), center).xx;
   const pair_moments m = moments_of(std::move(chain), center);
@@ -154,6 +158,7 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   out.different_rows = m.different_rows;
   if (m.target == regression_target::output) {
     out.xy = m.cross;
+    if (energies) out.energies = energies->about_means(out);
     return out;
   }
   const double of_update = m.output.scale / m.update.scale, of_x = m.output.scale / m.x.scale;
@@ -167,6 +172,7 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   const Eigen::VectorXd update_norm = summed_norms(m.update, center);
   for (index j = 0; j < y_norm.size(); ++j)
     out.rounding.cross_norm[j] = (std::max)(y_norm[j], of_update * update_norm[j] + of_x * x_norm[j]);
+  if (energies) out.energies = energies->about_means(out);
   return out;
 }
 
