@@ -11,7 +11,9 @@
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 
 // Sums over tokens of products of rows' energies, a = ||x||^2 times b = ||y||^2: what metrics of n x n matrices of
 // products or distances (debiased CKA, RSA) need beside second moments, for O(n d) work and O(d) memory. Taken about the
@@ -61,18 +63,25 @@ struct energy_frame {
     return out;
   }
 
-  /// sum += sum over rows of weights times rows.
+  /// sum += sum over rows of weights times rows. A few columns at once, whose sums stay in registers: a column is always
+  /// summed by one thread, from the first row to the last.
   void add_weighted(const row_block& raw, const Eigen::VectorXd& weights, Eigen::VectorXd& sum) const {
+    constexpr index width = 24;
     const index d = raw.cols();
     if (sum.size() == 0) sum.setZero(d);
-    parallel_chunks(d, 96, [&](index first, index count) {
-      Eigen::VectorXd block = Eigen::VectorXd::Zero(count);
-      for (index i = 0; i < raw.rows(); ++i) {
-        const double* row = raw.data() + i * d + first;
+    parallel_chunks(d, width, [&](index first, index count) {
+      std::array<double, width> origin{}, block{};
+      std::copy_n(shift.data() + first, count, origin.begin());
+      const double* row = raw.data() + first;
+      for (index i = 0; i < raw.rows(); ++i, row += d) {
         const double weight = weights[i];
-        for (index j = 0; j < count; ++j) block[j] += weight * (row[j] * scale - shift[first + j]);
+        if (count == width)
+          for (std::size_t j = 0; j < width; ++j) block[j] += weight * (row[j] * scale - origin[j]);
+        else
+          for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j)
+            block[j] += weight * (row[j] * scale - origin[j]);
       }
-      for (index j = 0; j < count; ++j) sum[first + j] += block[j];
+      for (index j = 0; j < count; ++j) sum[first + j] += at(block, j);
     });
   }
 };
