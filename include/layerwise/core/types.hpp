@@ -19,10 +19,13 @@ using index = Eigen::Index;
 /// Eigen::MatrixXd is whatever EIGEN_DEFAULT_TO_ROW_MAJOR makes of it.
 using row_matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+/// Second moments, d_x x d_y.
+using column_matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
+
 namespace detail {
 
 /// What the solvers work on, and address through pointers: column by column.
-using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
+using matrix = column_matrix;
 
 /// A block of tokens in double: the form in which all kernels see the data.
 using row_block = row_matrix;

@@ -48,7 +48,7 @@ inline constexpr auto fields<cka_result> = std::tuple{
 namespace detail {
 
 /// ||factor * sums||_F, of sums that are off by `error` in that norm. No factor but a power of two.
-inline bounded norm_of(const Eigen::MatrixXd& sums, double error, double factor) {
+inline bounded norm_of(const matrix& sums, double error, double factor) {
   double energy = 0.0;
   for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
   const double norm = std::sqrt(energy), terms = static_cast<double>(sums.rows() + sums.cols()) + 2.0;
@@ -56,7 +56,7 @@ inline bounded norm_of(const Eigen::MatrixXd& sums, double error, double factor)
 }
 
 /// The power of two that brings the largest second moment near 1, so that no square of one overflows; its root.
-inline double root_scale(const Eigen::MatrixXd& second, std::string_view name) {
+inline double root_scale(const matrix& second, std::string_view name) {
   double peak = 0.0;
   for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
   if (!(peak > least_energy)) fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});

@@ -45,9 +45,9 @@ struct energy_sums {
 struct scatter {
   index tokens = 0;
   layerwise::centering centering = layerwise::centering::columns;
-  Eigen::MatrixXd xx;                   ///< d_x x d_x, of x * x_scale
-  Eigen::MatrixXd xy;                   ///< d_x x d_y, of x * x_scale and y * y_scale; empty for one layer
-  Eigen::MatrixXd yy;                   ///< d_y x d_y, of y * y_scale; empty unless it was kept
+  column_matrix xx;                     ///< d_x x d_x, of x * x_scale
+  column_matrix xy;                     ///< d_x x d_y, of x * x_scale and y * y_scale; empty for one layer
+  column_matrix yy;                     ///< d_y x d_y, of y * y_scale; empty unless it was kept
   Eigen::RowVectorXd x_mean, y_mean;    ///< of the columns, in the data's own units, whatever the centring
   double x_scale = 1.0, y_scale = 1.0;  ///< powers of two
   scatter_rounding rounding;            ///< of xx, xy and yy

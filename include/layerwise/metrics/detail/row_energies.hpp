@@ -31,7 +31,7 @@ struct row_energies {
 };
 
 /// ||factor * sums||_F^2, of sums that are off by `error` in that norm. No factor but a power of two.
-inline bounded energy_of(const Eigen::MatrixXd& sums, double error, double factor) {
+inline bounded energy_of(const matrix& sums, double error, double factor) {
   double energy = 0.0;
   for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
   const double terms = static_cast<double>(sums.rows() + sums.cols()) + 4.0, norm = std::sqrt(energy);
@@ -40,7 +40,7 @@ inline bounded energy_of(const Eigen::MatrixXd& sums, double error, double facto
 }
 
 /// factor * tr sums, of sums whose diagonal is off by `error` in all.
-inline bounded trace_of(const Eigen::MatrixXd& sums, double error, double factor) {
+inline bounded trace_of(const matrix& sums, double error, double factor) {
   double trace = 0.0;
   for (index j = 0; j < sums.cols(); ++j) trace += sums(j, j);
   const double terms = static_cast<double>(sums.cols()) + 2.0;
@@ -70,7 +70,7 @@ struct pair_energies {
   }
 
  private:
-  static void require_variance(const Eigen::MatrixXd& second, std::string_view name) {
+  static void require_variance(const matrix& second, std::string_view name) {
     for (index j = 0; j < second.cols(); ++j)
       if (second(j, j) > least_energy) return;
     fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});

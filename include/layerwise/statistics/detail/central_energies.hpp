@@ -32,7 +32,7 @@ struct central_side {
 };
 
 /// u^T S v for second moments S about the means, in units of the energy scales.
-inline double along_means(const central_side& x, const central_side& y, const Eigen::MatrixXd& second) {
+inline double along_means(const central_side& x, const central_side& y, const matrix& second) {
   double sum = 0.0;
   for (index j = 0; j < second.cols(); ++j)
     sum += y.mean[j] * dot(second.data() + j * second.rows(), x.mean.data(), second.rows());

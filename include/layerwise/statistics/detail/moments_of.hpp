@@ -100,7 +100,7 @@ inline pair_moments take_moments(moment_chain& chain, const layer_pair& pair, ce
 }
 
 /// All of a symmetric matrix from its lower triangle.
-inline Eigen::MatrixXd full(const matrix& lower) { return lower.selfadjointView<Eigen::Lower>(); }
+inline matrix full(const matrix& lower) { return lower.selfadjointView<Eigen::Lower>(); }
 
 /// The norms that rounding is relative to. An energy that stats_of took for nothing may have been twice its rounding;
 /// about 0 it does not show which.
@@ -142,7 +142,7 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   const double gamma_y = chain.added.rounding(chain.layers[1].frame, chain.layers[1].frame, centred);
   std::optional<central_energies> energies;
   if (chain.keeps_energies && centred) energies.emplace(chain);
-  Eigen::MatrixXd yy;
+  matrix yy;
   if (keeps_yy) yy = scatter_of_layer(layer_of(chain, 1), center).xx;
   const pair_moments m = moments_of(std::move(chain), center);
 
