@@ -14,3 +14,4 @@
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/residual_update.hpp>
+#include <layerwise/metrics/spectrum.hpp>
