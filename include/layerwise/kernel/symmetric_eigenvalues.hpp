@@ -12,14 +12,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <utility>
 
 // Eigenvalues of a symmetric matrix, without the eigenvectors: Householder's tridiagonal form, and bisection on it.
 //   W. Barth, R. S. Martin and J. H. Wilkinson, Calculation of the eigenvalues of a symmetric tridiagonal matrix by the
 //   method of bisection, 1967
-// Written out because including <Eigen/Eigenvalues> takes a second, a quarter of what including the library does. The
-// bits do not depend on the number of threads.
+// Written out because including <Eigen/Eigenvalues> takes a second, a quarter of what including the library does; as
+// templates, which cost nothing where they are not called. The bits do not depend on the number of threads.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// A symmetric matrix that is zero but for its diagonal (d) and the entries beside it (d - 1).
@@ -50,9 +51,10 @@ struct tridiagonal_reflector {
 
 /// Householder's reduction, one walk over the trailing matrix a step: it takes out the rank 2 of the step before, and
 /// multiplies what is left by the next reflector's vector.
+template <class Matrix = matrix>
 class tridiagonalization {
  public:
-  explicit tridiagonalization(matrix a)
+  explicit tridiagonalization(Matrix a)
       : a_(std::move(a)), parts_(a_.rows(), chunks(a_.rows())), w_(Eigen::VectorXd::Zero(a_.rows())), p_(a_.rows()) {
     before_.v = now_.v = w_;
   }
@@ -111,7 +113,7 @@ class tridiagonalization {
     std::swap(before_, now_);
   }
 
-  matrix a_, parts_;
+  Matrix a_, parts_;
   tridiagonal_reflector before_, now_;
   Eigen::VectorXd w_, p_;
 };
@@ -139,7 +141,8 @@ inline sturm_points count_below(const Eigen::VectorXd& diagonal, const Eigen::Ve
 }
 
 /// The `count` largest eigenvalues, descending: each to 8 u of the matrix' norm.
-inline Eigen::VectorXd largest_eigenvalues(const tridiagonal_matrix& t, index count) {
+template <std::same_as<tridiagonal_matrix> Tridiagonal>
+Eigen::VectorXd largest_eigenvalues(const Tridiagonal& t, index count) {
   const index n = t.diagonal.size();
   const auto beside = [&](index i) { return i >= 0 && i + 1 < n ? std::abs(t.offdiagonal[i]) : 0.0; };
   double reach = 0.0;  // Gershgorin's discs, and their rounding
@@ -173,8 +176,9 @@ inline double eigenvalue_rounding(index d) { return unit_roundoff * (8.0 * stati
 
 /// The `count` largest eigenvalues of a symmetric matrix whose entries are not far from 1, of which the lower triangle
 /// is read, descending. 4/3 d^3 flops, and 55 d divisions an eigenvalue.
-inline Eigen::VectorXd largest_eigenvalues(matrix a, index count) {
-  return largest_eigenvalues(tridiagonalization(std::move(a)).reduce(), count);
+template <std::same_as<matrix> Matrix>
+Eigen::VectorXd largest_eigenvalues(const Matrix& a, index count) {
+  return largest_eigenvalues(tridiagonalization<Matrix>(a).reduce(), count);
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

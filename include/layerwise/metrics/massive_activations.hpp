@@ -15,9 +15,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <numeric>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 /// @file
@@ -77,9 +79,9 @@ class largest_elements {
   void add(const activation& one) {
     const double size = std::abs(one.value);
     if (kept_.size() == count_ && !(size > std::abs(kept_.back().value))) return;
-    const auto after = std::upper_bound(kept_.begin(), kept_.end(), size,
-                                        [](double s, const activation& other) { return s > std::abs(other.value); });
-    kept_.insert(after, one);
+    kept_.push_back(one);
+    for (std::size_t k = kept_.size() - 1; k > 0 && size > std::abs(kept_[k - 1].value); --k)
+      std::swap(kept_[k], kept_[k - 1]);
     if (kept_.size() > count_) kept_.pop_back();
   }
 
@@ -91,8 +93,9 @@ class largest_elements {
 };
 
 /// The largest elements of all. Throws non_finite_error with the place.
-inline std::vector<activation> find_largest(const element_walk& walk, index count) {
-  std::vector<largest_elements> of_parts(element_walk::parts, largest_elements(count));
+template <class Walk>
+std::vector<activation> find_largest(const Walk& walk, index count) {
+  std::vector<largest_elements> of_parts(Walk::parts, largest_elements(count));
   walk.each_row([&](index part, index i, const double* row) {
     const index d = walk.dimensions();
     if (std::isnan(peak_of(row, d))) fail_non_finite(row, d, walk.rows().place_of(0, i));
@@ -105,11 +108,12 @@ inline std::vector<activation> find_largest(const element_walk& walk, index coun
   return all.kept();
 }
 
-inline massive_activations_result massive_activations_of(const row_source& rows, index d,
-                                                         const massive_activations_options& options) {
+template <std::same_as<row_source> Source>
+massive_activations_result massive_activations_of(const Source& rows, index d,
+                                                  const massive_activations_options& options) {
   check(options);
   require_tokens(rows.size(), {.operand = "X"});
-  const element_walk walk(rows, d);
+  const element_walk<Source> walk(rows, d);
   massive_activations_result out;
   out.tokens = rows.size(), out.dimensions = d;
   out.largest = find_largest(walk, (std::min)(options.count, walk.elements()));
@@ -121,7 +125,7 @@ inline massive_activations_result massive_activations_of(const row_source& rows,
     for (const activation& one : out.largest) out.massive += is_massive(one.value) ? 1 : 0;
     return out;
   }
-  std::vector<index> of_parts(element_walk::parts);
+  std::vector<index> of_parts(walk.parts);
   walk.each_row([&](index part, index, const double* row) {
     for (index j = 0; j < d; ++j) at(of_parts, part) += is_massive(row[j]) ? 1 : 0;
   });

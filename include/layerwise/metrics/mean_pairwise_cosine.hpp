@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <tuple>
 #include <vector>
 
@@ -55,7 +56,8 @@ class unit_row_sums {
   explicit unit_row_sums(index d) : sum_(zeros(d)), low_(zeros(d)), squares_(zeros(d)), squares_low_(zeros(d)) {}
 
   /// The rows in order, whatever the threads.
-  void add(const row_block& rows, index count) {
+  template <std::same_as<row_block> Block>
+  void add(const Block& rows, index count) {
     parallel_chunks(rows.cols(), 256, [&](index first, index width) {
       for (index i = 0; i < count; ++i) {
         const double* x = rows.data() + i * rows.cols();
@@ -117,7 +119,8 @@ inline void make_unit(double* x, index d, const place& at) {
   for (index k = 0; k < d; ++k) x[k] /= length;
 }
 
-inline pairwise_cosine_result pairwise_cosine_of(const row_source& rows, index d) {
+template <std::same_as<row_source> Source>
+pairwise_cosine_result pairwise_cosine_of(const Source& rows, index d) {
   const index n = rows.size(), most = 128;  // rows at a time
   require_tokens(n, {.operand = "X"});
   if (n < 2) fail<degenerate_input_error>("at least two tokens", text(n), {.operand = "X"});

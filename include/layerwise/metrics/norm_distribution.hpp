@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <numeric>
 #include <tuple>
 #include <vector>
@@ -57,7 +58,8 @@ inline constexpr auto fields<norm_distribution_result> = std::tuple{
 namespace detail {
 
 /// Of rows first ... first + count - 1, to out.
-inline void measure_norms(const row_source& rows, index first, index count, row_block& block, double* out) {
+template <std::same_as<row_source> Source>
+void measure_norms(const Source& rows, index first, index count, row_block& block, double* out) {
   const index d = block.cols();
   rows.read(0, first, count, block.data(), d);
   for (index i = 0; i < count; ++i) {
@@ -72,7 +74,8 @@ inline void measure_norms(const row_source& rows, index first, index count, row_
   }
 }
 
-inline Eigen::VectorXd norms_of(const row_source& rows, index d) {
+template <std::same_as<row_source> Source>
+Eigen::VectorXd norms_of(const Source& rows, index d) {
   require_tokens(rows.size(), {.operand = "X"});
   Eigen::VectorXd norms(rows.size());
   parallel_chunks(rows.size(), 64, [&](index first, index count) {
@@ -85,7 +88,8 @@ inline Eigen::VectorXd norms_of(const row_source& rows, index d) {
 }
 
 /// Of finite values >= 0, which it reorders. Sums are of values scaled to at most 1, so that no square is lost.
-inline norm_distribution_result distribution_of(Eigen::VectorXd norms) {
+template <std::same_as<Eigen::VectorXd> Norms>
+norm_distribution_result distribution_of(Norms norms) {
   const index n = norms.size();
   const double count = static_cast<double>(n);
   double *const begin = norms.data(), *const end = begin + n, *const middle = begin + n / 2;

@@ -15,6 +15,7 @@
 #include <Eigen/Core>
 
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <tuple>
 
@@ -25,6 +26,8 @@
 /// lambda_1 >= lambda_2 >= ... are the eigenvalues of X^T X, X being n_tokens x d with its columns centred unless the
 /// options say otherwise, and sigma = sqrt(lambda) the singular values of X. No measure here but the eigenvalues depends
 /// on the scale of X, and none on a rotation of it.
+///
+/// Each function is one of a matrix, of layer_moments, and of a scatter.
 namespace layerwise::inline LAYERWISE_ABI {
 
 /// What a spectrum is of.
@@ -82,7 +85,8 @@ inline constexpr auto fields<spectrum_result> = std::tuple{
 namespace detail {
 
 /// The eigenvalues as those of the covariance, in the data's own units.
-inline void set_eigenvalues(spectrum_result& out, const layer_spectrum& of, const layer_variance& v, const scatter& s) {
+template <class Spectrum>
+void set_eigenvalues(spectrum_result& out, const Spectrum& of, const layer_variance& v, const scatter& s) {
   const double freedom = static_cast<double>(s.degrees_of_freedom());
   const int power = v.exponent - 2 * std::ilogb(s.x_scale);
   const auto own = [&](double value) { return std::scalbn(value / freedom, power); };
@@ -105,7 +109,8 @@ inline void set_eigenvalues(spectrum_result& out, const layer_spectrum& of, cons
 ///
 /// The rank is at most n - 1 (n about 0), and the different rows, less 1. An eigenvalue below error_bound counts as 0
 /// in everything.
-inline spectrum_result spectrum(const scatter& s) {
+template <std::same_as<scatter> Scatter>
+spectrum_result spectrum(const Scatter& s) {
   const detail::layer_variance variance(s);
   const detail::layer_spectrum of(variance);
   spectrum_result out;
@@ -125,7 +130,8 @@ inline spectrum_result spectrum(const scatter& s) {
 }
 
 /// Of accumulated moments. Throws degenerate_input_error for no tokens, too.
-inline spectrum_result spectrum(const layer_moments& moments, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+spectrum_result spectrum(const Moments& moments, const spectrum_options& options = {}) {
   return spectrum(moments.scatter(options.centering));
 }
 
@@ -150,20 +156,25 @@ spectrum_result spectrum(const X& x, const spectrum_options& options = {}, const
 /// lambda_1 / sum lambda, the share of the first direction in the variance (Razzhigaev et al., arXiv 2311.05928). In
 /// [1/d, 1]: 1/d for a ball, 1 for a line. Throws degenerate_input_error without variance beyond rounding. Costs as
 /// spectrum(), but for the divisions.
-inline double anisotropy(const scatter& s) {
+template <std::same_as<scatter> Scatter>
+double anisotropy(const Scatter& s) {
   return detail::layer_spectrum(detail::layer_variance(s), 1).anisotropy().value;
 }
 
 /// sum lambda / lambda_1 = ||X||_F^2 / ||X||_2^2 (Rudelson and Vershynin, arXiv math/0503442), 1 / anisotropy. In
 /// [1, d]. Throws and costs as anisotropy().
-inline double stable_rank(const scatter& s) {
+template <std::same_as<scatter> Scatter>
+double stable_rank(const Scatter& s) {
   return detail::layer_spectrum(detail::layer_variance(s), 1).stable_rank().value;
 }
 
 /// (sum lambda)^2 / sum lambda^2, the number of equal directions with as much variance and as large a sum of its
 /// squares. In [1, d]. No eigenvalue is needed: it is (tr X^T X)^2 / ||X^T X||_F^2, and costs O(d^2). Throws
 /// degenerate_input_error without variance beyond rounding.
-inline double participation_ratio(const scatter& s) { return detail::layer_variance(s).participation_ratio().value; }
+template <std::same_as<scatter> Scatter>
+double participation_ratio(const Scatter& s) {
+  return detail::layer_variance(s).participation_ratio().value;
+}
 
 /// exp(-sum p ln p) with p = sigma / sum sigma (Roy and Vetterli, The effective rank, 2007): of the singular values, not of
 /// their squares, which is exp(matrix_entropy()), the smaller one. RankMe (arXiv 2210.02885) is this of
@@ -171,14 +182,16 @@ inline double participation_ratio(const scatter& s) { return detail::layer_varia
 ///
 /// A direction that rounding hides has less than sqrt(error_bound) of sigma, and may still count: spectrum() tells how
 /// much, in effective_rank_error.
-inline double effective_rank(const scatter& s) {
+template <std::same_as<scatter> Scatter>
+double effective_rank(const Scatter& s) {
   return detail::layer_spectrum(detail::layer_variance(s)).effective_rank().value;
 }
 
 /// The matrix-based entropy S_alpha = ln(sum p^alpha) / (1 - alpha), p = lambda / sum lambda, in nats; alpha = 1: -sum p
 /// ln p; alpha = 2: ln(participation_ratio()), at its cost (arXiv 2502.02013, which has centering::none). In [0, ln d].
 /// Throws option_error unless alpha is finite and above 0, else as spectrum(), scale aside.
-inline double matrix_entropy(const scatter& s, double alpha = 1.0) {
+template <std::same_as<scatter> Scatter>
+double matrix_entropy(const Scatter& s, double alpha = 1.0) {
   if (!(alpha > 0.0 && std::isfinite(alpha)))
     detail::fail<option_error>("a finite alpha > 0", detail::text(alpha), {.operand = "matrix_entropy"});
   const detail::layer_variance variance(s);
@@ -187,19 +200,24 @@ inline double matrix_entropy(const scatter& s, double alpha = 1.0) {
 }
 
 /// Each of them of accumulated moments.
-inline double anisotropy(const layer_moments& moments, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+double anisotropy(const Moments& moments, const spectrum_options& options = {}) {
   return anisotropy(moments.scatter(options.centering));
 }
-inline double stable_rank(const layer_moments& moments, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+double stable_rank(const Moments& moments, const spectrum_options& options = {}) {
   return stable_rank(moments.scatter(options.centering));
 }
-inline double participation_ratio(const layer_moments& moments, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+double participation_ratio(const Moments& moments, const spectrum_options& options = {}) {
   return participation_ratio(moments.scatter(options.centering));
 }
-inline double effective_rank(const layer_moments& moments, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+double effective_rank(const Moments& moments, const spectrum_options& options = {}) {
   return effective_rank(moments.scatter(options.centering));
 }
-inline double matrix_entropy(const layer_moments& moments, double alpha = 1.0, const spectrum_options& options = {}) {
+template <std::same_as<layer_moments> Moments>
+double matrix_entropy(const Moments& moments, double alpha = 1.0, const spectrum_options& options = {}) {
   return matrix_entropy(moments.scatter(options.centering), alpha);
 }
 

@@ -16,9 +16,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <utility>
 
-// The second moments of a layer near 1, and what their spectrum says.
+// The second moments of a layer near 1, and what their spectrum says: templates, which cost nothing where they are not
+// called.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Of a value that is within [least, most]; what is known of it is at least that.
@@ -36,7 +38,8 @@ struct layer_variance {
   bounded norm;         ///< Frobenius
   index most_rank = 0;  ///< what tokens, columns and different rows allow
 
-  explicit layer_variance(const scatter& s) {
+  template <std::same_as<scatter> Scatter>
+  explicit layer_variance(const Scatter& s) {
     const bool centred = s.centering == centering::columns;
     double peak = 0.0;
     for (index j = 0; j < s.xx.cols(); ++j) peak = (std::max)(peak, s.xx(j, j));
@@ -69,10 +72,11 @@ struct layer_variance {
 };
 
 /// Its largest eigenvalues, and what is made of all of them. An eigenvalue that rounding can have made counts as 0.
+template <std::same_as<layer_variance> Variance>
 class layer_spectrum {
  public:
   /// `count` of them are asked for; 0 stands for all.
-  explicit layer_spectrum(const layer_variance& v, index count = 0)
+  explicit layer_spectrum(const Variance& v, index count = 0)
       : values_(largest_eigenvalues(v.sums, count > 0 ? count : v.sums.rows())),
         error_(v.error + eigenvalue_rounding(v.sums.rows()) * (v.norm.value + v.norm.error)),
         trace_(v.trace),

@@ -9,25 +9,28 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
-// Walks over all elements of a layer, and the median of their magnitudes, without keeping them.
+// Walks over all elements of a layer, and the median of their magnitudes, without keeping them: templates, which cost
+// nothing where they are not called.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// The rows of a layer in a fixed number of parts, each walked by one thread: what parts find does not depend on the
 /// threads.
+template <std::same_as<row_source> Source>
 class element_walk {
  public:
-  element_walk(const row_source& rows, index d) : rows_(rows), d_(d) {}
+  element_walk(const Source& rows, index d) : rows_(rows), d_(d) {}
 
   static constexpr index parts = 16;
 
   index elements() const { return rows_.size() * d_; }
   index dimensions() const { return d_; }
-  const row_source& rows() const { return rows_; }
+  const Source& rows() const { return rows_; }
 
   /// visit(part, i, row) for every row i, d doubles; the rows of a part in order, those of part p before those of p + 1.
   template <class Visit>
@@ -46,16 +49,17 @@ class element_walk {
   }
 
  private:
-  const row_source& rows_;
+  const Source& rows_;
   index d_;
 };
 
 /// The median of |x| over all elements, exactly, of finite ones: that of two in the middle is their mean. The bits of
 /// magnitudes are in their order, so that counts of the upper 16 tell which 16 the median has; then those of the next
 /// 16. Elements are kept once few are left. Two to five walks.
+template <class Walk>
 class median_magnitude {
  public:
-  explicit median_magnitude(const element_walk& walk)
+  explicit median_magnitude(const Walk& walk)
       : walk_(walk), lower_((walk.elements() - 1) / 2), upper_(walk.elements() / 2) {}
 
   /// Up to `few` elements are kept.
@@ -88,7 +92,7 @@ class median_magnitude {
   /// How many candidates have each value of the next digit, down to bit `shift`.
   std::vector<index> count(int shift) const {
     const std::uint64_t mask = (std::uint64_t{1} << (shift_ - shift)) - 1;
-    std::vector<std::vector<index>> found(element_walk::parts, std::vector<index>(static_cast<std::size_t>(mask) + 1));
+    std::vector<std::vector<index>> found(Walk::parts, std::vector<index>(static_cast<std::size_t>(mask) + 1));
     each_candidate([&](index part, std::uint64_t magnitude) { ++at(found, part)[(magnitude >> shift) & mask]; });
     for (std::size_t part = 1; part < found.size(); ++part)
       for (std::size_t digit = 0; digit <= mask; ++digit) found[0][digit] += found[part][digit];
@@ -97,7 +101,7 @@ class median_magnitude {
 
   /// The mean of the largest magnitude below the boundary and the smallest other one.
   double between(std::uint64_t boundary) const {
-    std::vector<std::uint64_t> lower(element_walk::parts, 0), upper(element_walk::parts, ~std::uint64_t{0});
+    std::vector<std::uint64_t> lower(Walk::parts, 0), upper(Walk::parts, ~std::uint64_t{0});
     walk_.each_row([&](index part, index, const double* row) {
       for (index j = 0; j < walk_.dimensions(); ++j) {
         const std::uint64_t magnitude = bits(row[j]);
@@ -113,7 +117,7 @@ class median_magnitude {
 
   /// Of the candidates, which are few.
   double among(index few) const {
-    std::vector<std::vector<double>> found(element_walk::parts);
+    std::vector<std::vector<double>> found(Walk::parts);
     each_candidate(
         [&](index part, std::uint64_t magnitude) { at(found, part).push_back(std::bit_cast<double>(magnitude)); });
     std::vector<double> all;
@@ -123,7 +127,7 @@ class median_magnitude {
     return std::midpoint(at(all, lower_), at(all, upper_));
   }
 
-  const element_walk& walk_;
+  const Walk& walk_;
   index lower_, upper_;       ///< the ranks in the middle, among the candidates
   std::uint64_t prefix_ = 0;  ///< the upper bits of the candidates,
   int shift_ = 63;            ///< down to this one
