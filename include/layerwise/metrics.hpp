@@ -13,6 +13,10 @@
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
+#include <layerwise/metrics/massive_activations.hpp>
+#include <layerwise/metrics/mean_pairwise_cosine.hpp>
+#include <layerwise/metrics/norm_distribution.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/representational_similarity.hpp>
 #include <layerwise/metrics/residual_update.hpp>
+#include <layerwise/metrics/spectrum.hpp>
