@@ -9,6 +9,7 @@
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/hypersphere.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
