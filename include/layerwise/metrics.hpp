@@ -6,6 +6,8 @@
 /// The metrics, a header each.
 
 #include <layerwise/metrics/angular_distance.hpp>
+#include <layerwise/metrics/angular_distance_matrix.hpp>
+#include <layerwise/metrics/block_influence.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/displacement.hpp>
