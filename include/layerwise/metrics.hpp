@@ -10,6 +10,7 @@
 #include <layerwise/metrics/block_influence.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
+#include <layerwise/metrics/curvature.hpp>
 #include <layerwise/metrics/displacement.hpp>
 #include <layerwise/metrics/hypersphere.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
