@@ -13,6 +13,7 @@
 #include <layerwise/metrics/curvature.hpp>
 #include <layerwise/metrics/displacement.hpp>
 #include <layerwise/metrics/hypersphere.hpp>
+#include <layerwise/metrics/intrinsic_dimension.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
