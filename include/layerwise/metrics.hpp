@@ -17,5 +17,6 @@
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>
+#include <layerwise/metrics/mutual_knn.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/residual_update.hpp>

@@ -91,9 +91,14 @@ struct nearest_two {
   }
 };
 
+/// ||x - y||^2, where no square leaves the range of double.
+inline double plain_squared_distance(const double* x, const double* y, index d) {
+  return lane_sum(d, [](const auto& a, const auto& b) { return square(a - b); }, x, y);
+}
+
 /// ||x - y||^2 of finite rows.
 inline scaled_sum squared_distance(const double* x, const double* y, index d) {
-  const double step = lane_sum(d, [](const auto& a, const auto& b) { return square(a - b); }, x, y);
+  const double step = plain_squared_distance(x, y, d);
   return in_safe_range(step) ? scaled_sum{step, 0} : scaled_squared_distance(x, y, {.step = step}, d, {}, {});
 }
 
