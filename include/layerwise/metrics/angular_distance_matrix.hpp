@@ -31,7 +31,8 @@ namespace detail {
 
 /// Adds the angular distances of a token's rows at all pairs of layers to `sums`, one after the other: (0, 1), (0, 2),
 /// ... (1, 2) ...
-inline void add_angles(const std::vector<measured_row>& rows, index d, double* sums) {
+template <class Row>
+void add_angles(const std::vector<Row>& rows, index d, double* sums) {
   for (std::size_t l = 0; l < rows.size(); ++l)
     for (std::size_t m = l + 1; m < rows.size(); ++m) {
       const double step = sum_row(rows[l].values, rows[m].values, d).step;
@@ -40,7 +41,8 @@ inline void add_angles(const std::vector<measured_row>& rows, index d, double* s
 }
 
 /// The sums over tokens of the angular distances of all pairs of layers, in the order of add_angles.
-inline std::vector<double> sum_angles(const row_source& stack, index layers, index d) {
+template <class Source>
+std::vector<double> sum_angles(const Source& stack, index layers, index d) {
   // At most 256 parts, whose number and whose sums depend on the tokens alone.
   const index n = stack.size(), length = (std::max<index>)(64, (n + 255) / 256);
   const std::size_t pairs = static_cast<std::size_t>(layers * (layers - 1) / 2);

@@ -28,8 +28,8 @@ namespace detail {
 
 /// v = to - from, and what measure_angle() takes of it: where that overflows, half of it, whose direction is the same.
 /// Throws non_finite_error, and degenerate_input_error for equal rows.
-inline measured_row difference_of(const double* from, const double* to, double* v, index d, const place& from_at,
-                                  const place& to_at) {
+template <class T>
+measured_row difference_of(const T* from, const T* to, double* v, index d, const place& from_at, const place& to_at) {
   for (index j = 0; j < d; ++j) v[j] = to[j] - from[j];
   const double squares = sum_of_squares(v, d);
   if (in_safe_range(squares)) return {v, squares, to_at};
@@ -43,7 +43,8 @@ inline measured_row difference_of(const double* from, const double* to, double* 
 }
 
 /// The angle at each of the rows `middles` (counted as those of x are): between the step to it and the step from it.
-inline std::vector<double> turning_angles(const row_source& x, const std::vector<index>& middles, index d) {
+template <class Source>
+std::vector<double> turning_angles(const Source& x, const std::vector<index>& middles, index d) {
   std::vector<double> angles(middles.size());
   parallel_chunks(static_cast<index>(middles.size()), 64, [&](index first, index count) {
     row_block block(4, d + lanes);

@@ -49,7 +49,8 @@ inline void step_on_sphere(const double* h, const double* target, const double* 
 }
 
 /// out = the point at alpha of the arc from h to the target.
-inline void turn_on_sphere(const double* h, const double* target, double alpha, double* out, index d, index row) {
+template <class T>
+void turn_on_sphere(const T* h, const T* target, double alpha, double* out, index d, index row) {
   const row_sums sums = sum_row(h, target, d);
   const place at{.operand = "slerp", .row = row};
   const row_angle angle = measure_angle({h, sum_of_squares(h, d), at}, {target, sums.squares, at}, sums.step, d);

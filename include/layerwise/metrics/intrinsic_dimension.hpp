@@ -88,8 +88,8 @@ inline void fit_dimension(const std::vector<double>& logs, const intrinsic_dimen
   result.dimension = (least_squares ? above : n - 1.0) / below;
 }
 
-inline intrinsic_dimension_result dimension_of(const row_source& x, index d,
-                                               const intrinsic_dimension_options& options) {
+template <class Source>
+intrinsic_dimension_result dimension_of(const Source& x, index d, const intrinsic_dimension_options& options) {
   check(options);
   intrinsic_dimension_result result;
   result.tokens = x.size();

@@ -22,37 +22,26 @@ namespace layerwise::inline LAYERWISE_ABI {
 
 namespace detail {
 
-/// A row's nearest ones, nearest first; of equally near ones those of lower index first, if added in that order.
-class nearest_rows {
- public:
-  explicit nearest_rows(index k) : limit_(static_cast<std::size_t>(k)) { found_.reserve(limit_ + 1); }
-
-  void add(index row, double distance) {
-    if (found_.size() == limit_ && !(distance < found_.back().distance)) return;
-    const auto farther = [](double value, const neighbour& n) { return value < n.distance; };
-    found_.insert(std::upper_bound(found_.begin(), found_.end(), distance, farther), {row, distance});
-    if (found_.size() > limit_) found_.pop_back();
-  }
-
-  /// Ascending.
-  std::vector<index> rows() const {
-    std::vector<index> sorted;
-    for (const neighbour& n : found_) sorted.push_back(n.row);
-    std::sort(sorted.begin(), sorted.end());
-    return sorted;
-  }
-
- private:
-  struct neighbour {
-    index row;
-    double distance;
-  };
-  std::size_t limit_;
-  std::vector<neighbour> found_;
+/// How near a row is.
+struct neighbour {
+  index row;
+  double distance;
 };
 
+/// Adds a row to the k nearest, nearest first; of equally near ones the first that was added stays first.
+template <class Neighbours>
+void add_neighbour(Neighbours& nearest, const neighbour& one, index k) {
+  const bool full = static_cast<index>(nearest.size()) == k;
+  if (full && !(one.distance < nearest.back().distance)) return;
+  if (full) nearest.pop_back();
+  nearest.push_back(one);
+  for (std::size_t i = nearest.size() - 1; i > 0 && one.distance < nearest[i - 1].distance; --i)
+    nearest[i] = nearest[i - 1], nearest[i - 1] = one;
+}
+
 /// All rows of a layer, each divided by its norm.
-inline row_block unit_rows(const row_source& source, index layer, index d) {
+template <class Source>
+row_block unit_rows(const Source& source, index layer, index d) {
   row_block rows(source.size(), d);
   parallel_chunks(source.size(), 64, [&](index first, index count) {
     for (index i = first; i < first + count; ++i) {
@@ -64,14 +53,22 @@ inline row_block unit_rows(const row_source& source, index layer, index d) {
   return rows;
 }
 
-/// The k nearest rows of rows first ... first + count - 1, themselves left out.
-inline std::vector<nearest_rows> neighbours_of(const row_block& rows, index first, index count, index k) {
+/// The k nearest rows of rows first ... first + count - 1, themselves left out, ascending.
+template <class Block>
+std::vector<std::vector<index>> neighbours_of(const Block& rows, index first, index count, index k) {
   const index d = rows.cols();
-  std::vector<nearest_rows> nearest(static_cast<std::size_t>(count), nearest_rows(k));
+  std::vector<std::vector<neighbour>> nearest(static_cast<std::size_t>(count));
   for (index j = 0; j < rows.rows(); ++j)
     for (index i = first; i < first + count; ++i)
-      if (i != j) at(nearest, i - first).add(j, plain_squared_distance(rows.data() + i * d, rows.data() + j * d, d));
-  return nearest;
+      if (i != j)
+        add_neighbour(at(nearest, i - first), {j, plain_squared_distance(rows.data() + i * d, rows.data() + j * d, d)},
+                      k);
+  std::vector<std::vector<index>> found(nearest.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    for (const neighbour& one : nearest[i]) found[i].push_back(one.row);
+    std::sort(found[i].begin(), found[i].end());
+  }
+  return found;
 }
 
 /// How many are in both; ascending.
@@ -86,7 +83,8 @@ inline index shared_count(const std::vector<index>& a, const std::vector<index>&
 }
 
 /// mutual_knn() of layers 0 and 1.
-inline double shared_neighbours(const row_source& pair, index d_x, index d_y, index k) {
+template <class Source>
+double shared_neighbours(const Source& pair, index d_x, index d_y, index k) {
   const index n = pair.size();
   if (n < 2) fail<degenerate_input_error>("at least 2 tokens", text(n), {.operand = "X"});
   if (k < 1 || k >= n) fail<option_error>(text("k in 1..", n - 1), text(k), {.operand = "mutual_knn"});
@@ -95,8 +93,7 @@ inline double shared_neighbours(const row_source& pair, index d_x, index d_y, in
   std::vector<index> shared(static_cast<std::size_t>((n + together - 1) / together), 0);
   parallel_chunks(n, together, [&](index first, index count) {
     const auto of_x = neighbours_of(x, first, count, k), of_y = neighbours_of(y, first, count, k);
-    for (std::size_t i = 0; i < of_x.size(); ++i)
-      at(shared, first / together) += shared_count(of_x[i].rows(), of_y[i].rows());
+    for (std::size_t i = 0; i < of_x.size(); ++i) at(shared, first / together) += shared_count(of_x[i], of_y[i]);
   });
   index sum = 0;
   for (const index count : shared) sum += count;

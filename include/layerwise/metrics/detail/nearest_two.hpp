@@ -3,7 +3,6 @@
 #pragma once
 
 #include <layerwise/core/types.hpp>
-#include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/kernel/lanes.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/row_sums.hpp>
@@ -17,7 +16,8 @@
 #include <numbers>
 #include <vector>
 
-// Points, each once, and how far their two nearest ones are.
+// Points, each once, and how far their two nearest ones are. Templates, because a unit that does not call them is not to
+// pay for sorting.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// `count` of 0 ... n - 1, ascending: one of each of as many equal parts, the place within which is another one each
@@ -39,7 +39,8 @@ struct points {
 };
 
 /// Rows i of a layer. Throws non_finite_error.
-inline points read_points(const row_source& x, const std::vector<index>& chosen, index d) {
+template <class Source>
+points read_points(const Source& x, const std::vector<index>& chosen, index d) {
   points p{row_block(static_cast<index>(chosen.size()), d), {}};
   const index n = p.rows.rows();
   const auto row = [&](index i) { return p.rows.data() + i * d; };
@@ -92,18 +93,21 @@ struct nearest_two {
 };
 
 /// ||x - y||^2, where no square leaves the range of double.
-inline double plain_squared_distance(const double* x, const double* y, index d) {
+template <class T>
+double plain_squared_distance(const T* x, const T* y, index d) {
   return lane_sum(d, [](const auto& a, const auto& b) { return square(a - b); }, x, y);
 }
 
 /// ||x - y||^2 of finite rows.
-inline scaled_sum squared_distance(const double* x, const double* y, index d) {
+template <class T>
+scaled_sum squared_distance(const T* x, const T* y, index d) {
   const double step = plain_squared_distance(x, y, d);
   return in_safe_range(step) ? scaled_sum{step, 0} : scaled_squared_distance(x, y, {.step = step}, d, {}, {});
 }
 
 /// ln(r2 / r1) of every point, ascending.
-inline std::vector<double> log_distance_ratios(const points& p) {
+template <class Points>
+std::vector<double> log_distance_ratios(const Points& p) {
   const index n = static_cast<index>(p.distinct.size()), d = p.rows.cols();
   constexpr index together = 16;  // rows that stay in the cache while the others pass by
   std::vector<double> ratios(p.distinct.size());
