@@ -52,6 +52,11 @@ TEST_CASE("worked value: (1, 0), (1, 1), (0, 2); where arccos finds 5e-9 there i
   // What others do: divided by the norms, arccos of the dot product.
   const Eigen::RowVectorXd unit = states[1].row(0) / states[1].row(0).norm();
   CHECK(std::acos(unit.dot(unit)) / std::numbers::pi > 1e-9);
+  // Or of one above 1, which is NaN.
+  std::mt19937_64 random(6);
+  Eigen::RowVectorXd one = random_matrix(random, 1, 5);
+  while (!std::isnan(std::acos((one / one.norm()).dot(one / one.norm())))) one = random_matrix(random, 1, 5);
+  CHECK(angular_distance_matrix(std::vector{row_major(one), row_major(one)}).cwiseAbs().maxCoeff() == 0.0);
   // The same between layers that are multiples of one another.
   states[2] = states[1] * 3.0;
   CHECK(angular_distance_matrix(states)(1, 2) == 0.0);

@@ -3,7 +3,7 @@
 #include "hard_data.hpp"
 #include "identical.hpp"
 #include "laws/pair_metric_laws.hpp"
-#include "reference/intrinsic_dimension_data.hpp"
+#include "reference/neighbours_data.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 
 #include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
+#include "reference/neighbours_data.hpp"
 #include "support.hpp"
 
 #include <doctest/doctest.h>
@@ -67,6 +68,17 @@ TEST_CASE("worked value: five tokens of two dimensions") {
   CHECK(mutual_knn(x, y, 2) == 0.6);
   CHECK(mutual_knn(x, y, 4) == 1.0);  // all others
   CHECK(mutual_knn(y, x, 2) == 0.6);
+}
+
+TEST_CASE("a published example: DADApy's overlap of neighbours in a plane and along one of its axes, 0.78") {
+  // By Euclidean distance: far out on one side of the sphere that of directions is the same.
+  row_major plane(40, 3), axis(40, 2);
+  for (index i = 0; i < 40; ++i) {
+    const double* const point = overlapping[i];
+    plane.row(i) << 1, 1e-5 * point[0], 1e-5 * point[1];
+    axis.row(i) << 1, 1e-5 * point[1];
+  }
+  CHECK(mutual_knn(plane, axis, 30) == near(0.78, 1e-15));
 }
 
 TEST_CASE("the definition in long double; the same rows agree on all, independent ones by chance") {
