@@ -6,6 +6,7 @@
 #include <layerwise/data/detail/normalize_row.hpp>
 #include <layerwise/data/detail/row_reader.hpp>
 #include <layerwise/data/embedding.hpp>
+#include <layerwise/data/epsilon_position.hpp>
 
 #include <memory>
 #include <type_traits>

@@ -6,6 +6,7 @@
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/detail/row_reader.hpp>
 #include <layerwise/data/embedding.hpp>
+#include <layerwise/data/epsilon_position.hpp>
 #include <layerwise/kernel/row_sums.hpp>
 #include <layerwise/kernel/scaling.hpp>
 
@@ -19,15 +20,7 @@
 #include <utility>
 
 // One row, normalized in place; and what is kept for all rows.
-namespace layerwise::inline LAYERWISE_ABI {
-
-/// Where a normalization's epsilon is added.
-enum class epsilon_position {
-  inside_root,   ///< x / sqrt(mean(x^2) + epsilon): LLaMA, T5, PyTorch
-  outside_root,  ///< x / (sqrt(mean(x^2)) + epsilon): the code of Zhang and Sennrich
-};
-
-namespace detail {
+namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Multiplies a row by the power of two that makes its squares safe, and returns that. Throws non_finite_error.
 inline double make_safe(double* x, index d, const place& at) {
@@ -155,5 +148,4 @@ std::shared_ptr<const row_reader<M>> shared_reader(X&& x) {
   }
 }
 
-}  // namespace detail
-}  // namespace layerwise::inline LAYERWISE_ABI
+}  // namespace layerwise::inline LAYERWISE_ABI::detail
