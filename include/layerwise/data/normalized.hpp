@@ -60,8 +60,8 @@ struct embedding_traits<normalized_rows<X, Normalization>> {
 /// epsilon is small beside them. epsilon: in the units of x^2 (inside the root), by default 1e-6, as T5, Qwen and nGPT
 /// have it (LLaMA: 1e-6, from version 2 on 1e-5; the code of Zhang and Sennrich: 1e-8, outside). Rows of any finite
 /// size come right. A row of zeros stays one, but with an epsilon of 0 it is a degenerate_input_error, when it is read;
-/// NaN or infinity in X then is a non_finite_error. Throws option_error unless epsilon >= 0. Costs O(d) whenever a row is
-/// read.
+/// NaN or infinity in X then is a non_finite_error. Throws option_error unless epsilon >= 0. Costs O(d) whenever a row
+/// is read.
 template <class X>
 requires embedding_matrix<std::remove_cvref_t<X>>
 auto rms_normalized(X&& x, double epsilon = 1e-6, epsilon_position position = epsilon_position::inside_root) {

@@ -74,11 +74,11 @@ std::vector<double> sum_angles(const Source& stack, index layers, index d) {
 /// theta the angle between the token's rows of h_l and of h_m.
 ///
 /// states: h_0 ... h_L, n_tokens x d each; mask: the tokens that take part (the paper takes the last of each sequence,
-/// token_mask::last_of_each). Returns an (L + 1) x (L + 1) matrix of values in [0, 1], symmetric, its diagonal 0: to the
-/// last bit. Angles come by half angles, as those of angular_distance(), and so right near 0 and 1. Throws shape_error
-/// for fewer than 2 layers, layers of unequal shapes, a mask of another length; degenerate_input_error for empty
-/// matrices, no tokens, a row of zeros; non_finite_error for NaN or infinity, with layer, row and column. Costs 3/2 d
-/// (L + 1)^2 flops a token, and memory for its rows of all layers.
+/// token_mask::last_of_each). Returns an (L + 1) x (L + 1) matrix of values in [0, 1], symmetric, its diagonal 0: to
+/// the last bit. Angles come by half angles, as those of angular_distance(), and so right near 0 and 1. Throws
+/// shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length; degenerate_input_error for
+/// empty matrices, no tokens, a row of zeros; non_finite_error for NaN or infinity, with layer, row and column. Costs
+/// 3/2 d (L + 1)^2 flops a token, and memory for its rows of all layers.
 template <hidden_states H>
 Eigen::MatrixXd angular_distance_matrix(const H& states, const token_mask& mask = {}) {
   const auto readers = detail::open_layers(states);
@@ -94,8 +94,8 @@ Eigen::MatrixXd angular_distance_matrix(const H& states, const token_mask& mask 
   return means;
 }
 
-/// Layers start + 1 ... start + layers, which take h_start to h_(start + layers): what a loop over modules counts from 0
-/// as start ... start + layers - 1.
+/// Layers start + 1 ... start + layers, which take h_start to h_(start + layers): what a loop over modules counts from
+/// 0 as start ... start + layers - 1.
 struct layer_block {
   double distance = 0.0;  ///< mean angular distance of h_start and h_(start + layers), in [0, 1]
   index start = 0;        ///< l of the h_l that goes in
@@ -113,8 +113,8 @@ inline constexpr auto fields<layer_block> = std::tuple{
 /// The block of `layers` layers whose removal turns the tokens' vectors least (Gromov et al., arXiv 2403.17887, section
 /// 3.1): l* = argmin over l = 0 ... L - layers of the distance of h_l and h_(l + layers); the first of equal ones.
 ///
-/// distances: an angular_distance_matrix(). Throws shape_error for a matrix that is not square or smaller than 2 x 2, and
-/// for `layers` outside 1 ... L; non_finite_error for NaN or infinity on that diagonal. Costs O(L).
+/// distances: an angular_distance_matrix(). Throws shape_error for a matrix that is not square or smaller than 2 x 2,
+/// and for `layers` outside 1 ... L; non_finite_error for NaN or infinity on that diagonal. Costs O(L).
 inline layer_block best_block(const Eigen::MatrixXd& distances, index layers) {
   const place here{.operand = "best_block"};
   const index count = distances.rows();

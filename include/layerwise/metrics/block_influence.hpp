@@ -24,8 +24,8 @@ namespace layerwise::inline LAYERWISE_ABI {
 /// displacement(). The layers where it is least are pruned first.
 ///
 /// before, after: n_tokens x d; mask: the tokens that take part. Returns a value in [0, 2]: 0 for equal directions, 1
-/// for orthogonal, 2 for opposite ones; small ones are right, too, where 1 - cos is all rounding. Throws shape_error for
-/// different shapes or a mask of another length, degenerate_input_error for an empty matrix, no tokens or a row of
+/// for orthogonal, 2 for opposite ones; small ones are right, too, where 1 - cos is all rounding. Throws shape_error
+/// for different shapes or a mask of another length, degenerate_input_error for an empty matrix, no tokens or a row of
 /// zeros, non_finite_error for NaN or infinity. Reads each element once.
 template <embedding_matrix X, embedding_matrix Y>
 double block_influence(const X& before, const Y& after, const token_mask& mask = {}) {

@@ -140,8 +140,8 @@ row_matrix hypersphere_step(const H& h, const Target& target, const Alpha& alpha
 ///
 /// h, target: n_tokens x d, rows of length 1 within 1e-3, as for hypersphere_step(). alpha: 0 gives h, 1 the target;
 /// any finite number, beyond which the great circle goes on. Returns n_tokens x d, rows of length 1. Equal rows give
-/// themselves. Throws degenerate_input_error for opposite rows (an angle within 1e-12 of pi), between which every arc is
-/// as short; otherwise throws and costs as hypersphere_step().
+/// themselves. Throws degenerate_input_error for opposite rows (an angle within 1e-12 of pi), between which every arc
+/// is as short; otherwise throws and costs as hypersphere_step().
 template <embedding_matrix H, embedding_matrix Target>
 row_matrix slerp(const H& h, const Target& target, double alpha) {
   detail::finite_alpha(alpha, "slerp");

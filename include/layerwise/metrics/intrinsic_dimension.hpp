@@ -105,8 +105,8 @@ intrinsic_dimension_result dimension_of(const Source& x, index d, const intrinsi
 }  // namespace detail
 
 /// The intrinsic dimension by the two nearest neighbours, TwoNN (Facco et al. 2017, arXiv 1803.06992). With r1 and r2 a
-/// point's distances to its first and second neighbour, mu = r2 / r1 has the distribution F(mu) = 1 - mu^(-d), where the
-/// points are evenly dense nearby; d is the slope of
+/// point's distances to its first and second neighbour, mu = r2 / r1 has the distribution F(mu) = 1 - mu^(-d), where
+/// the points are evenly dense nearby; d is the slope of
 ///
 ///     -ln(1 - F_i) = d ln mu_i,  F_i = i / n,  mu ascending,  over the lowest 90 % of them
 ///

@@ -109,15 +109,15 @@ double shared_neighbours(const Source& pair, index d_x, index d_y, index k) {
 /// with N_X(i) the k rows of X whose inner product with row i is largest, rows divided by their norms, row i left out.
 /// Of equally near rows, as repeated tokens are, those of lower index are taken, so that the value is always the same.
 ///
-/// x: n_tokens x d_x, y: n_tokens x d_y, of the same tokens (the paper takes one pooled vector for each input); mask: the
-/// tokens that take part. Returns a share, in [0, 1]: 1 for the same neighbours, k / (n - 1) on average for independent
-/// rows. Does not change under rotations and factors of X or of Y; translations change it. Nearness is told by
-/// ||u - v||^2 = 2 - 2 <u, v> of the unit vectors u and v, taken of their differences: rows of almost one direction, as
-/// hidden states may be, keep an order where inner products near 1 have none.
+/// x: n_tokens x d_x, y: n_tokens x d_y, of the same tokens (the paper takes one pooled vector for each input); mask:
+/// the tokens that take part. Returns a share, in [0, 1]: 1 for the same neighbours, k / (n - 1) on average for
+/// independent rows. Does not change under rotations and factors of X or of Y; translations change it. Nearness is told
+/// by ||u - v||^2 = 2 - 2 <u, v> of the unit vectors u and v, taken of their differences: rows of almost one direction,
+/// as hidden states may be, keep an order where inner products near 1 have none.
 ///
 /// Throws option_error unless 1 <= k < n; shape_error for different numbers of rows or a mask of another length;
-/// degenerate_input_error for an empty matrix, fewer than 2 tokens, a row of zeros; non_finite_error for NaN or infinity.
-/// Costs 3 n^2 (d_x + d_y) flops, and memory for both in double.
+/// degenerate_input_error for an empty matrix, fewer than 2 tokens, a row of zeros; non_finite_error for NaN or
+/// infinity. Costs 3 n^2 (d_x + d_y) flops, and memory for both in double.
 template <embedding_matrix X, embedding_matrix Y>
 double mutual_knn(const X& x, const Y& y, index k = 10, const token_mask& mask = {}) {
   const detail::row_reader<X> of_x(x);

@@ -16,8 +16,8 @@
 #include <numbers>
 #include <vector>
 
-// Points, each once, and how far their two nearest ones are. Templates, because a unit that does not call them is not to
-// pay for sorting.
+// Points, each once, and how far their two nearest ones are. Templates, because a unit that does not call them is not
+// to pay for sorting.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// `count` of 0 ... n - 1, ascending: one of each of as many equal parts, the place within which is another one each
