@@ -6,6 +6,7 @@
 /// The metrics, a header each.
 
 #include <layerwise/metrics/angular_distance.hpp>
+#include <layerwise/metrics/canonical_correlations.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/displacement.hpp>
