@@ -15,4 +15,5 @@
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/metrics/procrustes.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
+#include <layerwise/metrics/pwcca.hpp>
 #include <layerwise/metrics/residual_update.hpp>
