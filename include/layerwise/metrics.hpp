@@ -17,3 +17,4 @@
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/pwcca.hpp>
 #include <layerwise/metrics/residual_update.hpp>
+#include <layerwise/metrics/svcca.hpp>
