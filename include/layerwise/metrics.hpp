@@ -7,9 +7,11 @@
 
 #include <layerwise/metrics/angular_distance.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
+#include <layerwise/metrics/collapse_indices.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/fast_weight.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/metrics/linearity.hpp>

@@ -7,7 +7,7 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/svd.hpp>
-#include <layerwise/metrics/detail/certain_columns.hpp>
+#include <layerwise/metrics/detail/independent_columns.hpp>
 #include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
@@ -83,7 +83,7 @@ inline cca_result correlations_of(const scatter& s, Eigen::VectorXd values, doub
 
 /// The certain columns of X and of Y, and T. Throws as cca().
 struct whitened_layers {
-  certain_columns x, y;
+  independent_columns x, y;
   whitened_pair pair;
 
   whitened_layers(const scatter& s, std::string_view metric) {
@@ -93,8 +93,8 @@ struct whitened_layers {
     size_of(s.yy, s.rounding.of_yy(), "Y");
     const scatter_rounding& r = s.rounding;
     const index limit = s.tokens - 1;
-    x = find_certain_columns(s.xx, r.gamma, r.x_norm, (std::min)(limit, s.different_rows - 1));
-    y = find_certain_columns(s.yy, r.gamma, r.y_norm, limit);
+    x = find_independent_columns(s.xx, r.gamma, r.x_norm, (std::min)(limit, s.different_rows - 1));
+    y = find_independent_columns(s.yy, r.gamma, r.y_norm, limit);
     pair = whiten(s.xy, r.gamma, r.cross_norm, x, y);
   }
 };

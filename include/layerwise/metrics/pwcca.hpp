@@ -10,7 +10,7 @@
 #include <layerwise/kernel/svd.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
-#include <layerwise/metrics/detail/certain_columns.hpp>
+#include <layerwise/metrics/detail/independent_columns.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
 #include <layerwise/statistics/second_moments.hpp>
@@ -59,7 +59,7 @@ namespace detail {
 
 /// w_i = sum_j |<h_i, x_j>|, over all columns of X; of the left singular vectors u_i of T, <h_i, x_j> is
 /// norm_j (factor u_i)_j.
-inline Eigen::VectorXd projection_weights(const certain_columns& x, const matrix& u) {
+inline Eigen::VectorXd projection_weights(const independent_columns& x, const matrix& u) {
   Eigen::VectorXd weights(u.cols()), along(x.order.size());
   for (index i = 0; i < u.cols(); ++i) {
     along.setZero();
@@ -73,7 +73,7 @@ inline Eigen::VectorXd projection_weights(const certain_columns& x, const matrix
 /// sqrt 2 sin theta, sin theta <= error / (gap - error) (Wedin), gap the distance to the next singular value, 0 of the
 /// vectors that complete a T of more rows than columns among them. ||<h_i, x_j>|| <= norm_j, and the exact
 /// L^-1 G'_j is M L^T_j of a kept column, and off by gamma' ||p|| p_j / sqrt(lambda) of another.
-inline Eigen::VectorXd weight_errors(const certain_columns& x, const singular_values& svd, double error) {
+inline Eigen::VectorXd weight_errors(const independent_columns& x, const singular_values& svd, double error) {
   const index count = svd.values.size();
   double norms = 0.0, others = 0.0;
   for (index j = 0; j < x.norm.size(); ++j) {

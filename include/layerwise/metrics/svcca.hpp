@@ -11,7 +11,7 @@
 #include <layerwise/kernel/svd.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
-#include <layerwise/metrics/detail/certain_columns.hpp>
+#include <layerwise/metrics/detail/independent_columns.hpp>
 #include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>

@@ -24,7 +24,7 @@
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Of one layer.
-struct certain_columns {
+struct independent_columns {
   indices order;          ///< columns of the layer with a variance, those that are kept first
   Eigen::VectorXd norm;   ///< of the columns in that order, in units of the moments
   Eigen::VectorXd p;      ///< of the columns in that order
@@ -53,8 +53,8 @@ inline matrix scaled_gram(const Eigen::MatrixXd& second, const indices& live, co
 /// The columns of a layer of these second moments, by Cholesky with complete pivoting, up to where a pivot can no longer
 /// be told from rounding, or a little earlier, where what was kept is too close to that. gamma and summed_norm as in
 /// scatter_rounding; limit: what the rank can be. One column has a variance.
-inline certain_columns find_certain_columns(const Eigen::MatrixXd& second, double gamma,
-                                            const Eigen::VectorXd& summed_norm, index limit) {
+inline independent_columns find_independent_columns(const Eigen::MatrixXd& second, double gamma,
+                                                    const Eigen::VectorXd& summed_norm, index limit) {
   indices live(second.cols());
   index size = 0;
   for (index j = 0; j < second.cols(); ++j)
@@ -66,7 +66,7 @@ inline certain_columns find_certain_columns(const Eigen::MatrixXd& second, doubl
     p[i] = (std::max)(1.0, summed_norm[live[i]] / norm[i]);
   }
   const matrix gram = scaled_gram(second, live, norm);
-  certain_columns out;
+  independent_columns out;
   out.gamma = gamma + unit_roundoff * (elimination_chain(size) + 8.0);
   double cutoff = (std::min)(0.5, 4.0 * out.gamma * squared_norm(p));
   for (;; cutoff = (std::min)(10.0 * cutoff, 0.5)) {
@@ -99,7 +99,7 @@ struct whitened_pair {
 /// ratio = ((1 - eta_x)(1 - eta_y))^-1/2. A substitution L t = c is exact for an L that is off by |dL| <= gamma |L|
 /// (another dL for each column), and || |L| ||_F = sqrt(rank).
 inline whitened_pair whiten(const Eigen::MatrixXd& cross, double gamma, const Eigen::VectorXd& cross_norm,
-                            const certain_columns& x, const certain_columns& y) {
+                            const independent_columns& x, const independent_columns& y) {
   const index r_x = x.rank(), r_y = y.rank();
   matrix c(r_x, r_y);
   double q = 0.0;
