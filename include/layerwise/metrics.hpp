@@ -8,11 +8,14 @@
 #include <layerwise/metrics/angular_distance.hpp>
 #include <layerwise/metrics/angular_distance_matrix.hpp>
 #include <layerwise/metrics/block_influence.hpp>
+#include <layerwise/metrics/canonical_correlations.hpp>
+#include <layerwise/metrics/collapse_indices.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/curvature.hpp>
 #include <layerwise/metrics/debiased_linear_cka.hpp>
 #include <layerwise/metrics/displacement.hpp>
+#include <layerwise/metrics/fast_weight.hpp>
 #include <layerwise/metrics/hypersphere.hpp>
 #include <layerwise/metrics/intrinsic_dimension.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
@@ -22,7 +25,10 @@
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
 #include <layerwise/metrics/mutual_knn.hpp>
 #include <layerwise/metrics/norm_distribution.hpp>
+#include <layerwise/metrics/procrustes.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
+#include <layerwise/metrics/pwcca.hpp>
 #include <layerwise/metrics/representational_similarity.hpp>
 #include <layerwise/metrics/residual_update.hpp>
 #include <layerwise/metrics/spectrum.hpp>
+#include <layerwise/metrics/svcca.hpp>

@@ -23,24 +23,35 @@ template <class R>
 concept displacement_range =
     std::ranges::forward_range<const R> && std::convertible_to<std::ranges::range_reference_t<const R>, double>;
 
-/// zeta_l for every l = 2..L: element [l - 2] of the result is jump_rate(displacements, l), to the bit.
-///
-/// displacements: Psi_1 ... Psi_L, the layers' mean displacements. Throws as jump_rate(). Costs one pass.
-template <displacement_range R = std::initializer_list<double>>
-std::vector<double> jump_rates(const R& displacements) {
-  detail::require_ieee_arithmetic();
+namespace detail {
+
+/// The displacements, `least` layers at least. Throws as jump_rates().
+template <displacement_range R>
+std::vector<double> read_displacements(const R& displacements, std::size_t least) {
+  require_ieee_arithmetic();
   constexpr double rounding = 1e-6;  // a mean taken in float32 may stick out of [0, 1] by that
   std::vector<double> psi;
   for (const auto& value : displacements) {
     psi.push_back(static_cast<double>(value));
     const place at{.operand = "displacements", .layer = static_cast<index>(psi.size())};
-    if (!std::isfinite(psi.back())) detail::fail<non_finite_error>("finite values", detail::text(psi.back()), at);
+    if (!std::isfinite(psi.back())) fail<non_finite_error>("finite values", text(psi.back()), at);
     if (psi.back() < -rounding || psi.back() > 1 + rounding)
-      detail::fail<degenerate_input_error>("a displacement in [0, 1]", detail::text(psi.back()), at);
+      fail<degenerate_input_error>("a displacement in [0, 1]", text(psi.back()), at);
   }
-  if (psi.size() < 2)
-    detail::fail<shape_error>("displacements of at least 2 layers", detail::text(psi.size()),
-                              {.operand = "displacements"});
+  if (psi.size() < least)
+    fail<shape_error>(text("displacements of at least ", least, least == 1 ? " layer" : " layers"), text(psi.size()),
+                      {.operand = "displacements"});
+  return psi;
+}
+
+}  // namespace detail
+
+/// zeta_l for every l = 2..L: element [l - 2] of the result is jump_rate(displacements, l), to the bit.
+///
+/// displacements: Psi_1 ... Psi_L, the layers' mean displacements. Throws as jump_rate(). Costs one pass.
+template <displacement_range R = std::initializer_list<double>>
+std::vector<double> jump_rates(const R& displacements) {
+  const std::vector<double> psi = detail::read_displacements(displacements, 2);
   std::vector<double> rates(psi.size() - 1);
   double rise = 0;
   for (std::size_t k = psi.size() - 1; k > 0; --k) {
