@@ -45,14 +45,14 @@ struct outer {
 }  // namespace
 
 template <>
-inline constexpr auto layerwise::fields<inner> =
-    std::tuple{layerwise::field{"value", &inner::value, "a number"}, layerwise::field{"how", &inner::how, "a kind"}};
+inline constexpr auto layerwise::fields<inner> = layerwise::field_list(
+    layerwise::field{"value", &inner::value, "a number"}, layerwise::field{"how", &inner::how, "a kind"});
 
 template <>
-inline constexpr auto layerwise::fields<outer> =
-    std::tuple{layerwise::field{"flag", &outer::flag, "a flag"}, layerwise::field{"always", &outer::always, "a result"},
-               layerwise::field{"sometimes", &outer::sometimes, "a result, or none"},
-               layerwise::field{"which", &outer::which, "an index, or none"}};
+inline constexpr auto layerwise::fields<outer> = layerwise::field_list(
+    layerwise::field{"flag", &outer::flag, "a flag"}, layerwise::field{"always", &outer::always, "a result"},
+    layerwise::field{"sometimes", &outer::sometimes, "a result, or none"},
+    layerwise::field{"which", &outer::which, "an index, or none"});
 
 namespace {
 
@@ -85,8 +85,12 @@ static_assert(member_count<inner> == 2 && member_count<outer> == 4);
 /// Every member is in the list: as many fields as members, of different members.
 template <class Struct>
 void check_complete() {
-  static_assert(std::tuple_size_v<std::remove_const_t<decltype(fields<Struct>)>> == member_count<Struct>,
-                "a member has no field: add it to the list beside the struct");
+  constexpr std::size_t count = [] {
+    std::size_t fields = 0;
+    for_each_field<Struct>([&](const auto&) { ++fields; });
+    return fields;
+  }();
+  static_assert(count == member_count<Struct>, "a member has no field: add it to the list beside the struct");
   const Struct result{};
   std::set<const void*> seen;
   for_each_field<Struct>([&](const auto& f) { seen.insert(&(result.*f.member)); });

@@ -28,9 +28,9 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
-#include <tuple>
 #include <typeinfo>
 #include <vector>
 
@@ -82,10 +82,15 @@ void in_every_form(const row_major& x, const row_major& y, const Check& check) {
 
 template <class Result>
 double value_of(const Result& result) {
-  if constexpr (layerwise::has_fields<Result>)
-    return result.*std::get<0>(layerwise::fields<Result>).member;
-  else
+  if constexpr (layerwise::has_fields<Result>) {
+    std::optional<double> first;
+    layerwise::for_each_field<Result>([&](const auto& f) {
+      if (!first) first = static_cast<double>(result.*f.member);
+    });
+    return *first;
+  } else {
     return result;
+  }
 }
 
 namespace laws {

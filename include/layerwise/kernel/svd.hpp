@@ -39,7 +39,8 @@ bool are_plausible(const Values& values, double norm) {
 template <singular_vectors wanted, class Matrix>
 singular_values decompose(const Matrix& of) {
   constexpr int options = wanted == singular_vectors::none ? 0 : Eigen::ComputeThinU;
-  const matrix a = of;
+  using dense = Eigen::Matrix<typename Matrix::Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;  // dependent
+  const dense a = of;
 #ifdef _OPENMP
   const one_thread scope;
 #endif
@@ -50,13 +51,13 @@ singular_values decompose(const Matrix& of) {
     return out;
   };
 #if EIGEN_VERSION_AT_LEAST(3, 4, 90)
-  using first_method = Eigen::BDCSVD<matrix, options>;
-  using second_method = Eigen::JacobiSVD<matrix, options>;
+  using first_method = Eigen::BDCSVD<dense, options>;
+  using second_method = Eigen::JacobiSVD<dense, options>;
   if (const first_method svd(a); are_plausible(svd.singularValues(), a.norm())) return result(svd);
   return result(second_method(a));
 #else
-  if (const Eigen::BDCSVD<matrix> svd(a, options); are_plausible(svd.singularValues(), a.norm())) return result(svd);
-  return result(Eigen::JacobiSVD<matrix>(a, options));
+  if (const Eigen::BDCSVD<dense> svd(a, options); are_plausible(svd.singularValues(), a.norm())) return result(svd);
+  return result(Eigen::JacobiSVD<dense>(a, options));
 #endif
 }
 

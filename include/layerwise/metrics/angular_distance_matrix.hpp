@@ -19,7 +19,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -104,11 +103,10 @@ struct layer_block {
 
 /// The fields of a block.
 template <>
-inline constexpr auto fields<layer_block> = std::tuple{
+inline constexpr auto fields<layer_block> = field_list(
     field{"distance", &layer_block::distance, "mean angular distance between what goes in and what comes out"},
     field{"start", &layer_block::start, "l of the h_l that goes in"},
-    field{"layers", &layer_block::layers, "how many"},
-};
+    field{"layers", &layer_block::layers, "how many"});
 
 /// The block of `layers` layers whose removal turns the tokens' vectors least (Gromov et al., arXiv 2403.17887, section
 /// 3.1): l* = argmin over l = 0 ... L - layers of the distance of h_l and h_(l + layers); the first of equal ones.

@@ -19,7 +19,6 @@
 #include <cmath>
 #include <concepts>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 /// @file
@@ -47,18 +46,17 @@ struct cca_result {
 
 /// The fields of canonical correlations that are single numbers: all but the correlations.
 template <>
-inline constexpr auto fields<cca_result> = std::tuple{
-    field{"mean", &cca_result::mean, "mean canonical correlation"},
-    field{"mean_square", &cca_result::mean_square, "mean squared canonical correlation"},
-    field{"chance_floor", &cca_result::chance_floor, "the expected mean square of independent data"},
-    field{"error_bound", &cca_result::error_bound, "how far rounding can have moved a correlation"},
-    field{"x_rank", &cca_result::x_rank, "of the certain columns of X"},
-    field{"y_rank", &cca_result::y_rank, "of the certain columns of Y"},
-    field{"tokens", &cca_result::tokens, "that took part"},
-    field{"x_dimensions", &cca_result::x_dimensions, "columns of X"},
-    field{"y_dimensions", &cca_result::y_dimensions, "columns of Y"},
-    field{"underdetermined", &cca_result::underdetermined, "any data at all would have correlations of 1"},
-};
+inline constexpr auto fields<cca_result> =
+    field_list(field{"mean", &cca_result::mean, "mean canonical correlation"},
+               field{"mean_square", &cca_result::mean_square, "mean squared canonical correlation"},
+               field{"chance_floor", &cca_result::chance_floor, "the expected mean square of independent data"},
+               field{"error_bound", &cca_result::error_bound, "how far rounding can have moved a correlation"},
+               field{"x_rank", &cca_result::x_rank, "of the certain columns of X"},
+               field{"y_rank", &cca_result::y_rank, "of the certain columns of Y"},
+               field{"tokens", &cca_result::tokens, "that took part"},
+               field{"x_dimensions", &cca_result::x_dimensions, "columns of X"},
+               field{"y_dimensions", &cca_result::y_dimensions, "columns of Y"},
+               field{"underdetermined", &cca_result::underdetermined, "any data at all would have correlations of 1"});
 
 namespace detail {
 

@@ -25,7 +25,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 #include <vector>
 
 /// @file
@@ -43,13 +42,12 @@ struct fast_weight_result {
 
 /// The fields of a fast weight score.
 template <>
-inline constexpr auto fields<fast_weight_result> = std::tuple{
+inline constexpr auto fields<fast_weight_result> = field_list(
     field{"score", &fast_weight_result::score, "share of Y that the fast weights explain, at their best scale"},
     field{"error_bound", &fast_weight_result::error_bound, "how far rounding can have moved the score"},
     field{"tokens", &fast_weight_result::tokens, "that took part"},
     field{"x_dimensions", &fast_weight_result::x_dimensions, "columns of X"},
-    field{"y_dimensions", &fast_weight_result::y_dimensions, "columns of Y"},
-};
+    field{"y_dimensions", &fast_weight_result::y_dimensions, "columns of Y"});
 
 namespace detail {
 

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 #include <vector>
 
 /// @file
@@ -52,14 +51,13 @@ struct intrinsic_dimension_result {
 
 /// The fields of an intrinsic dimension.
 template <>
-inline constexpr auto fields<intrinsic_dimension_result> = std::tuple{
-    field{"dimension", &intrinsic_dimension_result::dimension, "TwoNN intrinsic dimension"},
-    field{"tokens", &intrinsic_dimension_result::tokens, "that took part"},
-    field{"sampled", &intrinsic_dimension_result::sampled, "tokens that were looked at"},
-    field{"kept", &intrinsic_dimension_result::kept, "different rows among those"},
-    field{"duplicates", &intrinsic_dimension_result::duplicates, "rows that repeat an earlier one, removed"},
-    field{"ratios", &intrinsic_dimension_result::ratios, "that the fit has used"},
-};
+inline constexpr auto fields<intrinsic_dimension_result> =
+    field_list(field{"dimension", &intrinsic_dimension_result::dimension, "TwoNN intrinsic dimension"},
+               field{"tokens", &intrinsic_dimension_result::tokens, "that took part"},
+               field{"sampled", &intrinsic_dimension_result::sampled, "tokens that were looked at"},
+               field{"kept", &intrinsic_dimension_result::kept, "different rows among those"},
+               field{"duplicates", &intrinsic_dimension_result::duplicates, "rows that repeat an earlier one, removed"},
+               field{"ratios", &intrinsic_dimension_result::ratios, "that the fit has used"});
 
 namespace detail {
 

@@ -20,7 +20,6 @@
 #include <cmath>
 #include <limits>
 #include <string_view>
-#include <tuple>
 
 /// @file
 /// Linear centered kernel alignment of two layers, or of two models on the same tokens.
@@ -37,13 +36,12 @@ struct cka_result {
 
 /// The fields of a CKA.
 template <>
-inline constexpr auto fields<cka_result> = std::tuple{
-    field{"score", &cka_result::score, "linear CKA"},
-    field{"error_bound", &cka_result::error_bound, "how far rounding can have moved the score"},
-    field{"tokens", &cka_result::tokens, "that took part"},
-    field{"x_dimensions", &cka_result::x_dimensions, "columns of X"},
-    field{"y_dimensions", &cka_result::y_dimensions, "columns of Y"},
-};
+inline constexpr auto fields<cka_result> =
+    field_list(field{"score", &cka_result::score, "linear CKA"},
+               field{"error_bound", &cka_result::error_bound, "how far rounding can have moved the score"},
+               field{"tokens", &cka_result::tokens, "that took part"},
+               field{"x_dimensions", &cka_result::x_dimensions, "columns of X"},
+               field{"y_dimensions", &cka_result::y_dimensions, "columns of Y"});
 
 namespace detail {
 

@@ -13,7 +13,6 @@
 #include <layerwise/statistics/detail/pair_moments.hpp>
 
 #include <algorithm>
-#include <tuple>
 
 /// @file
 /// Linearity scores of a layer, with and without its residual stream.
@@ -51,20 +50,18 @@ struct linearity_result {
 
 /// The fields of a linearity.
 template <>
-inline constexpr auto fields<linearity_result> = std::tuple{
+inline constexpr auto fields<linearity_result> = field_list(
     field{"score", &linearity_result::score, "share of the energy that a linear map explains"},
     field{"adjusted_score", &linearity_result::adjusted_score, "the score with the chance floor taken to 0"},
     field{"chance_floor", &linearity_result::chance_floor, "the expected score of independent data"},
     field{"error_bound", &linearity_result::error_bound, "how far rounding can have moved the score"},
     field{"condition", &linearity_result::condition, "of the columns of X, scaled to unit norm"},
     field{"discarded_energy", &linearity_result::discarded_energy, "share left out as numerically dependent"},
-    field{"rank", &linearity_result::rank, "of X"},
-    field{"tokens", &linearity_result::tokens, "that took part"},
+    field{"rank", &linearity_result::rank, "of X"}, field{"tokens", &linearity_result::tokens, "that took part"},
     field{"x_dimensions", &linearity_result::x_dimensions, "columns of X"},
     field{"y_dimensions", &linearity_result::y_dimensions, "columns of Y"},
     field{"underdetermined", &linearity_result::underdetermined, "any Y at all would score 1"},
-    field{"method", &linearity_result::method, "that solved the regression"},
-};
+    field{"method", &linearity_result::method, "that solved the regression"});
 
 namespace detail {
 

@@ -18,7 +18,6 @@
 #include <concepts>
 #include <cstddef>
 #include <numeric>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -53,13 +52,12 @@ struct massive_activations_result {
 
 /// The numbers of the massive activations; the list of the largest is not among them.
 template <>
-inline constexpr auto fields<massive_activations_result> = std::tuple{
-    field{"massive", &massive_activations_result::massive, "number of massive activations"},
-    field{"peak", &massive_activations_result::peak, "largest |activation|"},
-    field{"median", &massive_activations_result::median, "median |activation|"},
-    field{"tokens", &massive_activations_result::tokens, "that took part"},
-    field{"dimensions", &massive_activations_result::dimensions, "columns of X"},
-};
+inline constexpr auto fields<massive_activations_result> =
+    field_list(field{"massive", &massive_activations_result::massive, "number of massive activations"},
+               field{"peak", &massive_activations_result::peak, "largest |activation|"},
+               field{"median", &massive_activations_result::median, "median |activation|"},
+               field{"tokens", &massive_activations_result::tokens, "that took part"},
+               field{"dimensions", &massive_activations_result::dimensions, "columns of X"});
 
 namespace detail {
 

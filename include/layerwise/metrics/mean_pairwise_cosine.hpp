@@ -21,7 +21,6 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
-#include <tuple>
 #include <vector>
 
 /// @file
@@ -40,12 +39,11 @@ struct pairwise_cosine_result {
 
 /// The numbers of a mean cosine; the contributions, which are many, are not among them.
 template <>
-inline constexpr auto fields<pairwise_cosine_result> = std::tuple{
-    field{"mean", &pairwise_cosine_result::mean, "mean cosine of two different tokens"},
-    field{"error_bound", &pairwise_cosine_result::error_bound, "how far rounding can have moved the mean"},
-    field{"tokens", &pairwise_cosine_result::tokens, "that took part"},
-    field{"dimensions", &pairwise_cosine_result::dimensions, "columns of X"},
-};
+inline constexpr auto fields<pairwise_cosine_result> =
+    field_list(field{"mean", &pairwise_cosine_result::mean, "mean cosine of two different tokens"},
+               field{"error_bound", &pairwise_cosine_result::error_bound, "how far rounding can have moved the mean"},
+               field{"tokens", &pairwise_cosine_result::tokens, "that took part"},
+               field{"dimensions", &pairwise_cosine_result::dimensions, "columns of X"});
 
 namespace detail {
 

@@ -22,7 +22,6 @@
 #include <cmath>
 #include <concepts>
 #include <numeric>
-#include <tuple>
 #include <vector>
 
 /// @file
@@ -44,16 +43,15 @@ struct norm_distribution_result {
 
 /// The fields of a distribution of norms.
 template <>
-inline constexpr auto fields<norm_distribution_result> = std::tuple{
-    field{"mean", &norm_distribution_result::mean, "mean norm of a row"},
-    field{"standard_deviation", &norm_distribution_result::standard_deviation, "of the norms"},
-    field{"root_mean_square", &norm_distribution_result::root_mean_square, "root of the mean squared norm"},
-    field{"minimum", &norm_distribution_result::minimum, "smallest norm"},
-    field{"median", &norm_distribution_result::median, "norm in the middle"},
-    field{"maximum", &norm_distribution_result::maximum, "largest norm"},
-    field{"tokens", &norm_distribution_result::tokens, "that took part"},
-    field{"dimensions", &norm_distribution_result::dimensions, "columns of X"},
-};
+inline constexpr auto fields<norm_distribution_result> =
+    field_list(field{"mean", &norm_distribution_result::mean, "mean norm of a row"},
+               field{"standard_deviation", &norm_distribution_result::standard_deviation, "of the norms"},
+               field{"root_mean_square", &norm_distribution_result::root_mean_square, "root of the mean squared norm"},
+               field{"minimum", &norm_distribution_result::minimum, "smallest norm"},
+               field{"median", &norm_distribution_result::median, "norm in the middle"},
+               field{"maximum", &norm_distribution_result::maximum, "largest norm"},
+               field{"tokens", &norm_distribution_result::tokens, "that took part"},
+               field{"dimensions", &norm_distribution_result::dimensions, "columns of X"});
 
 namespace detail {
 

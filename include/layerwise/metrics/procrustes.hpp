@@ -19,7 +19,6 @@
 #include <cmath>
 #include <concepts>
 #include <string_view>
-#include <tuple>
 
 /// @file
 /// Orthogonal Procrustes distances of two layers, or of two models on the same tokens.
@@ -47,7 +46,7 @@ struct procrustes_result {
 
 /// The fields of a Procrustes comparison.
 template <>
-inline constexpr auto fields<procrustes_result> = std::tuple{
+inline constexpr auto fields<procrustes_result> = field_list(
     field{"similarity", &procrustes_result::similarity, "nuclear norm of the normalized X^T Y"},
     field{"distance", &procrustes_result::distance, "between the normalized X and Y, rotated"},
     field{"squared_distance", &procrustes_result::squared_distance, "its square"},
@@ -60,8 +59,7 @@ inline constexpr auto fields<procrustes_result> = std::tuple{
           "of the size and shape distance"},
     field{"tokens", &procrustes_result::tokens, "that took part"},
     field{"x_dimensions", &procrustes_result::x_dimensions, "columns of X"},
-    field{"y_dimensions", &procrustes_result::y_dimensions, "columns of Y"},
-};
+    field{"y_dimensions", &procrustes_result::y_dimensions, "columns of Y"});
 
 namespace detail {
 

@@ -21,7 +21,6 @@
 #include <cmath>
 #include <concepts>
 #include <numbers>
-#include <tuple>
 
 /// @file
 /// Projection-weighted canonical correlation of two layers.
@@ -44,7 +43,7 @@ struct pwcca_result {
 
 /// The fields of a PWCCA.
 template <>
-inline constexpr auto fields<pwcca_result> = std::tuple{
+inline constexpr auto fields<pwcca_result> = field_list(
     field{"score", &pwcca_result::score, "projection-weighted canonical correlation"},
     field{"error_bound", &pwcca_result::error_bound, "how far rounding can have moved the score"},
     field{"x_rank", &pwcca_result::x_rank, "of the certain columns of X"},
@@ -52,8 +51,7 @@ inline constexpr auto fields<pwcca_result> = std::tuple{
     field{"tokens", &pwcca_result::tokens, "that took part"},
     field{"x_dimensions", &pwcca_result::x_dimensions, "columns of X"},
     field{"y_dimensions", &pwcca_result::y_dimensions, "columns of Y"},
-    field{"underdetermined", &pwcca_result::underdetermined, "any data at all would have correlations of 1"},
-};
+    field{"underdetermined", &pwcca_result::underdetermined, "any data at all would have correlations of 1"});
 
 namespace detail {
 

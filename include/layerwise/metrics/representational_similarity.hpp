@@ -13,7 +13,6 @@
 #include <layerwise/statistics/second_moments.hpp>
 
 #include <algorithm>
-#include <tuple>
 
 /// @file
 /// Representational similarity analysis of two layers, or of two models on the same tokens.
@@ -30,13 +29,12 @@ struct rsa_result {
 
 /// The fields of a representational similarity.
 template <>
-inline constexpr auto fields<rsa_result> = std::tuple{
-    field{"score", &rsa_result::score, "correlation of the squared distances of all pairs of tokens"},
-    field{"error_bound", &rsa_result::error_bound, "how far rounding can have moved the score"},
-    field{"tokens", &rsa_result::tokens, "that took part"},
-    field{"x_dimensions", &rsa_result::x_dimensions, "columns of X"},
-    field{"y_dimensions", &rsa_result::y_dimensions, "columns of Y"},
-};
+inline constexpr auto fields<rsa_result> =
+    field_list(field{"score", &rsa_result::score, "correlation of the squared distances of all pairs of tokens"},
+               field{"error_bound", &rsa_result::error_bound, "how far rounding can have moved the score"},
+               field{"tokens", &rsa_result::tokens, "that took part"},
+               field{"x_dimensions", &rsa_result::x_dimensions, "columns of X"},
+               field{"y_dimensions", &rsa_result::y_dimensions, "columns of Y"});
 
 namespace detail {
 

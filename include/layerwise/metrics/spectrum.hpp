@@ -17,7 +17,6 @@
 #include <cmath>
 #include <concepts>
 #include <limits>
-#include <tuple>
 
 /// @file
 /// The spectrum of one layer, and how many directions it takes up by the field's measures: anisotropy, stable rank,
@@ -63,7 +62,7 @@ struct spectrum_result {
 
 /// The numbers of a spectrum; the eigenvalues, which are many, are not among them.
 template <>
-inline constexpr auto fields<spectrum_result> = std::tuple{
+inline constexpr auto fields<spectrum_result> = field_list(
     field{"error_bound", &spectrum_result::error_bound, "how far rounding can have moved an eigenvalue"},
     field{"anisotropy", &spectrum_result::anisotropy, "share of the first direction in the variance"},
     field{"anisotropy_error", &spectrum_result::anisotropy_error, "its bound"},
@@ -79,8 +78,7 @@ inline constexpr auto fields<spectrum_result> = std::tuple{
     field{"condition_error", &spectrum_result::condition_error, "its bound"},
     field{"rank", &spectrum_result::rank, "eigenvalues that are certainly not 0"},
     field{"tokens", &spectrum_result::tokens, "that took part"},
-    field{"dimensions", &spectrum_result::dimensions, "columns of X"},
-};
+    field{"dimensions", &spectrum_result::dimensions, "columns of X"});
 
 namespace detail {
 

@@ -92,7 +92,7 @@ inline matrix product_of(const matrix& a, const matrix& b) {
 }
 
 /// T = diag(variances of X)^-1/2 U^T (X^T Y) V diag(variances of Y)^-1/2, as of certain columns.
-inline whitened_pair whiten(const Eigen::MatrixXd& cross, double cross_error, const leading_directions& x,
+inline whitened_pair whiten(const matrix& cross, double cross_error, const leading_directions& x,
                             const leading_directions& y) {
   matrix c = cross;
   for (index k = 0; k < c.size(); ++k) c.data()[k] = x.factor * c.data()[k] * y.factor;

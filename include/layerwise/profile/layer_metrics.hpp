@@ -8,7 +8,6 @@
 #include <layerwise/statistics/centering.hpp>
 
 #include <optional>
-#include <tuple>
 #include <vector>
 
 /// @file
@@ -43,7 +42,7 @@ struct layer_metrics {
 
 /// The fields of a layer's metrics; what is not said of units is a pure number.
 template <>
-inline constexpr auto fields<layer_metrics> = std::tuple{
+inline constexpr auto fields<layer_metrics> = field_list(
     field{"linearity", &layer_metrics::linearity, "linearity with the residual stream, s(h_{l-1}, h_l)"},
     field{"residual_linearity", &layer_metrics::residual_linearity,
           "linearity without the residual stream, s(h_{l-1}, h_l - h_{l-1})"},
@@ -57,8 +56,7 @@ inline constexpr auto fields<layer_metrics> = std::tuple{
     field{"contribution_ratio_frobenius", &layer_metrics::contribution_ratio_frobenius,
           "||h_l - h_{l-1}||_F / ||h_l||_F"},
     field{"outlier_share", &layer_metrics::outlier_share, "share of h_l's variance in its largest dimension"},
-    field{"outlier_dimension", &layer_metrics::outlier_dimension, "which dimension that is"},
-};
+    field{"outlier_dimension", &layer_metrics::outlier_dimension, "which dimension that is"});
 
 /// Whether h_L was taken before or after the model's final normalization. Nothing is computed from it: it is
 /// a label that a profile carries, because the last layer's numbers mean different things. (Hugging Face's

@@ -41,7 +41,7 @@ struct independent_columns {
 };
 
 /// G of columns with a variance, its lower triangle.
-inline matrix scaled_gram(const Eigen::MatrixXd& second, const indices& live, const Eigen::VectorXd& norm) {
+inline matrix scaled_gram(const matrix& second, const indices& live, const Eigen::VectorXd& norm) {
   matrix g(live.size(), live.size());
   for (index j = 0; j < g.cols(); ++j) {
     g(j, j) = 1.0;
@@ -53,7 +53,7 @@ inline matrix scaled_gram(const Eigen::MatrixXd& second, const indices& live, co
 /// The columns of a layer of these second moments, by Cholesky with complete pivoting, up to where a pivot can no longer
 /// be told from rounding, or a little earlier, where what was kept is too close to that. gamma and summed_norm as in
 /// scatter_rounding; limit: what the rank can be. One column has a variance.
-inline independent_columns find_independent_columns(const Eigen::MatrixXd& second, double gamma,
+inline independent_columns find_independent_columns(const matrix& second, double gamma,
                                                     const Eigen::VectorXd& summed_norm, index limit) {
   indices live(second.cols());
   index size = 0;
@@ -98,7 +98,7 @@ struct whitened_pair {
 /// B is T of exact moments X^T Y: Ostrowski's theorem moves those of B by a factor within [ratio^-1, ratio],
 /// ratio = ((1 - eta_x)(1 - eta_y))^-1/2. A substitution L t = c is exact for an L that is off by |dL| <= gamma |L|
 /// (another dL for each column), and || |L| ||_F = sqrt(rank).
-inline whitened_pair whiten(const Eigen::MatrixXd& cross, double gamma, const Eigen::VectorXd& cross_norm,
+inline whitened_pair whiten(const matrix& cross, double gamma, const Eigen::VectorXd& cross_norm,
                             const independent_columns& x, const independent_columns& y) {
   const index r_x = x.rank(), r_y = y.rank();
   matrix c(r_x, r_y);

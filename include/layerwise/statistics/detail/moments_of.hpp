@@ -102,6 +102,12 @@ inline pair_moments take_moments(moment_chain& chain, const layer_pair& pair, ce
 /// All of a symmetric matrix from its lower triangle.
 inline matrix full(const matrix& lower) { return lower.selfadjointView<Eigen::Lower>(); }
 
+inline Eigen::RowVectorXd as_row(const Eigen::VectorXd& v) {
+  Eigen::RowVectorXd out(v.size());
+  std::copy_n(v.data(), v.size(), out.data());
+  return out;
+}
+
 /// The norms that rounding is relative to. An energy that stats_of took for nothing may have been twice its rounding;
 /// about 0 it does not show which.
 inline Eigen::VectorXd summed_norms(const column_stats& stats, centering center) {
@@ -127,7 +133,7 @@ inline scatter scatter_of_layer(chain_state&& chain, centering center) {
   out.tokens = added.tokens;
   out.centering = center;
   out.xx = full(layer.second);
-  out.x_mean = x.own_mean(n);
+  out.x_mean = as_row(x.own_mean(n));
   out.x_scale = x.scale;
   out.rounding = {added.rounding(x, x, center == centering::columns), summed_norms(stats, center), {}, {}};
   out.different_rows = layer.different.count();
@@ -151,7 +157,7 @@ inline scatter scatter_of_pair(chain_state&& chain, centering center) {
   out.centering = center;
   out.xx = full(m.second);
   out.yy = std::move(yy);
-  out.x_mean = m.x_mean, out.y_mean = m.y_mean;
+  out.x_mean = as_row(m.x_mean), out.y_mean = as_row(m.y_mean);
   out.x_scale = m.x.scale, out.y_scale = m.output.scale;
   const Eigen::VectorXd x_norm = summed_norms(m.x, center), y_norm = summed_norms(m.output, center);
   out.rounding = {(std::max)({gamma_x, gamma_y, m.sum_rounding}), x_norm, y_norm, y_norm};
