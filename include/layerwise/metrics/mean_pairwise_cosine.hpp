@@ -90,7 +90,11 @@ class unit_row_sums {
   }
 
  private:
-  static Eigen::VectorXd zeros(index d) { return Eigen::VectorXd::Zero(d); }
+  static Eigen::VectorXd zeros(index d) {
+    Eigen::VectorXd out(d);
+    std::fill(out.data(), out.data() + d, 0.0);
+    return out;
+  }
 
   static void add_to(double& high, double& low, double x) {
     const double sum = high + x, part = sum - high;
