@@ -140,6 +140,31 @@ void every_call(layerwise::index tokens, layerwise::index dims) {
   put_all(size + "contribution", layerwise::contribution_ratio(x, y), 1e-14);
   put(size + "contribution of all", layerwise::contribution_ratio_frobenius(x, y), 1e-14);
 
+  layerwise::cross_moments both(layerwise::second_moments::both);
+  both.add(x, y.leftCols(dims - 3));
+  put(size + "cka", layerwise::linear_cka(both), 1e-12);
+  put(size + "debiased cka", layerwise::debiased_linear_cka(both), 1e-11);
+  put(size + "rsa", layerwise::representational_similarity(both), 1e-11);
+#ifndef EVERY_CALL_WITHOUT_SVD  // which takes half of the time to compile
+  put(size + "procrustes", layerwise::procrustes(both).similarity, 1e-11);
+  put(size + "cca", layerwise::mean_cca(both), 1e-9);
+  put(size + "svcca", layerwise::svcca(both), 1e-9);
+#endif
+  put(size + "fast weight", layerwise::fast_weight_score(both), 1e-11);
+  put_all(size + "fast weights", layerwise::fast_weight_map(x, y.leftCols(dims - 3).eval()), 1e-11);
+  put_all(size + "delta rule", layerwise::delta_rule_map(x, y, 0.01), 1e-9);
+  put(size + "neighbours", layerwise::mutual_knn(x, y), 1e-14);
+  const layerwise::spectrum_result spectrum = layerwise::spectrum(x);
+  put_all(size + "eigenvalues", spectrum.eigenvalues, 1e-12);
+  put(size + "ranks", spectrum.effective_rank + spectrum.participation_ratio + spectrum.anisotropy, 1e-9);
+  put(size + "pairs", layerwise::mean_pairwise_cosine(x), 1e-14);
+  put(size + "dimension", layerwise::intrinsic_dimension(x).dimension, 1e-10);
+  put(size + "curvature", layerwise::curvature(x, tokens / 3), 1e-12);
+  put(size + "norms", layerwise::norm_distribution(x).mean, 1e-12);
+  put(size + "median", layerwise::massive_activations(x).median, 0);
+  put(size + "normalized rows", layerwise::linearity(layerwise::rms_normalized(x), layerwise::unit_normalized(y)));
+  put_all(size + "angles", layerwise::angular_distance_matrix(states), 1e-14);
+
   layerwise::layer_profiler profiler, other;
   profiler.add(states, layerwise::token_mask::skip_first(tokens, tokens / 3));
   other.add(states);

@@ -19,8 +19,8 @@
 // Eigenvalues of a symmetric matrix, without the eigenvectors: Householder's tridiagonal form, and bisection on it.
 //   W. Barth, R. S. Martin and J. H. Wilkinson, Calculation of the eigenvalues of a symmetric tridiagonal matrix by the
 //   method of bisection, 1967
-// Written out because including <Eigen/Eigenvalues> takes a second, a quarter of what including the library does; as
-// templates, which cost nothing where they are not called. The bits do not depend on the number of threads.
+// Written out for as many of the largest as are asked for, and for several threads, whose number the bits do not depend
+// on; as templates, which cost nothing where they are not called.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// A symmetric matrix that is zero but for its diagonal (d) and the entries beside it (d - 1).

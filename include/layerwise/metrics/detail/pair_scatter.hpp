@@ -39,7 +39,7 @@ struct layer_size {
 
 /// Of X's second moments, which are off by `error` in the sum of the diagonal. Throws degenerate_input_error for no
 /// energy.
-inline layer_size size_of(const Eigen::MatrixXd& second, double error, std::string_view name,
+inline layer_size size_of(const matrix& second, double error, std::string_view name,
                           centering center = centering::columns) {
   double peak = 0.0, energy = 0.0;
   for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
