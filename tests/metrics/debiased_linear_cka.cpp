@@ -34,7 +34,8 @@ long double unbiased_hsic(long_matrix k, long_matrix l) {
   const auto n = static_cast<long double>(k.rows());
   k.diagonal().setZero();
   l.diagonal().setZero();
-  return k.cwiseProduct(l).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * k.colwise().sum().dot(l.colwise().sum());
+  return k.cwiseProduct(l).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) -
+         2 / (n - 2) * k.colwise().sum().dot(l.colwise().sum());
 }
 
 double by_kernels(const row_major& data_x, const row_major& data_y) {
