@@ -48,7 +48,7 @@ concept has_fields = !std::is_same_v<decltype(fields<std::remove_cvref_t<Struct>
 
 /// Calls visit(field) for each field of Struct, in order.
 template <has_fields Struct, class Visit>
-void for_each_field(const Visit& visit) {
+constexpr void for_each_field(const Visit& visit) {
   fields<std::remove_cvref_t<Struct>>(visit);
 }
 

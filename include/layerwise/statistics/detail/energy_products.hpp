@@ -3,8 +3,8 @@
 #pragma once
 
 #include <layerwise/core/types.hpp>
-#include <layerwise/kernel/lanes.hpp>
 #include <layerwise/kernel/parallel.hpp>
+#include <layerwise/kernel/row_sums.hpp>
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/statistics/detail/columns.hpp>
 
@@ -56,9 +56,13 @@ struct energy_frame {
   Eigen::VectorXd energies(const row_block& raw) const {
     Eigen::VectorXd out(raw.rows());
     const index d = raw.cols();
-    const auto term = [this](const auto& v, const auto& s) { return square(v * scale - s); };
     parallel_chunks(raw.rows(), 64, [&](index first, index count) {
-      for (index i = first; i < first + count; ++i) out[i] = lane_sum(d, term, raw.data() + i * d, shift.data());
+      Eigen::VectorXd row(d);
+      for (index i = first; i < first + count; ++i) {
+        const double* from = raw.data() + i * d;
+        for (index j = 0; j < d; ++j) row[j] = from[j] * scale - shift[j];
+        out[i] = sum_of_squares(row.data(), d);
+      }
     });
     return out;
   }
