@@ -202,4 +202,21 @@ TEST_CASE("in metrics, masks, profiles; of temporaries, of one another") {
                 });
 }
 
+const Eigen::MatrixXd const_matrix() { return Eigen::MatrixXd::Constant(300, 2, 3.0); }
+
+TEST_CASE("what is passed as a temporary is kept: const ones, and Refs that store what they refer to") {
+  const auto of_const = layerwise::unit_normalized(const_matrix());
+  row_major rows = row_major::Constant(300, 2, 3.0);
+  const auto of_ref = layerwise::unit_normalized(Eigen::Ref<const Eigen::MatrixXd>(rows));  // by columns: a copy
+  const Eigen::MatrixXd other = Eigen::MatrixXd::Constant(300, 2, -1.0);  // where a dead one may have been
+  std::vector<double> row(2);
+  for (const index i : {index{0}, index{150}, index{299}}) {
+    of_const.read_row(i, row.data());
+    CHECK(row[0] == near(std::sqrt(0.5), 1e-15));
+    of_ref.read_row(i, row.data());
+    CHECK(row[1] == near(std::sqrt(0.5), 1e-15));
+  }
+  CHECK(other(0, 0) == -1.0);
+}
+
 }  // namespace

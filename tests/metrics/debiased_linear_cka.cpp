@@ -13,6 +13,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace {
@@ -175,6 +176,24 @@ TEST_CASE("errors say what was expected; too few tokens are undefined, not NaN")
   const row_major corners = row_major::Identity(4, 4);
   CHECK_THROWS_WITH_AS(debiased_linear_cka(corners, y.topRows(4)), doctest::Contains("HSIC"), degenerate_input_error);
   check_throws<shape_error>([&] { debiased_linear_cka(x, y.topRows(19)); }, "20 rows, as in X", "19 x 2", "Y");
+}
+
+TEST_CASE("a spread that vanishes beside an offset is refused, or its bound says what underflow took") {
+  std::mt19937_64 random(7);
+  const row_major y = random_matrix(random, 300, 3);
+  for (const double offset : {1e60, 1e70, 1e80, 1e100}) {
+    CAPTURE(offset);
+    row_major x = random_matrix(random, 300, 3);
+    const double expected = by_kernels(x.rightCols(2), y);
+    x.col(0).setConstant(offset);
+    try {
+      const auto result = debiased_cka(x, y);
+      CHECK(std::abs(result.score - expected) <= result.error_bound);
+    } catch (const degenerate_input_error& e) {
+      CHECK(offset > 1e60);
+      CHECK(std::string(e.what()).find("HSIC") != std::string::npos);
+    }
+  }
 }
 
 }  // namespace

@@ -146,4 +146,15 @@ TEST_CASE("what is refused") {
   check_refused<degenerate_input_error>([&] { hypersphere_step(row_major(0, 3), row_major(0, 3), 0.3); }, "0 x 3");
 }
 
+TEST_CASE("equal rows stay where they are whatever alpha; a turn beyond the range of double is refused") {
+  row_major h(1, 2), t(1, 2);
+  h << 0.6, 0.8;
+  t << -0.8, 0.6;
+  for (const double alpha : {1e12, 1e17, 1e300}) {
+    CHECK((layerwise::slerp(h, h, alpha) - h).cwiseAbs().maxCoeff() < 1e-15);
+    CHECK((layerwise::hypersphere_step(h, h, alpha) - h).cwiseAbs().maxCoeff() < 1e-15);
+  }
+  CHECK_THROWS_AS((void)layerwise::slerp(h, t, 1.7e308), layerwise::non_finite_error);
+}
+
 }  // namespace

@@ -445,4 +445,18 @@ TEST_CASE("what has no variance, or only what rounding can have made, and varian
                                  "a variance of inf", "X");
 }
 
+TEST_CASE("columns of sizes 1e-100 and less beside one of 1: directions that are nothing beside it stay nothing") {
+  std::mt19937_64 random(77);
+  for (const double tiny : {1e-70, 1e-80, 1e-100, 1e-130}) {
+    CAPTURE(tiny);
+    row_major x = random_matrix(random, 200, 4);
+    x.rightCols(3) = tiny * (x.rightCols(3).colwise() + x.col(0)).eval();
+    const auto result = layerwise::spectrum(x);
+    CHECK(result.rank == 1);
+    CHECK(std::abs(result.effective_rank - 1.0) <= result.effective_rank_error);
+    CHECK(result.anisotropy == near(1.0, 1e-14));
+    CHECK(result.eigenvalues.tail(3).cwiseAbs().maxCoeff() == 0.0);
+  }
+}
+
 }  // namespace

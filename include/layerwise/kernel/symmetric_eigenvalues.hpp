@@ -38,13 +38,13 @@ struct tridiagonal_reflector {
   double start(const matrix& a, index first) {
     const index n = a.rows();
     const double* x = column(a, first - 1);
-    for (index i = first; i < n; ++i) v[i] = x[i];
     const double tail = squared_norm(x + first + 1, n - first - 1), head = x[first];
     tau = 0.0;
     if (!(tail > negligible_sum)) return head;
     const double length = std::sqrt(head * head + tail), to = head > 0.0 ? -length : length;
-    v[first] -= to;
-    tau = 1.0 / (length * (length + std::abs(head)));
+    for (index i = first; i < n; ++i) v[i] = x[i] / length;  // for tau to be within 1/2 and 1
+    v[first] -= to / length;
+    tau = length / (length + std::abs(head));
     return to;
   }
 };

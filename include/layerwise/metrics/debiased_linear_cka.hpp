@@ -42,7 +42,8 @@ inline bounded unbiased_hsic(const row_energies& of, double n) {
 /// below -1 but for few tokens, where its own estimates may be small by chance.
 ///
 /// Throws option_error for moments without y^T y or not centred; degenerate_input_error for fewer than 4 tokens, where X
-/// or Y has no variance, and where HSIC_1(X, X) or HSIC_1(Y, Y) is not above 0, so that there is no root to take. Costs
+/// or Y has no variance, and where HSIC_1(X, X) or HSIC_1(Y, Y) is not certain to be above 0, so that there is no root to
+/// take. Costs
 /// O(d^2).
 inline cka_result debiased_cka(const scatter& s) {
   const detail::pair_energies of(s, 4, "debiased_linear_cka");

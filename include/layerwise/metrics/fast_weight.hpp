@@ -54,9 +54,10 @@ namespace detail {
 /// Y^T X of moments about 0, in the data's own units.
 inline Eigen::MatrixXd map_of(const scatter& s) {
   Eigen::MatrixXd out(s.xy.cols(), s.xy.rows());
+  const int power = -std::ilogb(s.x_scale) - std::ilogb(s.y_scale);
   for (index j = 0; j < out.cols(); ++j)
     for (index i = 0; i < out.rows(); ++i) {
-      out(i, j) = s.xy(j, i) / s.x_scale / s.y_scale;
+      out(i, j) = std::scalbn(s.xy(j, i), power);
       if (!std::isfinite(out(i, j)))
         fail<non_finite_error>("sums within the range of double", text(out(i, j)),
                                {.operand = "fast_weight_map", .row = i, .column = j});

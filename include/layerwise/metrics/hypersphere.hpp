@@ -37,13 +37,18 @@ inline void require_unit_row(double* x, index d, const place& at) {
   for (index j = 0; j < d; ++j) x[j] /= length;
 }
 
-/// out = (1 - alpha_j) h_j + alpha_j t_j, of length 1. alpha: d values, the largest of size `peak`.
-inline void step_on_sphere(const double* h, const double* target, const double* alpha, double peak, double* out,
-                           index d, index row) {
-  for (index j = 0; j < d; ++j) out[j] = h[j] + alpha[j] * (target[j] - h[j]);
+/// out = (1 - alpha_j) h_j + alpha_j t_j, of length 1. alpha: d values.
+inline void step_on_sphere(const double* h, const double* target, const double* alpha, double* out, index d,
+                           index row) {
+  double reach = 1.0;
+  for (index j = 0; j < d; ++j) {
+    const double step = alpha[j] * (target[j] - h[j]);
+    out[j] = h[j] + step;
+    reach = (std::max)(reach, std::abs(step));
+  }
   const place at{.operand = "hypersphere_step", .row = row};
   const double scale = make_safe(out, d, at), length = std::sqrt(sum_of_squares(out, d));
-  if (!(length > least_length_on_sphere * scale * (1.0 + peak)))
+  if (!(length > least_length_on_sphere * scale * reach))
     fail<degenerate_input_error>("a step that does not end at the origin", text("length ", length / scale), at);
   for (index j = 0; j < d; ++j) out[j] /= length;
 }
@@ -60,10 +65,16 @@ void turn_on_sphere(const T* h, const T* target, double alpha, double* out, inde
                                  text("an angle of ", angle.radians()), at);
   const double theta = angle.radians();
   const double sine = 2 * half_opening * std::sqrt((std::max)(0.0, 1 - half_opening * half_opening));
-  const double of_h = sine > 0.0 ? std::sin((1 - alpha) * theta) / sine : 1 - alpha;
-  const double of_target = sine > 0.0 ? std::sin(alpha * theta) / sine : alpha;
+  if (!(sine > 0.0)) {  // equal rows
+    std::copy_n(h, d, out);
+    return;
+  }
+  if (!std::isfinite(alpha * theta) || !std::isfinite((1 - alpha) * theta))
+    fail<non_finite_error>("a turn within the range of double", text(alpha, " times ", theta), at);
+  const double of_h = std::sin((1 - alpha) * theta) / sine, of_target = std::sin(alpha * theta) / sine;
   for (index j = 0; j < d; ++j) out[j] = of_h * h[j] + of_target * target[j];
   const double length = std::sqrt(sum_of_squares(out, d));
+  if (!(length > 0.0)) fail<degenerate_input_error>("rows whose arc rounding leaves", "a point at the origin", at);
   for (index j = 0; j < d; ++j) out[j] /= length;
 }
 
@@ -91,9 +102,8 @@ row_matrix on_sphere(const row_reader<H>& from, const Target& target, const Body
 
 template <embedding_matrix H, embedding_matrix Target>
 row_matrix hypersphere_step_by(const row_reader<H>& h, const Target& target, const Eigen::VectorXd& alpha) {
-  const double peak = peak_of(alpha.data(), alpha.size());
   return on_sphere(h, target, [&](const double* from, const double* to, double* out, index i) {
-    step_on_sphere(from, to, alpha.data(), peak, out, alpha.size(), i);
+    step_on_sphere(from, to, alpha.data(), out, alpha.size(), i);
   });
 }
 
@@ -110,7 +120,8 @@ inline double finite_alpha(double alpha, std::string_view name) {
 ///     h' = Norm(h + alpha (target - h)),  Norm(x) = x / ||x||
 ///
 /// h, target: n_tokens x d, rows of length 1 within 1e-3 (unit_normalized() makes them so; what they are off by is
-/// divided out first, as nGPT's code does). alpha: how far to go, any finite number; 0 stays, 1 arrives. nGPT's is the
+/// divided out first, as nGPT's code does). alpha: how far to go, any number for which the step
+/// is within the range of double; 0 stays, 1 arrives. nGPT's is the
 /// absolute value of the learned parameter times init / scale. Returns n_tokens x d, rows of length 1. Throws
 /// shape_error for different shapes, degenerate_input_error for an empty matrix, a row of another length, and a step
 /// that ends within 1e-12 of the origin, where there is no direction; non_finite_error for NaN or infinity. Costs

@@ -64,7 +64,6 @@ void measure_norms(const Source& rows, index first, index count, row_block& bloc
     const double* x = block.data() + i * d;
     const place here = rows.place_of(0, first + i);
     const double squares = sum_of_squares(x, d);
-    // The exponent is even where it is not 0.
     const scaled_sum sum = in_safe_range(squares) ? scaled_sum{squares, 0} : scaled_squared_norm(x, squares, d, here);
     const int odd = sum.exponent % 2;
     out[i] = std::scalbn(std::sqrt(std::scalbn(sum.mantissa, odd)), (sum.exponent - odd) / 2);

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <limits>
 #include <string_view>
 
 /// @file
@@ -81,7 +82,7 @@ bounded nuclear_norm(const Scatter& s, const layer_size& x, const layer_size& y)
 inline bounded own_size(const layer_size& of, double scale, std::string_view name) {
   const double own = of.norm.value / of.factor / scale;
   if (!std::isfinite(own)) fail<non_finite_error>("a norm within the range of double", text(own), {.operand = name});
-  return {own, own * (of.norm.error / of.norm.value + 4.0 * unit_roundoff)};
+  return {own, own * (of.norm.error / of.norm.value + 4.0 * unit_roundoff) + std::numeric_limits<double>::denorm_min()};
 }
 
 /// ||Xc Q - Yc||_F = sqrt((a - b)^2 + a b (2 - 2 nuc)) of ||Xc|| = a, ||Yc|| = b, in units of the larger.

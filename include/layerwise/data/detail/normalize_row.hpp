@@ -132,17 +132,39 @@ Eigen::VectorXd read_weights(const V& weights, index d, std::string_view name) {
   return values;
 }
 
+/// An Eigen::Ref. Its copies refer to what the first may have stored, and are dead with it.
+template <class M>
+concept eigen_ref = eigen_dense<M> && std::is_base_of_v<Eigen::RefBase<M>, M>;
+
+/// A matrix that was given away, and its reader.
+template <class M>
+struct matrix_owner {
+  explicit matrix_owner(M&& m) : matrix(std::move(m)), reader(matrix) {}
+  explicit matrix_owner(const M& m) : matrix(m), reader(matrix) {}
+  matrix_owner(const matrix_owner&) = delete;
+  matrix_owner& operator=(const matrix_owner&) = delete;
+
+  M matrix;
+  row_reader<M> reader;
+};
+template <eigen_ref M>
+struct matrix_owner<M> {
+  explicit matrix_owner(const M& m) : plain(m), matrix(plain), reader(matrix) {}
+  matrix_owner(const matrix_owner&) = delete;
+  matrix_owner& operator=(const matrix_owner&) = delete;
+
+  typename M::PlainObject plain;
+  M matrix;
+  row_reader<M> reader;
+};
+
 /// A reader that lives as long as the pointer, and so does the matrix, if it was given away.
 template <class X, class M = std::remove_cvref_t<X>>
 std::shared_ptr<const row_reader<M>> shared_reader(X&& x) {
-  if constexpr (std::is_lvalue_reference_v<X> || is_view<M> || std::is_const_v<X>) {
+  if constexpr (std::is_lvalue_reference_v<X> || is_view<M>) {
     return std::make_shared<const row_reader<M>>(x);
   } else {
-    struct owner {
-      explicit owner(M&& m) : matrix(std::move(m)), reader(matrix) {}
-      M matrix;
-      row_reader<M> reader;
-    };
+    using owner = matrix_owner<M>;
     const auto both = std::make_shared<const owner>(std::forward<X>(x));
     return {both, &both->reader};
   }

@@ -30,13 +30,17 @@ struct row_energies {
   bounded totals;    ///< A B
 };
 
+/// What underflow takes from a sum of fourth powers at most, by far: all of it where the spread is below some 1e-67 of
+/// the largest element.
+inline double lost_to_underflow(index terms) { return 0x1p-960 * static_cast<double>(terms); }
+
 /// ||factor * sums||_F^2, of sums that are off by `error` in that norm. No factor but a power of two.
 inline bounded energy_of(const matrix& sums, double error, double factor) {
   double energy = 0.0;
   for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
   const double terms = static_cast<double>(sums.rows() + sums.cols()) + 4.0, norm = std::sqrt(energy);
   error *= factor;
-  return {energy, error * (2.0 * norm + error) + terms * unit_roundoff * energy};
+  return {energy, error * (2.0 * norm + error) + terms * unit_roundoff * energy + lost_to_underflow(sums.size())};
 }
 
 /// factor * tr sums, of sums whose diagonal is off by `error` in all.
@@ -64,9 +68,10 @@ struct pair_energies {
     // In units of the energies, which are below the scales of huge data and above those of tiny.
     const double x = s.energies.x_scale / s.x_scale, y = s.energies.y_scale / s.y_scale;
     const bounded a = trace_of(s.xx, s.rounding.of_xx(), x * x), b = trace_of(s.yy, s.rounding.of_yy(), y * y);
-    xx = {energy_of(s.xx, s.rounding.of_xx(), x * x), {s.energies.xx, s.energies.xx_error}, a * a};
-    yy = {energy_of(s.yy, s.rounding.of_yy(), y * y), {s.energies.yy, s.energies.yy_error}, b * b};
-    xy = {energy_of(s.xy, s.rounding.of_xy(), x * y), {s.energies.xy, s.energies.xy_error}, a * b};
+    const double lost = lost_to_underflow(s.tokens);
+    xx = {energy_of(s.xx, s.rounding.of_xx(), x * x), {s.energies.xx, s.energies.xx_error + lost}, a * a};
+    yy = {energy_of(s.yy, s.rounding.of_yy(), y * y), {s.energies.yy, s.energies.yy_error + lost}, b * b};
+    xy = {energy_of(s.xy, s.rounding.of_xy(), x * y), {s.energies.xy, s.energies.xy_error + lost}, a * b};
   }
 
  private:

@@ -20,8 +20,8 @@
 // provisional shifts, as second moments are; what takes the shifts out is exact algebra.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// The power of two that brings the largest element of a layer, `peak`, to 1..2, so that fourth powers neither overflow
-/// nor vanish; 0 for a layer of zeros.
+/// The power of two that brings the largest element of a layer, `peak`, to 1..2, so that fourth powers do not overflow,
+/// nor vanish but beside an offset 1e67 times as large; 0 for a layer of zeros.
 inline double energy_scale(double peak) {
   return peak == 0.0 ? 0.0 : std::ldexp(1.0, -std::clamp(std::ilogb(peak), -1000, 1000));
 }
