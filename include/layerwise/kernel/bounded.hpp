@@ -40,4 +40,10 @@ struct bounded {
   }
 };
 
+/// Of a value that is within [least, most]; what is known of it is at least that.
+inline bounded kept_within(bounded x, double least, double most) {
+  const double value = x.value >= least ? (std::min)(x.value, most) : least;
+  return {value, (std::min)(x.error, (std::max)(value - least, most - value))};
+}
+
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

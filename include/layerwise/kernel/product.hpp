@@ -265,4 +265,14 @@ inline void add_products(double alpha, std::vector<product> products) {
 
 #endif
 
+/// a^T b
+inline matrix product_of(const matrix& a, const matrix& b) {
+  packed_block left, right;
+  pack(a, left);
+  pack(b, right);
+  matrix out = matrix::Zero(a.cols(), b.cols());
+  add_products(1.0, {{left, right, out}});
+  return out;
+}
+
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -47,6 +47,19 @@ inline Eigen::VectorXd scaled(double factor, const Eigen::VectorXd& x) {
   return out;
 }
 
+/// a m b
+inline matrix scaled(matrix m, double a, double b) {
+  for (index k = 0; k < m.size(); ++k) m.data()[k] = m.data()[k] * a * b;
+  return m;
+}
+
+/// ||factor m||_F^2
+inline double scaled_energy(const matrix& m, double factor) {
+  double energy = 0.0;
+  for (index j = 0; j < m.cols(); ++j) energy += squared_norm(scaled(factor, m.col(j)));
+  return energy;
+}
+
 /// The squared norms of the columns of m, from row `first` on.
 inline Eigen::VectorXd column_energies(const matrix& m, index first = 0) {
   Eigen::VectorXd energies(m.cols());

@@ -13,6 +13,7 @@
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/kernel/row_sums.hpp>
 #include <layerwise/metrics/detail/row_angle.hpp>
+#include <layerwise/statistics/detail/accumulator.hpp>
 
 #include <Eigen/Core>
 
@@ -82,7 +83,7 @@ template <hidden_states H>
 Eigen::MatrixXd angular_distance_matrix(const H& states, const token_mask& mask = {}) {
   const auto readers = detail::open_layers(states);
   const std::vector<index> tokens = mask.rows(readers.front().rows());
-  if (tokens.empty()) detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "hidden_states"});
+  detail::require_tokens(static_cast<index>(tokens.size()), {.operand = "hidden_states"});
   const index layers = static_cast<index>(readers.size());
   const std::vector<double> sums =
       detail::sum_angles(detail::stack_source(readers, tokens), layers, readers.front().cols());

@@ -11,6 +11,7 @@
 #include <layerwise/kernel/lanes.hpp>
 #include <layerwise/kernel/parallel.hpp>
 #include <layerwise/metrics/detail/row_angle.hpp>
+#include <layerwise/statistics/detail/accumulator.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -34,7 +35,7 @@ double block_influence(const X& before, const Y& after, const token_mask& mask =
   detail::require_equal_shape(detail::shape_of(from), detail::shape_of(to), {.operand = "after"});
   detail::require_not_empty(from, {.operand = "before"});
   const std::vector<index> tokens = mask.rows(from.rows());
-  if (tokens.empty()) detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "before"});
+  detail::require_tokens(static_cast<index>(tokens.size()), {.operand = "before"});
   const index n = static_cast<index>(tokens.size()), d = from.cols();
   std::vector<double> influence(tokens.size());
   detail::parallel_chunks(n, 64, [&](index first, index count) {

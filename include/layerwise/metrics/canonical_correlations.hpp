@@ -11,7 +11,6 @@
 #include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
@@ -87,8 +86,8 @@ struct whitened_layers {
   whitened_layers(const scatter& s, std::string_view metric) {
     require_both(s, metric);
     require_centred(s, metric);
-    size_of(s.xx, s.rounding.of_xx(), "X");
-    size_of(s.yy, s.rounding.of_yy(), "Y");
+    require_variance(s.xx, "X");
+    require_variance(s.yy, "Y");
     const scatter_rounding& r = s.rounding;
     const index limit = s.tokens - 1;
     x = find_independent_columns(s.xx, r.gamma, r.x_norm, (std::min)(limit, s.different_rows - 1));
@@ -134,9 +133,7 @@ cca_result cca(const Moments& moments) {
 /// cross_moments::add, too. Costs 4 n d^2 flops and about 6 d^3.
 template <embedding_matrix X, embedding_matrix Y>
 cca_result cca(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return cca(moments);
+  return cca(detail::moments_of_both(x, y, mask));
 }
 
 /// cca(x, y, mask).correlations

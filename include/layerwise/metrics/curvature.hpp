@@ -13,6 +13,7 @@
 #include <layerwise/kernel/row_sums.hpp>
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/metrics/detail/row_angle.hpp>
+#include <layerwise/statistics/detail/accumulator.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -132,7 +133,7 @@ double curvature(const X& x, index sequence_length, const token_mask& mask = {})
   const detail::row_reader<X> reader(x);
   detail::require_not_empty(reader, {.operand = "X"});
   const std::vector<index> tokens = mask.rows(reader.rows());
-  if (tokens.empty()) detail::fail<degenerate_input_error>("at least one token", "none", {.operand = "X"});
+  detail::require_tokens(static_cast<index>(tokens.size()), {.operand = "X"});
   const detail::turning_points points = detail::turning_points_of(tokens, sequence_length);
   return detail::mean_of_means(
       detail::turning_angles(detail::layer_source(reader, tokens), points.middles, reader.cols()), points.counts);

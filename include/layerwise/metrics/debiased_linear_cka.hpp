@@ -6,11 +6,11 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
+#include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/metrics/detail/row_energies.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 /// @file
 /// Linear CKA without its bias, exactly and in one pass.
@@ -43,8 +43,7 @@ inline bounded unbiased_hsic(const row_energies& of, double n) {
 ///
 /// Throws option_error for moments without y^T y or not centred; degenerate_input_error for fewer than 4 tokens, where X
 /// or Y has no variance, and where HSIC_1(X, X) or HSIC_1(Y, Y) is not certain to be above 0, so that there is no root to
-/// take. Costs
-/// O(d^2).
+/// take. Costs O(d^2).
 inline cka_result debiased_cka(const scatter& s) {
   const detail::pair_energies of(s, 4, "debiased_linear_cka");
   const double n = static_cast<double>(s.tokens);
@@ -62,9 +61,7 @@ inline cka_result debiased_cka(const cross_moments& moments) { return debiased_c
 /// as cross_moments::add. Costs 4 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y>
 cka_result debiased_cka(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return debiased_cka(moments);
+  return debiased_cka(detail::moments_of_both(x, y, mask));
 }
 
 /// debiased_cka(x, y, mask).score

@@ -51,16 +51,14 @@ inline constexpr auto fields<fast_weight_result> = field_list(
 
 namespace detail {
 
-/// Y^T X of moments about 0, in the data's own units.
-inline Eigen::MatrixXd map_of(const scatter& s) {
-  Eigen::MatrixXd out(s.xy.cols(), s.xy.rows());
-  const int power = -std::ilogb(s.x_scale) - std::ilogb(s.y_scale);
+/// W of W^T, times 2^power; `expected` is what is thrown for an element that is not finite.
+inline Eigen::MatrixXd map_of(const matrix& transposed, int power, const char* expected, const char* name) {
+  Eigen::MatrixXd out(transposed.cols(), transposed.rows());
   for (index j = 0; j < out.cols(); ++j)
     for (index i = 0; i < out.rows(); ++i) {
-      out(i, j) = std::scalbn(s.xy(j, i), power);
+      out(i, j) = std::scalbn(transposed(j, i), power);
       if (!std::isfinite(out(i, j)))
-        fail<non_finite_error>("sums within the range of double", text(out(i, j)),
-                               {.operand = "fast_weight_map", .row = i, .column = j});
+        fail<non_finite_error>(expected, text(out(i, j)), {.operand = name, .row = i, .column = j});
     }
   return out;
 }
@@ -73,14 +71,8 @@ struct fast_weight_energies {
 };
 
 inline fast_weight_energies energies_of(const scatter& s, const layer_size& x, const layer_size& y) {
-  matrix c = s.xy, second = s.xx;
-  for (index k = 0; k < c.size(); ++k) c.data()[k] = x.factor * c.data()[k] * y.factor;
-  for (index k = 0; k < second.size(); ++k) second.data()[k] = x.factor * second.data()[k] * x.factor;
-  packed_block left, right;
-  pack(second, left);
-  pack(c, right);
-  matrix image = matrix::Zero(c.rows(), c.cols());
-  add_products(1.0, {{left, right, image}});
+  const matrix c = scaled(s.xy, x.factor, y.factor), second = scaled(s.xx, x.factor, x.factor);
+  const matrix image = product_of(second, c);
   double explained = 0.0;
   for (index j = 0; j < c.cols(); ++j) explained += dot(column(c, j), column(image, j), c.rows());
 
@@ -117,19 +109,6 @@ inline matrix learn_by_delta_rule(const row_source& rows, index d_x, index d_y, 
   return weights;
 }
 
-/// W of W^T, all of it finite.
-inline Eigen::MatrixXd weights_of(const matrix& transposed) {
-  Eigen::MatrixXd out(transposed.cols(), transposed.rows());
-  for (index j = 0; j < out.cols(); ++j)
-    for (index i = 0; i < out.rows(); ++i) {
-      out(i, j) = transposed(j, i);
-      if (!std::isfinite(out(i, j)))
-        fail<non_finite_error>("weights within the range of double (is beta below 2 / ||x||^2?)", text(out(i, j)),
-                               {.operand = "delta_rule_map", .row = i, .column = j});
-    }
-  return out;
-}
-
 }  // namespace detail
 
 /// How well the fast weights W = Y^T X of a linear attention that has keys X and values Y (fast_weight_map()) map X to
@@ -152,8 +131,8 @@ inline fast_weight_result fast_weight(const scatter& s) {
   const detail::fast_weight_energies of = detail::energies_of(s, x, y);
   const detail::bounded score = of.cross / of.explained * (of.cross / (y.norm * y.norm));
   fast_weight_result out;
-  out.score = score.value >= 0.0 ? (std::min)(1.0, score.value) : 0.0;  // 0 where X^T Y is
-  out.error_bound = (std::min)(score.error, (std::max)(out.score, 1.0 - out.score));
+  const detail::bounded kept = detail::kept_within(score, 0.0, 1.0);  // 0 where X^T Y is
+  out.score = kept.value, out.error_bound = kept.error;
   out.tokens = s.tokens;
   out.x_dimensions = s.x_dimensions(), out.y_dimensions = s.y_dimensions();
   return out;
@@ -170,9 +149,7 @@ inline fast_weight_result fast_weight(const cross_moments& moments) {
 /// cross_moments::add, too. Costs 4 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y>
 fast_weight_result fast_weight(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return fast_weight(moments);
+  return fast_weight(detail::moments_of_both(x, y, mask));
 }
 
 /// fast_weight(x, y, mask).score
@@ -193,7 +170,9 @@ inline double fast_weight_score(const cross_moments& moments) { return fast_weig
 /// element off by scatter_rounding's bound at most. Throws degenerate_input_error for no tokens, non_finite_error where a
 /// sum is beyond the range of double. Costs O(d^2).
 inline Eigen::MatrixXd fast_weight_map(const cross_moments& moments) {
-  return detail::map_of(moments.scatter(centering::none));
+  const scatter s = moments.scatter(centering::none);
+  const int power = -std::ilogb(s.x_scale) - std::ilogb(s.y_scale);
+  return detail::map_of(s.xy, power, "sums within the range of double", "fast_weight_map");
 }
 
 /// fast_weight_map() of matrices: x: n_tokens x d_x, y: n_tokens x d_y, of any scalar types and layouts; mask: the
@@ -227,7 +206,8 @@ Eigen::MatrixXd delta_rule_map(const X& x, const Y& y, double beta, const token_
   const std::vector<index> tokens = mask.rows(x_rows.rows());
   detail::require_tokens(static_cast<index>(tokens.size()), {.operand = "X"});
   const detail::row_source rows = detail::pair_source(x_rows, y_rows, tokens, detail::pair_names);
-  return detail::weights_of(detail::learn_by_delta_rule(rows, x_rows.cols(), y_rows.cols(), beta));
+  return detail::map_of(detail::learn_by_delta_rule(rows, x_rows.cols(), y_rows.cols(), beta), 0,
+                        "weights within the range of double (is beta below 2 / ||x||^2?)", "delta_rule_map");
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

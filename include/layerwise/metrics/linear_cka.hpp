@@ -2,24 +2,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <layerwise/core/error.hpp>
 #include <layerwise/core/fields.hpp>
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
 #include <layerwise/kernel/vectors.hpp>
+#include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
-#include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string_view>
 
 /// @file
 /// Linear centered kernel alignment of two layers, or of two models on the same tokens.
@@ -47,18 +43,9 @@ namespace detail {
 
 /// ||factor * sums||_F, of sums that are off by `error` in that norm. No factor but a power of two.
 inline bounded norm_of(const matrix& sums, double error, double factor) {
-  double energy = 0.0;
-  for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
-  const double norm = std::sqrt(energy), terms = static_cast<double>(sums.rows() + sums.cols()) + 2.0;
+  const double norm = std::sqrt(scaled_energy(sums, factor)),
+               terms = static_cast<double>(sums.rows() + sums.cols()) + 2.0;
   return {norm, factor * error + 0.5 * terms * std::numeric_limits<double>::epsilon() * norm};
-}
-
-/// The power of two that brings the largest second moment near 1, so that no square of one overflows; its root.
-inline double root_scale(const matrix& second, std::string_view name) {
-  double peak = 0.0;
-  for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
-  if (!(peak > least_energy)) fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});
-  return std::ldexp(1.0, -std::ilogb(peak) / 2);
 }
 
 }  // namespace detail
@@ -73,17 +60,14 @@ inline double root_scale(const matrix& second, std::string_view name) {
 /// Throws option_error for moments without y^T y or not centred, degenerate_input_error where X or Y has no variance.
 /// Costs O(d^2).
 inline cka_result cka(const scatter& s) {
-  const place here{.operand = "linear_cka"};
-  if (s.yy.size() == 0)
-    detail::fail<option_error>("moments of both (see second_moments::both)", "moments of the input", here);
-  if (s.centering != centering::columns) detail::fail<option_error>("moments about the means", "centering::none", here);
+  detail::require_both(s, "linear_cka");
+  detail::require_centred(s, "linear_cka");
   const double x = detail::root_scale(s.xx, "X"), y = detail::root_scale(s.yy, "Y");
   const detail::bounded xx = detail::norm_of(s.xx, s.rounding.of_xx(), x * x);
   const detail::bounded xy = detail::norm_of(s.xy, s.rounding.of_xy(), x * y);
   const detail::bounded yy = detail::norm_of(s.yy, s.rounding.of_yy(), y * y);
-  const detail::bounded ratio = xy / xx * (xy / yy);
-  const double score = ratio.value >= 0.0 ? (std::min)(1.0, ratio.value) : 0.0;  // 0 where nothing is known
-  return {score, (std::min)(ratio.error, (std::max)(score, 1.0 - score)), s.tokens, s.x_dimensions(), s.y_dimensions()};
+  const detail::bounded score = detail::kept_within(xy / xx * (xy / yy), 0.0, 1.0);  // 0 where nothing is known
+  return {score.value, score.error, s.tokens, s.x_dimensions(), s.y_dimensions()};
 }
 
 /// cka() of accumulated moments, cross_moments(second_moments::both). Throws degenerate_input_error for no tokens, too.
@@ -94,9 +78,7 @@ inline cka_result cka(const cross_moments& moments) { return cka(moments.scatter
 /// cross_moments::add. Costs 4 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y>
 cka_result cka(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return cka(moments);
+  return cka(detail::moments_of_both(x, y, mask));
 }
 
 /// cka(x, y, mask).score

@@ -10,10 +10,10 @@
 #include <layerwise/kernel/bounded.hpp>
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/svd.hpp>
+#include <layerwise/kernel/vectors.hpp>
 #include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -67,8 +67,7 @@ namespace detail {
 /// ||X^^T Y^||_* of normalized X^, Y^. |  ||A||_* - ||B||_*  | <= sqrt(rank) ||A - B||_F.
 template <class Scatter>
 bounded nuclear_norm(const Scatter& s, const layer_size& x, const layer_size& y) {
-  matrix a = s.xy;
-  for (index k = 0; k < a.size(); ++k) a.data()[k] = a.data()[k] * x.factor * y.factor;
+  const matrix a = scaled(s.xy, x.factor, y.factor);
   const Eigen::VectorXd values = decompose<singular_vectors::none>(a).values;
   double sum = 0.0;
   for (index k = 0; k < values.size(); ++k) sum += values[k];
@@ -102,8 +101,8 @@ inline bounded size_and_shape(const bounded& a, const bounded& b, double squared
 inline procrustes_result procrustes_of(const bounded& nuclear, const bounded& x, const bounded& y) {
   constexpr double rounding = 4.0 * unit_roundoff;
   procrustes_result out;
-  out.similarity = nuclear.value >= 0.0 ? (std::min)(1.0, nuclear.value) : 0.0;  // 0 where nothing is known
-  out.error_bound = (std::min)(nuclear.error, (std::max)(out.similarity, 1.0 - out.similarity));
+  const bounded kept = kept_within(nuclear, 0.0, 1.0);  // 0 where nothing is known
+  out.similarity = kept.value, out.error_bound = kept.error;
   const auto distance = [](double similarity) { return std::sqrt(2.0 - 2.0 * similarity); };
   const auto angle = [](double similarity) { return std::acos(similarity); };
   out.squared_distance = 2.0 - 2.0 * out.similarity;
@@ -153,9 +152,7 @@ procrustes_result procrustes(const Moments& moments) {
 /// the size and shape distance only. Throws as cross_moments::add, too. Costs 4 n d^2 flops and about 3 d^3.
 template <embedding_matrix X, embedding_matrix Y>
 procrustes_result procrustes(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return procrustes(moments);
+  return procrustes(detail::moments_of_both(x, y, mask));
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

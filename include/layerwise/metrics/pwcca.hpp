@@ -11,9 +11,9 @@
 #include <layerwise/kernel/vectors.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
 #include <layerwise/metrics/detail/independent_columns.hpp>
+#include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
@@ -151,9 +151,7 @@ pwcca_result projection_weighted_cca(const Moments& moments) {
 /// the rows; rotations of X change the weights. Throws as cross_moments::add, too. Costs 4 n d^2 flops and about 13 d^3.
 template <embedding_matrix X, embedding_matrix Y>
 pwcca_result projection_weighted_cca(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return projection_weighted_cca(moments);
+  return projection_weighted_cca(detail::moments_of_both(x, y, mask));
 }
 
 /// projection_weighted_cca(x, y, mask).score

@@ -7,10 +7,10 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
+#include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/metrics/detail/row_energies.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <algorithm>
 
@@ -73,9 +73,7 @@ inline rsa_result rsa(const cross_moments& moments) { return rsa(moments.scatter
 /// cross_moments::add. Costs 4 n d^2 flops.
 template <embedding_matrix X, embedding_matrix Y>
 rsa_result rsa(const X& x, const Y& y, const token_mask& mask = {}) {
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return rsa(moments);
+  return rsa(detail::moments_of_both(x, y, mask));
 }
 
 /// rsa(x, y, mask).score

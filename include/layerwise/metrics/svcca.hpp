@@ -15,7 +15,6 @@
 #include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
-#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
@@ -63,8 +62,7 @@ leading_directions find_leading_directions(const Second& second, double error, d
                                            index limit) {
   leading_directions out;
   out.factor = size_of(second, error, name).factor;
-  matrix a = second;
-  for (index k = 0; k < a.size(); ++k) a.data()[k] = out.factor * a.data()[k] * out.factor;
+  const matrix a = scaled(second, out.factor, out.factor);
   singular_values svd = decompose<singular_vectors::left>(a);
   const double off = out.factor * error * out.factor + rounding_of_svd(a.rows(), a.cols(), a.norm());
   const index count = leading_count(svd.values, share, off, limit);
@@ -81,21 +79,10 @@ leading_directions find_leading_directions(const Second& second, double error, d
   return out;
 }
 
-/// a^T b
-inline matrix product_of(const matrix& a, const matrix& b) {
-  packed_block left, right;
-  pack(a, left);
-  pack(b, right);
-  matrix out = matrix::Zero(a.cols(), b.cols());
-  add_products(1.0, {{left, right, out}});
-  return out;
-}
-
 /// T = diag(variances of X)^-1/2 U^T (X^T Y) V diag(variances of Y)^-1/2, as of certain columns.
 inline whitened_pair whiten(const matrix& cross, double cross_error, const leading_directions& x,
                             const leading_directions& y) {
-  matrix c = cross;
-  for (index k = 0; k < c.size(); ++k) c.data()[k] = x.factor * c.data()[k] * y.factor;
+  const matrix c = scaled(cross, x.factor, y.factor);
   const double norm = std::sqrt(column_energies(c).sum());
   matrix t = product_of(product_of(c, x.vectors), y.vectors);
   for (index j = 0; j < t.cols(); ++j)
@@ -156,9 +143,7 @@ cca_result singular_vector_cca(const Moments& moments, double share = 0.99) {
 template <embedding_matrix X, embedding_matrix Y>
 cca_result singular_vector_cca(const X& x, const Y& y, double share = 0.99, const token_mask& mask = {}) {
   detail::require_share(share);
-  cross_moments moments(second_moments::both);
-  moments.add(x, y, mask);
-  return singular_vector_cca(moments, share);
+  return singular_vector_cca(detail::moments_of_both(x, y, mask), share);
 }
 
 /// singular_vector_cca(x, y, share, mask).mean

@@ -23,12 +23,6 @@
 // called.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
-/// Of a value that is within [least, most]; what is known of it is at least that.
-inline bounded kept_within(bounded x, double least, double most) {
-  const double value = x.value >= least ? (std::min)(x.value, most) : least;
-  return {value, (std::min)(x.error, (std::max)(value - least, most - value))};
-}
-
 /// x^T x times 2^-exponent, the largest entry of the diagonal in [1, 2), and how far rounding can have moved it.
 struct layer_variance {
   matrix sums;  ///< d x d

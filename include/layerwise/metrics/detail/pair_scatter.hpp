@@ -4,11 +4,15 @@
 
 #include <layerwise/core/error.hpp>
 #include <layerwise/core/types.hpp>
+#include <layerwise/data/embedding.hpp>
+#include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/statistics/centering.hpp>
+#include <layerwise/statistics/cross_moments.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
+#include <layerwise/statistics/second_moments.hpp>
 
 #include <Eigen/Core>
 
@@ -31,6 +35,31 @@ inline void require_centred(const scatter& s, std::string_view metric) {
     fail<option_error>("moments about the means", "centering::none", {.operand = metric});
 }
 
+/// The largest second moment. Throws degenerate_input_error for one that counts as 0.
+inline double require_variance(const matrix& second, std::string_view name, centering center = centering::columns) {
+  double peak = 0.0;
+  for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
+  const bool centred = center == centering::columns;
+  if (!(peak > least_energy))
+    fail<degenerate_input_error>(centred ? "rows that differ" : "an element other than 0",
+                                 centred ? "no variance" : "only 0", {.operand = name});
+  return peak;
+}
+
+/// The power of two that brings the largest second moment near 1, so that no square of one overflows; its root. Throws
+/// as require_variance().
+inline double root_scale(const matrix& second, std::string_view name, centering center = centering::columns) {
+  return std::ldexp(1.0, -std::ilogb(require_variance(second, name, center)) / 2);
+}
+
+/// Moments of matrices for a metric that needs those of both. Throws as cross_moments::add.
+template <embedding_matrix X, embedding_matrix Y>
+cross_moments moments_of_both(const X& x, const Y& y, const token_mask& mask) {
+  cross_moments moments(second_moments::both);
+  moments.add(x, y, mask);
+  return moments;
+}
+
 /// The root of the energy of a layer: ||factor X||_F.
 struct layer_size {
   double factor = 1.0;  ///< a power of two, which brings it near 1
@@ -41,12 +70,8 @@ struct layer_size {
 /// energy.
 inline layer_size size_of(const matrix& second, double error, std::string_view name,
                           centering center = centering::columns) {
-  double peak = 0.0, energy = 0.0;
-  for (index j = 0; j < second.cols(); ++j) peak = (std::max)(peak, second(j, j));
-  if (!(peak > least_energy))
-    fail<degenerate_input_error>(center == centering::columns ? "rows that differ" : "an element other than 0",
-                                 center == centering::columns ? "no variance" : "only 0", {.operand = name});
-  const double factor = std::ldexp(1.0, -std::ilogb(peak) / 2);
+  const double factor = root_scale(second, name, center);
+  double energy = 0.0;
   for (index j = 0; j < second.cols(); ++j) energy += factor * second(j, j) * factor;
   const double terms = static_cast<double>(second.cols()) + 4.0;
   // |sqrt a - sqrt b| <= |a - b| / sqrt a

@@ -7,6 +7,7 @@
 #include <layerwise/kernel/bounded.hpp>
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/vectors.hpp>
+#include <layerwise/metrics/detail/pair_scatter.hpp>
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/detail/pair_moments.hpp>
 #include <layerwise/statistics/scatter.hpp>
@@ -36,9 +37,8 @@ inline double lost_to_underflow(index terms) { return 0x1p-960 * static_cast<dou
 
 /// ||factor * sums||_F^2, of sums that are off by `error` in that norm. No factor but a power of two.
 inline bounded energy_of(const matrix& sums, double error, double factor) {
-  double energy = 0.0;
-  for (index j = 0; j < sums.cols(); ++j) energy += squared_norm(scaled(factor, sums.col(j)));
-  const double terms = static_cast<double>(sums.rows() + sums.cols()) + 4.0, norm = std::sqrt(energy);
+  const double energy = scaled_energy(sums, factor), norm = std::sqrt(energy);
+  const double terms = static_cast<double>(sums.rows() + sums.cols()) + 4.0;
   error *= factor;
   return {energy, error * (2.0 * norm + error) + terms * unit_roundoff * energy + lost_to_underflow(sums.size())};
 }
@@ -58,10 +58,8 @@ struct pair_energies {
   /// Throws option_error, with the name of who asks, for moments without y^T y or not about the means;
   /// degenerate_input_error for fewer tokens than `fewest` and where X or Y has no variance.
   pair_energies(const scatter& s, index fewest, std::string_view name) {
-    if (s.yy.size() == 0)
-      fail<option_error>("moments of both (see second_moments::both)", "moments of the input", {.operand = name});
-    if (s.centering != centering::columns)
-      fail<option_error>("moments about the means", "centering::none", {.operand = name});
+    require_both(s, name);
+    require_centred(s, name);
     if (s.tokens < fewest) fail<degenerate_input_error>(text(fewest, " tokens"), text(s.tokens), {.operand = name});
     require_variance(s.xx, "X");
     require_variance(s.yy, "Y");
@@ -72,13 +70,6 @@ struct pair_energies {
     xx = {energy_of(s.xx, s.rounding.of_xx(), x * x), {s.energies.xx, s.energies.xx_error + lost}, a * a};
     yy = {energy_of(s.yy, s.rounding.of_yy(), y * y), {s.energies.yy, s.energies.yy_error + lost}, b * b};
     xy = {energy_of(s.xy, s.rounding.of_xy(), x * y), {s.energies.xy, s.energies.xy_error + lost}, a * b};
-  }
-
- private:
-  static void require_variance(const matrix& second, std::string_view name) {
-    for (index j = 0; j < second.cols(); ++j)
-      if (second(j, j) > least_energy) return;
-    fail<degenerate_input_error>("rows that differ", "no variance", {.operand = name});
   }
 };
 

@@ -280,8 +280,9 @@ class moment_chain {
     const energy_frame frame(layer.frame, layer.energy_scale);
     Eigen::VectorXd& energies = at(space.energies, l);
     energies = frame.energies(raw);
-    layer.energies.both += squared_norm(energies);
-    layer.energies.noise += squared_norm(energies);
+    const double both = squared_norm(energies);
+    layer.energies.both += both;
+    layer.energies.noise += both;
     frame.add_weighted(raw, energies, layer.energies.of_x);
   }
 

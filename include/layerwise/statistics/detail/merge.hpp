@@ -74,17 +74,11 @@ inline void merge_cross(const chain_state& chain, pair_state& mine, const chain_
   for (index j = 0; j < mine.moved.size(); ++j) mine.moved[j] += to_t.ratio * (to_t.ratio * theirs.moved[j]);
 }
 
-/// m * factor: sums of products in units of the energy scales.
-inline matrix in_energy_scales(matrix m, double factor_of_x, double factor_of_y) {
-  m *= factor_of_x, m *= factor_of_y;
-  return m;
-}
-
 /// A layer's energies with themselves. To be called before the frames are merged.
 inline void merge_energies(layer_state& mine, const layer_state& theirs, double n) {
   const double factor = theirs.energy_scale / theirs.frame.scale;
   const energy_side side(theirs.frame, mine.frame, mine.energy_scale);
-  matrix products = in_energy_scales(theirs.second, factor, factor);
+  matrix products = scaled(theirs.second, factor, factor);
   for (index j = 0; j < products.cols(); ++j)
     for (index i = 0; i < j; ++i) products(i, j) = products(j, i);
   energy_products other = theirs.energies;
@@ -102,8 +96,7 @@ inline void merge_energies(const chain_state& chain, pair_state& mine, const cha
   if (theirs.target_is_update) change_target(other, theirs);
   const energy_side side_x(x.frame, chain.input(mine).frame, chain.input(mine).energy_scale);
   const energy_side side_y(y.frame, chain.output(mine).frame, chain.output(mine).energy_scale);
-  const matrix products =
-      in_energy_scales(theirs.cross, x.energy_scale / x.frame.scale, y.energy_scale / y.frame.scale);
+  const matrix products = scaled(theirs.cross, x.energy_scale / x.frame.scale, y.energy_scale / y.frame.scale);
   merge_energies(mine.energies, theirs.energies, side_x, side_y, products, n);
 }
 
