@@ -46,6 +46,14 @@ struct data_pair {
   row_major x, y;
 };
 
+/// Five tokens of two dimensions, whose values can be worked out by hand.
+inline data_pair worked_pair() {
+  data_pair pair{row_major(5, 2), row_major(5, 2)};
+  pair.x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
+  pair.y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  return pair;
+}
+
 template <class Generator>
 Eigen::Index random_index(Generator& random, Eigen::Index first, Eigen::Index last) {
   return std::uniform_int_distribution<Eigen::Index>(first, last)(random);

@@ -2,6 +2,7 @@
 
 #include "exact_canonical.hpp"
 #include "exact_regression.hpp"
+#include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
 #include "support.hpp"
 
@@ -67,9 +68,7 @@ TEST_CASE("CCA: what changes it and what does not") {
 }
 
 TEST_CASE("worked values: five tokens of two dimensions") {
-  row_major x(5, 2), y(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
   const cca_result result = cca(x, y);
   CHECK(result.correlations[0] == near(1.0, 1e-15));
   CHECK(result.correlations[1] == near(2 * 0.9925240183745345 - 1, 1e-14));

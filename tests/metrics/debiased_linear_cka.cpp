@@ -1,6 +1,7 @@
 #include <layerwise/metrics/debiased_linear_cka.hpp>
 
 #include "exact_regression.hpp"
+#include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
 #include "support.hpp"
 
@@ -66,9 +67,7 @@ TEST_CASE("debiased CKA: what changes it and what does not") {
 }
 
 TEST_CASE("worked value: five tokens of two dimensions") {
-  row_major x(5, 2), y(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
   CHECK(debiased_linear_cka(x, y) == near(0.8793403033509108, 1e-14));
   CHECK(debiased_cka(x, y).tokens == 5);
   CHECK(debiased_cka(x, y).error_bound < 1e-11);

@@ -67,9 +67,8 @@ TEST_CASE("fast weight score: what changes it and what does not") {
 }
 
 TEST_CASE("worked values: five tokens of two dimensions") {
-  row_major x(5, 2), y(5, 2), w(2, 2), delta(2, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
+  row_major w(2, 2), delta(2, 2);
   w << 10, 10, 15, 20;
   delta << 0.3125, -1.875, 1.1875, -3.125;
   CHECK((fast_weight_map(x, y) - w).norm() < 1e-13);

@@ -1,6 +1,7 @@
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
 
 #include "exact_regression.hpp"
+#include "hard_data.hpp"
 #include "laws/layer_metric_laws.hpp"
 #include "support.hpp"
 
@@ -46,8 +47,7 @@ TEST_CASE("mean pairwise cosine: what changes it and what does not") {
 }
 
 TEST_CASE("worked value: five tokens of two dimensions") {
-  row_major x(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
+  const row_major x = worked_pair().x;
   CHECK(mean_pairwise_cosine(x) == near(0.11030036747370184, 1e-14));
   const auto all = pairwise_cosine_contributions(x);
   // Unit rows (1, 0), (0, 1), (2, 1) / sqrt 5, (1, 3) / sqrt 10, (-1, 0).

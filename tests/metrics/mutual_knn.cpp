@@ -62,9 +62,7 @@ TEST_CASE("mutual kNN: what changes it and what does not") {
 }
 
 TEST_CASE("worked value: five tokens of two dimensions") {
-  row_major x(5, 2), y(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
   CHECK(mutual_knn(x, y, 2) == 0.6);
   CHECK(mutual_knn(x, y, 4) == 1.0);  // all others
   CHECK(mutual_knn(y, x, 2) == 0.6);

@@ -2,6 +2,7 @@
 
 #include "exact_regression.hpp"
 #include "exact_svd.hpp"
+#include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
 #include "support.hpp"
 
@@ -81,9 +82,7 @@ TEST_CASE("Procrustes: what changes it and what does not") {
 }
 
 TEST_CASE("worked value: five tokens of two dimensions") {
-  row_major x(5, 2), y(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
   const procrustes_result result = procrustes(x, y);
   CHECK(result.similarity == near(0.9253576026376481, 1e-15));
   CHECK(result.squared_distance == near(0.1492847947247038));

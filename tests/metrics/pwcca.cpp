@@ -2,6 +2,7 @@
 
 #include "exact_canonical.hpp"
 #include "exact_regression.hpp"
+#include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
 #include "support.hpp"
 
@@ -71,9 +72,7 @@ TEST_CASE("PWCCA: what changes it and what does not") {
 }
 
 TEST_CASE("worked values: five tokens of two dimensions, from X and from Y") {
-  row_major x(5, 2), y(5, 2);
-  x << 1, 0, 0, 1, 2, 1, 1, 3, -1, 0;
-  y << 2, 1, 1, 1, 3, 4, 2, 5, 0, -1;
+  const auto [x, y] = worked_pair();
   CHECK(pwcca(x, y) == near(0.9937190796122812));
   CHECK(pwcca(y, x) == near(0.9952467243544749));
   const pwcca_result result = projection_weighted_cca(x, y);

@@ -97,9 +97,9 @@ class unit_row_sums {
   }
 
   static void add_to(double& high, double& low, double x) {
-    const double sum = high + x, part = sum - high;
-    low += (high - (sum - part)) + (x - part);
-    high = sum;
+    double_double sum{high, low};
+    sum.add(x);
+    high = sum.high, low = sum.low;
   }
 
   /// An entry of a unit vector is off by half the rounding of a sum of squares in 16 lanes, a root and a quotient,
