@@ -1,9 +1,8 @@
 #include "describe.hpp"
 
-#include "measure.hpp"
-
 #include "common/input_error.hpp"
 #include "common/memory_limit.hpp"
+#include "dumps/input.hpp"
 #include "dumps/token_choice.hpp"
 
 #include <fmt/format.h>
@@ -11,33 +10,19 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace examples::layerwise_profile {
 
+using dumps::index;
 using dumps::layer_stack;
 using report::described_profile;
 
-namespace {
-
-/// The model's name where the dump has it, else the file's.
-std::string title_of(const layer_stack& stack) {
-  const auto& first = stack.files.front();
-  const auto model = first.metadata.find("model");
-  const auto file = std::filesystem::path(first.path).filename().string();
-  auto title = model == first.metadata.end() ? file : fmt::format("{} ({})", model->second, file);
-  if (stack.files.size() > 1) title += fmt::format(" and {} more", stack.files.size() - 1);
-  return title;
-}
-
-}  // namespace
-
 described_profile describe_input(const layer_stack& stack) {
-  described_profile result{title_of(stack), {}, std::string(name_of(stack.dtype)), stack.reading, stack.tokens, {},
-                           stack.numbers,   {}};
+  described_profile result{
+      dumps::title_of(stack), {}, std::string(name_of(stack.dtype)), stack.reading, stack.tokens, {},
+      stack.numbers,          {}};
   for (const auto& file : stack.files) result.files.push_back(file.path);
   for (const auto& shard : stack.shards) result.tokens_left_out -= kept_tokens(shard);
   result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
@@ -92,7 +77,7 @@ std::string memory_text(double needed) {
 
 }  // namespace
 
-std::string to_plan(const layer_stack& stack, const described_profile& source, bool linearity, bool pairs_in_turn) {
+std::string to_plan(const layer_stack& stack, const described_profile& source, const demands& wanted) {
   const auto& taken = source.taken;
   plan lines;
   lines.add("states", fmt::format("{} of {} tokens x {} dimensions, {}", stack.states, stack.tokens, stack.dimensions,
@@ -112,7 +97,7 @@ std::string to_plan(const layer_stack& stack, const described_profile& source, b
   lines.add("not read", left_out);
   for (const auto& remark : taken.remarks) lines.add("assumed", remark);
   lines.add("files", source.files);
-  lines.add("memory", memory_text(memory_needed(stack, linearity, pairs_in_turn)));
+  lines.add("memory", memory_text(memory_needed(stack, wanted)));
   return lines.text();
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "memory.hpp"
+
 #include "dumps/layer_stack.hpp"
 #include "report/report.hpp"
 
@@ -11,7 +13,6 @@ namespace examples::layerwise_profile {
 report::described_profile describe_input(const dumps::layer_stack& stack);
 
 /// What --dry-run prints: files, tensors in their order, axes, masks, sequences, memory.
-std::string to_plan(const dumps::layer_stack& stack, const report::described_profile& source, bool linearity,
-                    bool pairs_in_turn);
+std::string to_plan(const dumps::layer_stack& stack, const report::described_profile& source, const demands& wanted);
 
 }  // namespace examples::layerwise_profile

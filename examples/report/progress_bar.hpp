@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace examples::layerwise_profile {
+namespace examples::report {
 
 /// A line on stderr that fills up, redrawn at most ten times a second and wiped at the end; nothing at all
 /// unless stderr is a terminal.
@@ -27,4 +27,4 @@ class progress_bar {
   clock::time_point last_drawn_;
 };
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::report
