@@ -4,6 +4,8 @@
 #include "dumps/input.hpp"
 #include "dumps/token_choice.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace examples::layerwise_compare {
@@ -34,7 +36,32 @@ void require_same_tokens(const layer_stack& a, const layer_stack& b) {
 /// The layer of b at the depth of layer i of a: i (b - 1) / (a - 1), rounded, halves up.
 index same_depth(index i, index a, index b) { return a == 1 ? 0 : (2 * i * (b - 1) + (a - 1)) / (2 * (a - 1)); }
 
+/// The token ids beside the states, of all files.
+struct token_ids {
+  std::optional<dumps::data_type> dtype;
+  std::vector<std::byte> bytes;
+};
+
+token_ids token_ids_of(const layer_stack& stack) {
+  token_ids ids;
+  for (const auto& file : stack.files)
+    for (const auto& item : file.tensors)
+      if (item.name == "token_ids" || item.name == "input_ids") {
+        ids.dtype = item.dtype;
+        ids.bytes.insert(ids.bytes.end(), item.bytes.begin(), item.bytes.end());
+      }
+  return ids;
+}
+
 }  // namespace
+
+std::optional<index> first_other_token(const layer_stack& a, const layer_stack& b) {
+  const auto of_a = token_ids_of(a), of_b = token_ids_of(b);
+  if (!of_a.dtype || of_a.dtype != of_b.dtype || of_a.bytes.size() != of_b.bytes.size()) return std::nullopt;
+  const auto [other, in_b] = std::ranges::mismatch(of_a.bytes, of_b.bytes);
+  if (other == of_a.bytes.end()) return std::nullopt;
+  return (other - of_a.bytes.begin()) / static_cast<index>(size_of(*of_a.dtype));
+}
 
 comparison describe(const layer_stack& a, const layer_stack& b, pairing kind,
                     std::vector<const metrics::metric*> chosen) {

@@ -6,6 +6,7 @@
 
 #include <layerwise/statistics.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,5 +43,9 @@ struct comparison {
 /// Nothing is measured yet. Throws input_error where the dumps are not of the same tokens, with what differs.
 comparison describe(const layer_stack& a, const layer_stack& b, pairing kind,
                     std::vector<const metrics::metric*> chosen);
+
+/// Where the ids of the tokens, which both dumps have beside their states in one type, first differ; nothing where they
+/// don't, or can't be compared.
+std::optional<index> first_other_token(const layer_stack& a, const layer_stack& b);
 
 }  // namespace examples::layerwise_compare

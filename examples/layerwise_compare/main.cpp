@@ -48,6 +48,8 @@ void say_notes(const comparison& result, const layer_stack& a, index sample) {
 int run(const options& asked) {
   const auto a = read_input(asked.a), b = read_input(asked.b);
   auto result = describe(a, b, asked.pairs, asked.chosen);
+  if (const auto other = first_other_token(a, b))
+    say(program, "warning: the ids of token {} differ: are these the same tokens?", *other);
   measure(result, a, b, {asked.batch_tokens, asked.sample});
   say_notes(result, a, asked.sample);
   print_or_write(asked.output, text_of(result, asked.format));

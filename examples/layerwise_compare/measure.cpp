@@ -4,9 +4,11 @@
 #include "common/memory_limit.hpp"
 #include "dumps/token_choice.hpp"
 #include "dumps/whole_layer.hpp"
+#include "metrics/parallel_rows.hpp"
 #include "report/progress_bar.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <algorithm>
 #include <utility>
@@ -49,10 +51,10 @@ double memory_needed(const comparison& of, const layer_stack& a, const layer_sta
   const double pairs = static_cast<double>(of.pairs.size());
   double doubles = 0;
   if (of.values.any(is_of_moments)) {
-    // The batch, a block of 512 tokens a layer that waits to be filled, four more that are worked in; of one pair
-    // copies, and what an SVD works in.
+    // The batch, a block of 512 tokens a layer that waits to be filled, four more that are worked in; on each thread
+    // copies of a pair, and what an SVD works in.
     doubles = (layers * static_cast<double>(batch_tokens) + (layers + 4.0) * 512.0) * d;
-    doubles += (layers + pairs + 14.0) * d * d;
+    doubles += (layers + pairs + 14.0 * std::min(pairs, static_cast<double>(Eigen::nbThreads()))) * d * d;
   }
   if (of.values.any(is_of_sample))
     doubles = std::max(doubles, static_cast<double>(sample) * static_cast<double>(a.dimensions + b.dimensions));
@@ -119,13 +121,14 @@ void measure(comparison& result, const layer_stack& a, const layer_stack& b, con
   if (result.values.any(is_of_moments)) {
     const auto moments = take_moments(joined, a, b, batch_tokens);
     report::progress_bar progress(std::ssize(result.pairs), "pairs");
-    for (std::size_t i = 0; i < result.pairs.size(); ++i) {
+    metrics::for_rows(std::ssize(result.pairs), [&](index row) {
+      const auto i = static_cast<std::size_t>(row);
       const auto pair = moments.pair(joined.pairs[i].from, joined.pairs[i].to);
       metrics::evidence of;
       of.pair = &pair;
       result.values.compute(i, of, is_of_moments);
       progress.advance(1);
-    }
+    });
   }
   if (result.values.any(is_of_sample)) {
     const auto tokens = metrics::token_sets_of(a, options.sample, std::nullopt);

@@ -2,6 +2,8 @@
 
 #include "walk.hpp"
 
+#include "metrics/parallel_rows.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -90,7 +92,9 @@ bool added_metrics::needs_sample() const {
 
 void added_metrics::take_moments(const layerwise::stack_moments& moments, index first_state) {
   report::progress_bar progress(moments.layers(), "layers, metrics");
-  for (index l = first_state > 0 ? 1 : 0; l < moments.layers(); ++l) {
+  const index first = first_state > 0 ? 1 : 0;
+  metrics::for_rows(moments.layers() - first, [&](index row) {
+    const index l = first + row;
     const auto layer = moments.layer(l);
     std::optional<layerwise::cross_moments> pair;
     if (l > 0) pair = moments.pair(l);
@@ -100,7 +104,7 @@ void added_metrics::take_moments(const layerwise::stack_moments& moments, index 
     values_.compute(static_cast<std::size_t>(first_state + l), of,
                     [&](const metric& each) { return is_of_moments(each) && (each.of == subject::layer || pair); });
     progress.advance(1);
-  }
+  });
 }
 
 void added_metrics::finish(const layerwise::layer_profile& profile, const pass_options& pass) {

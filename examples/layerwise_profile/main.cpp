@@ -56,8 +56,7 @@ std::vector<const metrics::metric*> choose_metrics(const options& asked, const d
   std::vector<const metrics::metric*> chosen;
   for (const auto* each : asked.more_metrics) {
     const bool no_sequences = each->from == metrics::source::sequences && tokens.sequences.empty();
-    const bool no_moments =
-        each->from == metrics::source::moments && each->of != metrics::subject::to_last && !asked.profile.linearity;
+    const bool no_moments = each->from == metrics::source::moments && !asked.profile.linearity;
     if (no_sequences && !asked.all_metrics)
       reject(stack.files.front().path,
              "{} needs --sequence-length N, or 0 if each file is one sequence: the file does not tell", each->name);

@@ -19,10 +19,10 @@ double memory_needed(const dumps::layer_stack& stack, const demands& of) {
   // Of each pair x^T x and x^T t; and, for the pairs that are solved at once, copies of them, a factor and a solution.
   const double at_once = std::min(states - 1.0, static_cast<double>(Eigen::nbThreads()));
   double doubles = blocks(states);
-  // A metric has copies of a pair's moments, as they are and centred, and what an SVD works in.
+  // A metric has copies of a pair's moments, as they are and centred, and what an SVD works in, on each thread.
   constexpr double for_metrics = 14.0;
   if (of.linearity) {
-    const double work = std::max(5.0 * at_once, of.metrics_of_moments ? 1.0 + for_metrics : 0.0);
+    const double work = std::max(5.0 * at_once, of.metrics_of_moments ? 1.0 + for_metrics * at_once : 0.0);
     doubles += (2.0 * (states - 1.0) + work) * d * d;
   }
   // Passes after the first, which begin when its moments are gone.

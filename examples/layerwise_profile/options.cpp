@@ -132,9 +132,7 @@ void add_output(CLI::App& app, options& o, std::string& columns) {
 
 /// What can't be had together.
 void check_metrics(options& o) {
-  const auto needs_moments = [](const auto* each) {
-    return each->from == metrics::source::moments && each->of != metrics::subject::to_last;
-  };
+  const auto needs_moments = [](const auto* each) { return each->from == metrics::source::moments; };
   const auto found = std::ranges::find_if(o.more_metrics, needs_moments);
   if (!o.profile.linearity && !o.all_metrics && found != o.more_metrics.end())
     throw CLI::ValidationError(

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 namespace examples::metrics {
@@ -29,8 +30,10 @@ void metric_values::compute(std::size_t row, evidence& of, const std::function<b
     try {
       std::ranges::copy(each.compute(of), rows_[row].begin() + static_cast<std::ptrdiff_t>(begin));
     } catch (const layerwise::error& error) {
+      static std::mutex one_at_a_time;
+      const std::lock_guard lock(one_at_a_time);
       auto& failed = failed_[i];
-      if (failed.count++ == 0) failed.first = row, failed.why = error.what();
+      if (failed.count++ == 0 || row < failed.first) failed.first = row, failed.why = error.what();
     }
   }
 }

@@ -18,7 +18,8 @@ class metric_values {
   /// Whether some of them are of that, or from that.
   bool any(const std::function<bool(const metric&)>& is_one) const;
 
-  /// Computes those that `is_one` of a row. What the library throws leaves them empty, for notes() to say why.
+  /// Computes those that `is_one` of a row. What the library throws leaves them empty, for notes() to say why. May be called
+  /// for several rows at once.
   void compute(std::size_t row, evidence& of, const std::function<bool(const metric&)>& is_one);
 
   /// The columns in CSV and JSON, and those of the table.

@@ -60,6 +60,11 @@ std::string map_panel(const heat_map& map, std::size_t number) {
       columns - 0.5, rows - 0.5, colour_range(map), number);
 }
 
+/// The font's size with which the text fits a picture of that width, `largest` at most.
+int font_size(const std::string& text, double width, double largest) {
+  return static_cast<int>(std::clamp((width - 40) / (0.55 * static_cast<double>(text.size() + 1)), 7.0, largest));
+}
+
 /// The panels in rows of up to three.
 struct grid {
   std::size_t columns, rows;
@@ -93,10 +98,11 @@ void write_heat_maps(const std::vector<heat_map>& maps, const picture_title& tit
                       165.0 / static_cast<double>(width), 110.0 / static_cast<double>(height));
   text += fmt::format(
       "set label 1 {} at screen {}, {} left noenhanced font ',{}'\n"
-      "set label 2 {} at screen {}, {} left noenhanced textcolor rgb '#606060' font ',12'\n",
+      "set label 2 {} at screen {}, {} left noenhanced textcolor rgb '#606060' font ',{}'\n",
       gnuplot_string(shortened(title.title, 100)), 20.0 / static_cast<double>(width),
-      1 - 25.0 / static_cast<double>(height), title.title.size() > panels.columns * 45 ? 12 : 17,
-      gnuplot_string(title.below), 20.0 / static_cast<double>(width), 1 - 52.0 / static_cast<double>(height));
+      1 - 25.0 / static_cast<double>(height), font_size(title.title, static_cast<double>(width), 17),
+      gnuplot_string(title.below), 20.0 / static_cast<double>(width), 1 - 52.0 / static_cast<double>(height),
+      font_size(title.below, static_cast<double>(width), 12));
   for (std::size_t i = 0; i < maps.size(); ++i) {
     text += map_panel(maps[i], i);
     if (i == 0) text += "unset label 1\nunset label 2\n";

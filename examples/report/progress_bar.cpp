@@ -19,6 +19,7 @@ progress_bar::~progress_bar() {
 }
 
 void progress_bar::advance(std::int64_t amount) {
+  const std::lock_guard lock(advancing_);
   done_ += amount;
   const auto now = clock::now();
   if (!visible_ || now - last_drawn_ < std::chrono::milliseconds(100)) return;

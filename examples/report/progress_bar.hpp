@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 namespace examples::report {
@@ -15,11 +16,12 @@ class progress_bar {
   progress_bar(const progress_bar&) = delete;
   progress_bar& operator=(const progress_bar&) = delete;
 
-  void advance(std::int64_t amount);
+  void advance(std::int64_t amount);  // from any thread
 
  private:
   using clock = std::chrono::steady_clock;
 
+  std::mutex advancing_;
   std::int64_t total_;
   std::string unit_;
   std::int64_t done_ = 0;
