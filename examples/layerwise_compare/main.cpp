@@ -9,6 +9,7 @@
 #include "common/program.hpp"
 #include "common/terminal.hpp"
 #include "dumps/input.hpp"
+#include "dumps/plan.hpp"
 
 #include <fmt/format.h>
 
@@ -50,7 +51,14 @@ int run(const options& asked) {
   auto result = describe(a, b, asked.pairs, asked.chosen);
   if (const auto other = first_other_token(a, b))
     say(program, "warning: the ids of token {} differ: are these the same tokens?", *other);
-  measure(result, a, b, {asked.batch_tokens, asked.sample});
+  const measure_options options{asked.batch_tokens, asked.sample};
+  if (asked.dry_run) {
+    print_or_write(asked.output, fmt::format("A\n{}\nB\n{}\n{} pairs of layers\n{}", dumps::plan_of(a),
+                                             dumps::plan_of(b), result.pairs.size(),
+                                             dumps::memory_plan(memory_needed(result, options), "--pairs same")));
+    return EXIT_SUCCESS;
+  }
+  measure(result, a, b, options);
   say_notes(result, a, asked.sample);
   print_or_write(asked.output, text_of(result, asked.format));
   if (!asked.plot.empty()) write_plot(result, asked.plot);

@@ -44,35 +44,23 @@ struct joined_layers {
   }
 };
 
-double memory_needed(const comparison& of, const layer_stack& a, const layer_stack& b, index batch_tokens,
-                     index sample) {
-  const double d = static_cast<double>(std::max(a.dimensions, b.dimensions));
-  const double layers = static_cast<double>(a.states + std::min(b.states, std::ssize(of.pairs)));
-  const double pairs = static_cast<double>(of.pairs.size());
-  double doubles = 0;
-  if (of.values.any(is_of_moments)) {
-    // The batch, a block of 512 tokens a layer that waits to be filled, four more that are worked in; on each thread
-    // copies of a pair, and what an SVD works in.
-    doubles = (layers * static_cast<double>(batch_tokens) + (layers + 4.0) * 512.0) * d;
-    doubles += (layers + pairs + 14.0 * std::min(pairs, static_cast<double>(Eigen::nbThreads()))) * d * d;
-  }
-  if (of.values.any(is_of_sample))
-    doubles = std::max(doubles, static_cast<double>(sample) * static_cast<double>(a.dimensions + b.dimensions));
-  return doubles * sizeof(double);
+/// How many layers are gone through.
+index joined_count(const comparison& of) {
+  return std::ssize(of.a.numbers) + std::min(std::ssize(of.b.numbers), std::ssize(of.pairs));
 }
 
-void check_memory(const comparison& of, const layer_stack& a, const layer_stack& b, index batch_tokens, index sample) {
+/// As many tokens as make a batch of about 64 MiB.
+index batch_of(const comparison& of, const measure_options& options) {
+  const double token = static_cast<double>(joined_count(of) * std::max(of.a.dimensions, of.b.dimensions));
+  return options.batch_tokens.value_or(std::clamp<index>(static_cast<index>(0x1p23 / token), 64, 512));
+}
+
+void check_memory(const comparison& of, double needed) {
   const auto limit = available_memory();
-  const double needed = memory_needed(of, a, b, batch_tokens, sample);
   if (needed <= limit.bytes) return;
-  reject(a.files.front().path, "{} pairs of layers of {} and {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
-         of.pairs.size(), a.dimensions, b.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
+  reject(of.a.files.front(), "{} pairs of layers of {} and {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
+         of.pairs.size(), of.a.dimensions, of.b.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
          of.kind == pairing::all ? "; --pairs same needs less" : "");
-}
-
-/// A batch of about 64 MiB.
-index default_batch_tokens(index layers, index dimensions) {
-  return std::clamp<index>(static_cast<index>(0x1p23 / static_cast<double>(layers * dimensions)), 64, 512);
 }
 
 void copy_rows(const dumps::whole_layer& from, index first, index count, layerwise::row_matrix& to) {
@@ -112,14 +100,28 @@ layerwise::stack_moments take_moments(const joined_layers& joined, const layer_s
 
 }  // namespace
 
-void measure(comparison& result, const layer_stack& a, const layer_stack& b, const measure_options& options) {
-  const joined_layers joined(a, b, result.pairs);
-  const auto batch_tokens =
-      options.batch_tokens.value_or(default_batch_tokens(std::ssize(joined.layers), joined.dimensions));
-  check_memory(result, a, b, std::min(batch_tokens, a.tokens), options.sample);
+double memory_needed(const comparison& of, const measure_options& options) {
+  const double d = static_cast<double>(std::max(of.a.dimensions, of.b.dimensions));
+  const double layers = static_cast<double>(joined_count(of));
+  const double pairs = static_cast<double>(of.pairs.size());
+  double doubles = 0;
+  if (of.values.any(is_of_moments)) {
+    // The batch, a block of 512 tokens a layer that waits to be filled, four more that are worked in; on each thread
+    // copies of a pair, and what an SVD works in.
+    doubles = (layers * static_cast<double>(batch_of(of, options)) + (layers + 4.0) * 512.0) * d;
+    doubles += (layers + pairs + 14.0 * std::min(pairs, static_cast<double>(Eigen::nbThreads()))) * d * d;
+  }
+  if (of.values.any(is_of_sample))
+    doubles =
+        std::max(doubles, static_cast<double>(options.sample) * static_cast<double>(of.a.dimensions + of.b.dimensions));
+  return doubles * sizeof(double);
+}
 
+void measure(comparison& result, const layer_stack& a, const layer_stack& b, const measure_options& options) {
+  check_memory(result, memory_needed(result, options));
+  const joined_layers joined(a, b, result.pairs);
   if (result.values.any(is_of_moments)) {
-    const auto moments = take_moments(joined, a, b, batch_tokens);
+    const auto moments = take_moments(joined, a, b, batch_of(result, options));
     report::progress_bar progress(std::ssize(result.pairs), "pairs");
     metrics::for_rows(std::ssize(result.pairs), [&](index row) {
       const auto i = static_cast<std::size_t>(row);

@@ -19,4 +19,7 @@ struct measure_options {
 /// there is less memory than that, with both numbers.
 void measure(comparison& result, const layer_stack& a, const layer_stack& b, const measure_options& options);
 
+/// The bytes that measure() needs beside the files, in about.
+double memory_needed(const comparison& of, const measure_options& options);
+
 }  // namespace examples::layerwise_compare

@@ -20,6 +20,7 @@ struct options {
   pairing pairs = pairing::all;
   index sample = 1024;  // tokens that metrics of neighbours look at
   std::optional<index> batch_tokens;
+  bool dry_run = false;
   output_format format = output_format::text;
   std::string output;  // empty: standard output
   std::string plot;    // empty: none

@@ -14,6 +14,7 @@
 #include "common/terminal.hpp"
 #include "dumps/input.hpp"
 #include "dumps/layer_stack.hpp"
+#include "dumps/plan.hpp"
 #include "report/heat_map.hpp"
 #include "report/plot.hpp"
 #include "report/report.hpp"
@@ -112,7 +113,8 @@ int run(options asked) {
                        .all_pairs = asked.cka_map,
                        .sample = added.needs_sample() ? asked.sample : 0};
   if (asked.dry_run) {
-    print_or_write(asked.output, to_plan(stack, result, wanted));
+    print_or_write(asked.output, dumps::plan_of(stack) + dumps::memory_plan(memory_needed(stack, wanted),
+                                                                            "--pairs-in-turn and --no-linearity"));
     return EXIT_SUCCESS;
   }
 

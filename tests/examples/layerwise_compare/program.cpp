@@ -196,6 +196,15 @@ TEST_CASE("other token ids are called out") {
   CHECK(run({one, dumps.b}).errors.empty());
 }
 
+TEST_CASE("--dry-run says how both are read, and measures nothing") {
+  const two_dumps dumps;
+  const auto plan = run({dumps.a, dumps.b, "--dry-run", "--pairs", "same"});
+  CHECK(plan.status == 0);
+  for (const auto* line : {"A\nstates      3 of 300 tokens x 4 dimensions, F32\n",
+                           "B\nstates      5 of 300 tokens x 7 dimensions, F64\n", "\n3 pairs of layers\nmemory "})
+    CHECK(contains(plan.output, line));
+}
+
 TEST_CASE("CSV has the fields of JSON, the text a matrix a metric") {
   const two_dumps dumps;
   const auto document = run_json({dumps.a, dumps.b, "--metrics", "procrustes,linear_cka"});
