@@ -9,17 +9,6 @@
 namespace examples::dumps {
 namespace {
 
-/// The lengths of a shard's sequences; empty where nothing tells.
-std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked, std::optional<index> stated) {
-  if (asked == 0) return {shard.tokens};
-  if (!asked && !shard.sequences.empty()) return shard.sequences;
-  const auto length = asked ? asked : stated;
-  if (!length) return {};
-  std::vector<index> lengths;
-  for (index left = shard.tokens; left > 0; left -= lengths.back()) lengths.push_back(std::min(*length, left));
-  return lengths;
-}
-
 void choose(std::vector<bool>& keep, index first, index count, const token_choice& choice) {
   const auto at = [&](index i) { return keep[static_cast<std::size_t>(first + i)]; };
   index real = 0, last = -1;
@@ -33,6 +22,16 @@ void choose(std::vector<bool>& keep, index first, index count, const token_choic
 }
 
 }  // namespace
+
+std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked, std::optional<index> stated) {
+  if (asked == 0) return {shard.tokens};
+  if (!asked && !shard.sequences.empty()) return shard.sequences;
+  const auto length = asked ? asked : stated;
+  if (!length) return {};
+  std::vector<index> lengths;
+  for (index left = shard.tokens; left > 0; left -= lengths.back()) lengths.push_back(std::min(*length, left));
+  return lengths;
+}
 
 void choose_tokens(layer_stack& stack, const token_choice& choice) {
   index left = 0;

@@ -5,6 +5,7 @@
 #include <layerwise/data.hpp>
 
 #include <optional>
+#include <vector>
 
 namespace examples::dumps {
 
@@ -14,6 +15,10 @@ struct token_choice {
   index skip_first = 0;                  // tokens left out at the start of each sequence; padding does not count
   bool last_only = false;                // only the last token of each sequence that is none of padding
 };
+
+/// The lengths of a shard's sequences, by what is asked for, else as the shard has it, else as the files state; empty
+/// where nothing tells.
+std::vector<index> sequences_of(const token_shard& shard, std::optional<index> asked, std::optional<index> stated);
 
 /// Notes the choice in the shards' `keep`. A shard begins with a new sequence; its last one may be shorter. Throws
 /// input_error where sequences are not known, or nothing is left.

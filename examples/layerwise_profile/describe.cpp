@@ -1,119 +1,20 @@
 #include "describe.hpp"
 
-#include "measure.hpp"
-
-#include "common/input_error.hpp"
-#include "common/memory_limit.hpp"
+#include "dumps/input.hpp"
 #include "dumps/token_choice.hpp"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <algorithm>
-#include <cstddef>
-#include <filesystem>
-#include <string_view>
-#include <utility>
-#include <vector>
+#include <string>
 
 namespace examples::layerwise_profile {
 
-using dumps::layer_stack;
-using report::described_profile;
-
-namespace {
-
-/// The model's name where the dump has it, else the file's.
-std::string title_of(const layer_stack& stack) {
-  const auto& first = stack.files.front();
-  const auto model = first.metadata.find("model");
-  const auto file = std::filesystem::path(first.path).filename().string();
-  auto title = model == first.metadata.end() ? file : fmt::format("{} ({})", model->second, file);
-  if (stack.files.size() > 1) title += fmt::format(" and {} more", stack.files.size() - 1);
-  return title;
-}
-
-}  // namespace
-
-described_profile describe_input(const layer_stack& stack) {
-  described_profile result{title_of(stack), {}, std::string(name_of(stack.dtype)), stack.reading, stack.tokens, {},
-                           stack.numbers,   {}};
+report::described_profile describe_input(const dumps::layer_stack& stack) {
+  report::described_profile result{
+      dumps::title_of(stack), {}, std::string(name_of(stack.dtype)), stack.reading, stack.tokens, {},
+      stack.numbers,          {}};
   for (const auto& file : stack.files) result.files.push_back(file.path);
   for (const auto& shard : stack.shards) result.tokens_left_out -= kept_tokens(shard);
   result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
   return result;
-}
-
-namespace {
-
-/// Lines of names and what is said of them.
-class plan {
- public:
-  void add(std::string_view name, const std::string& what) {
-    text_ += printable(fmt::format("{:<12}{}", name, what)) + "\n";
-  }
-  void add(std::string_view name, const std::vector<std::string>& lines) {
-    for (std::size_t i = 0; i < lines.size(); ++i) add(i == 0 ? name : "", lines[i]);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-std::vector<std::string> tensor_lines(const std::vector<std::string>& states) {
-  if (states.size() == 1) return {in_quotes(states[0])};
-  std::vector<std::string> lines;
-  for (std::size_t i = 0; i < states.size(); ++i) lines.push_back(fmt::format("h_{}  {}", i, in_quotes(states[i])));
-  return lines;
-}
-
-bool count_from_zero(const std::vector<index>& numbers) {
-  return numbers.front() == 0 &&
-         std::ranges::adjacent_find(numbers, [](index a, index b) { return b != a + 1; }) == numbers.end();
-}
-
-std::string sequences_text(const layer_stack& stack) {
-  index sequences = 0;
-  bool known = true;
-  for (const auto& shard : stack.shards) {
-    sequences += std::ssize(shard.sequences);
-    known = known && !shard.sequences.empty();
-  }
-  if (known) return fmt::format("{}", sequences);
-  return stack.sequence_length ? fmt::format("of {} tokens", *stack.sequence_length) : "not known";
-}
-
-std::string memory_text(double needed) {
-  const auto limit = available_memory();
-  return fmt::format("about {:.3g} GiB, of {:.3g} GiB {}{}", needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
-                     needed > limit.bytes ? ": too much; see --pairs-in-turn and --no-linearity" : "");
-}
-
-}  // namespace
-
-std::string to_plan(const layer_stack& stack, const described_profile& source, bool linearity, bool pairs_in_turn) {
-  const auto& taken = source.taken;
-  plan lines;
-  lines.add("states", fmt::format("{} of {} tokens x {} dimensions, {}", stack.states, stack.tokens, stack.dimensions,
-                                  name_of(stack.dtype)));
-  lines.add("axes", fmt::format("{}: {}{}", taken.axes, taken.axes_because, taken.axes_assumed ? " (assumed)" : ""));
-  if (!taken.order_because.empty()) lines.add("order", taken.order_because);
-  lines.add("tensors", tensor_lines(taken.states));
-  if (!count_from_zero(stack.numbers)) lines.add("numbers", fmt::format("{}", fmt::join(stack.numbers, ", ")));
-  lines.add("mask", taken.mask.empty() ? "none: every token is real" : in_quotes(taken.mask));
-  lines.add("tokens",
-            fmt::format("{} take part, {} left out", stack.tokens - source.tokens_left_out, source.tokens_left_out));
-  lines.add("sequences", sequences_text(stack));
-  lines.add("final norm", stack.final_norm ? fmt::format("h_{} is {} it", stack.states - 1, *stack.final_norm)
-                                           : std::string("not stated"));
-  std::vector<std::string> left_out;
-  for (const auto& name : taken.left_out) left_out.push_back(in_quotes(name));
-  lines.add("not read", left_out);
-  for (const auto& remark : taken.remarks) lines.add("assumed", remark);
-  lines.add("files", source.files);
-  lines.add("memory", memory_text(memory_needed(stack, linearity, pairs_in_turn)));
-  return lines.text();
 }
 
 }  // namespace examples::layerwise_profile

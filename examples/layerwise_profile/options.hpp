@@ -1,7 +1,7 @@
 #pragma once
 
-#include "dumps/layer_stack.hpp"
-#include "dumps/token_choice.hpp"
+#include "dumps/input.hpp"
+#include "metrics/metric.hpp"
 #include "report/columns.hpp"
 
 #include <layerwise/profile.hpp>
@@ -16,19 +16,21 @@ enum class output_format { table, csv, json };
 
 /// What the command line asks for.
 struct options {
-  std::vector<std::string> files;  // or directories of them
-  dumps::stack_options stack;
+  dumps::input_options input;
   layerwise::profile_options profile;
   std::optional<layerwise::final_norm> final_norm;  // else the files' label
-  std::string mask;                                 // a tensor's name, a file, or "none"
-  dumps::token_choice tokens;
   std::optional<dumps::index> batch_tokens;
   bool pairs_in_turn = false;
   bool dry_run = false;
+  std::vector<const metrics::metric*> more_metrics;  // beside the profile's
+  bool all_metrics = false;                          // of which those that can't be had are left out
+  dumps::index sample = 2048;                        // tokens that metrics of neighbours look at
+  bool angle_map = false;
+  bool cka_map = false;
   output_format format = output_format::table;
-  std::vector<report::column> columns = report::default_columns();  // of the table
-  std::string output;                                               // empty: standard output
-  std::string plot;                                                 // empty: none
+  std::vector<report::column> columns;  // of the table; empty: the default ones, and the metrics
+  std::string output;                   // empty: standard output
+  std::string plot;                     // empty: none
 };
 
 /// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back

@@ -41,16 +41,28 @@ const std::vector<column>& default_columns() {
   return columns;
 }
 
-std::vector<std::string> column_names() {
+column added_column(const std::string& name) {
+  auto cut = std::string::npos;  // after an underscore, so that the longer part is as short as may be
+  const auto longer = [&](std::size_t at) { return std::max(at, name.size() - at); };
+  for (std::size_t at = 1; at < name.size(); ++at)
+    if (name[at - 1] == '_' && (cut == std::string::npos || longer(at) < longer(cut))) cut = at;
+  const bool is_short = name.size() <= 10 || cut == std::string::npos;
+  const auto upper = is_short ? "" : name.substr(0, cut), lower = is_short ? name : name.substr(cut);
+  const auto width = std::max({upper.size(), lower.size(), std::size_t{9}});
+  return {name, {upper, lower}, static_cast<int>(width), ink::plain, "{:.5g}"};
+}
+
+std::vector<std::string> column_names(const std::vector<std::string>& added) {
   std::vector<std::string> names{layer_number};
   for (const auto& each : values_of(nullptr)) names.push_back(each.name);
   for (const auto& each : default_columns())
     if (std::ranges::find(names, each.field) == names.end()) names.push_back(each.field);
+  names.insert(names.end(), added.begin(), added.end());
   return names;
 }
 
-std::vector<column> columns_named(const std::vector<std::string>& names) {
-  const auto known = column_names();
+std::vector<column> columns_named(const std::vector<std::string>& names, const std::vector<std::string>& added) {
+  const auto known = column_names(added);
   const auto& styled = default_columns();
   std::vector<column> columns{styled.front()};
   for (const auto& name : names) {
@@ -59,7 +71,8 @@ std::vector<column> columns_named(const std::vector<std::string>& names) {
       throw std::invalid_argument(
           fmt::format("expected names of columns ({}), got {}", fmt::join(known, ", "), in_quotes(name)));
     const auto found = std::ranges::find(styled, name, &column::field);
-    columns.push_back(found == styled.end() ? plain_column(name) : *found);
+    const bool is_added = std::ranges::find(added, name) != added.end();
+    columns.push_back(found != styled.end() ? *found : is_added ? added_column(name) : plain_column(name));
   }
   return columns;
 }

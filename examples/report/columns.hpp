@@ -24,10 +24,13 @@ inline constexpr auto with_bar = "bar";
 const std::vector<column>& default_columns();
 
 /// The names to choose from: all of CSV, and those of the default columns.
-std::vector<std::string> column_names();
+std::vector<std::string> column_names(const std::vector<std::string>& added = {});
+
+/// Of a name that was added: its heading on two lines.
+column added_column(const std::string& name);
 
 /// The columns of those names, the layer's number first whether it is named or not. Throws std::invalid_argument for a
-/// name that is none of column_names(), and says which there are.
-std::vector<column> columns_named(const std::vector<std::string>& names);
+/// name that is none of column_names(added), and says which there are.
+std::vector<column> columns_named(const std::vector<std::string>& names, const std::vector<std::string>& added = {});
 
 }  // namespace examples::report

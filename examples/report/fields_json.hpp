@@ -1,5 +1,6 @@
 #pragma once
 
+#include "report/values.hpp"
 #include "report/words.hpp"
 
 #include <layerwise/core.hpp>
@@ -15,6 +16,8 @@
 /// Results of the library as JSON objects of their fields, and back: results inside results nested, null for an empty
 /// optional, the word of an enumerator. A double becomes the shortest text that reads back as the same double.
 namespace examples::report {
+
+nlohmann::ordered_json json_of(const field_value& value);
 
 template <class T>
 nlohmann::ordered_json json_of(const std::optional<T>& value);

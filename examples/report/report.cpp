@@ -32,11 +32,16 @@ described_profile describe_profile(std::string title, std::string text, std::str
 
 std::vector<std::vector<named_value>> rows_of(const described_profile& source) {
   std::vector<std::vector<named_value>> rows;
+  const auto& added = source.added;
+  const auto add_row = [&](index number, const layerwise::layer_metrics* layer, std::size_t state) {
+    auto row = values_of(layer);
+    row.insert(row.begin(), {"layer", number});
+    for (std::size_t i = 0; i < added.names.size(); ++i) row.push_back({added.names[i], added.rows[state][i]});
+    rows.push_back(std::move(row));
+  };
+  if (added.embeddings) add_row(source.state_numbers.front(), nullptr, 0);
   auto number = source.layer_numbers.begin();
-  for (const auto& layer : source.profile.layers) {
-    rows.push_back(values_of(&layer));
-    rows.back().insert(rows.back().begin(), {"layer", *number++});
-  }
+  for (const auto& layer : source.profile.layers) add_row(*number++, &layer, rows.size() + (added.embeddings ? 0 : 1));
   return rows;
 }
 

@@ -6,12 +6,28 @@
 
 #include <layerwise/profile.hpp>
 
+#include <Eigen/Core>
+
 #include <string>
 #include <vector>
 
 namespace examples::report {
 
 using layerwise::index;
+
+/// More numbers of the layers, by name: a column each.
+struct added_columns {
+  std::vector<std::string> names;
+  std::vector<std::string> shown;              // those that the table has
+  std::vector<std::vector<field_value>> rows;  // of h_0 ... h_L a value for each name; no rows without names
+  bool embeddings = false;                     // some are of h_0, which then has a row of its own, number 0
+};
+
+/// Numbers of all pairs of h_0 ... h_L.
+struct layer_matrix {
+  std::string name;  // in JSON
+  Eigen::MatrixXd values;
+};
 
 /// A profile and what is said above it.
 struct described_profile {
@@ -23,18 +39,21 @@ struct described_profile {
   std::vector<index> layer_numbers;  // of layers[0 ... L - 1] in their model
   std::vector<index> state_numbers;  // of h_0 ... h_L
   layerwise::layer_profile profile;
+  added_columns added = {};
+  std::vector<layer_matrix> matrices = {};
 };
 
 /// Of a profile whose states were not read from files.
 described_profile describe_profile(std::string title, std::string text, std::string dtype,
                                    layerwise::layer_profile profile);
 
-std::string to_table(const described_profile& source, bool colour,
-                     const std::vector<column>& columns = default_columns());
+/// Without a choice of columns the default ones, and below them what was added.
+std::string to_table(const described_profile& source, bool colour, const std::vector<column>& columns = {});
 std::string to_csv(const described_profile& source);
 std::string to_json(const described_profile& source);
 
-/// Of each layer its number, as "layer", and all fields: the rows of CSV and the table.
+/// Of each layer its number, as "layer", all fields, and what was added: the rows of CSV and the table. The first one is
+/// that of the embeddings, where something is known of them.
 std::vector<std::vector<named_value>> rows_of(const described_profile& source);
 
 /// What was taken from the files, in one line: "read hidden_states as [token][layer][dim], as token_ids tells; ..."

@@ -61,6 +61,24 @@ std::string line_of(const std::vector<column>& columns, const Cell& cell_of) {
   return fmt::format("{}", fmt::join(cells, "  "));
 }
 
+/// The default columns and what was added, in groups that are no wider than the first, each with the layer's number.
+std::vector<std::vector<column>> groups_of(const added_columns& added) {
+  auto columns = default_columns();
+  for (const auto& name : added.shown) columns.push_back(added_column(name));
+  constexpr int widest = 134;
+  std::vector<std::vector<column>> groups{{columns.front()}};
+  int width = columns.front().width;
+  for (std::size_t i = 1; i < columns.size(); ++i) {
+    if (width + 2 + columns[i].width > widest) {
+      groups.push_back({columns.front()});
+      width = columns.front().width;
+    }
+    groups.back().push_back(columns[i]);
+    width += 2 + columns[i].width;
+  }
+  return groups;
+}
+
 }  // namespace
 
 std::string to_table(const described_profile& source, bool colour, const std::vector<column>& columns) {
@@ -68,18 +86,22 @@ std::string to_table(const described_profile& source, bool colour, const std::ve
     return colour ? fmt::format(how, "{}", text) : text;
   };
   auto text = emphasized(printable(source.title), fmt::emphasis::bold) + "\n" + summary(source) + "\n" +
-              (source.taken.states.empty() ? "" : taken_line(source) + "\n") + "\n";
-  for (const std::size_t line : {0u, 1u}) {
-    const auto heading =
-        line_of(columns, [&](const column& c) { return fmt::format("{:>{}}", c.heading[line], c.width); });
-    text += emphasized(heading, fmt::emphasis::bold) + "\n";
+              (source.taken.states.empty() ? "" : taken_line(source) + "\n");
+  const auto rows = rows_of(source);
+  for (const auto& group : columns.empty() ? groups_of(source.added) : std::vector<std::vector<column>>{columns}) {
+    text += "\n";
+    for (const std::size_t line : {0u, 1u}) {
+      const auto heading =
+          line_of(group, [&](const column& c) { return fmt::format("{:>{}}", c.heading[line], c.width); });
+      text += emphasized(heading, fmt::emphasis::bold) + "\n";
+    }
+    for (const auto& values : rows)
+      text += line_of(group,
+                      [&](const column& c) {
+                        return painted(fmt::format("{:>{}}", cell(c, values), c.width), c.colour, colour);
+                      }) +
+              "\n";
   }
-  for (const auto& values : rows_of(source))
-    text += line_of(columns,
-                    [&](const column& c) {
-                      return painted(fmt::format("{:>{}}", cell(c, values), c.width), c.colour, colour);
-                    }) +
-            "\n";
   return text;
 }
 

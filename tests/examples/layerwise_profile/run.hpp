@@ -4,8 +4,10 @@
 #include "common/subprocess.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace examples::test {
@@ -15,6 +17,14 @@ inline process_result run(std::vector<std::string> arguments) {
   const auto result = run_process(arguments);
   REQUIRE(result);
   return *result;
+}
+
+inline nlohmann::json run_json(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--format", "json"});
+  const auto result = run(std::move(arguments));
+  CAPTURE(result.errors);
+  REQUIRE(result.status == 0);
+  return nlohmann::json::parse(result.output);
 }
 
 }  // namespace examples::test

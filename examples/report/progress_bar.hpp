@@ -2,9 +2,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
-namespace examples::layerwise_profile {
+namespace examples::report {
 
 /// A line on stderr that fills up, redrawn at most ten times a second and wiped at the end; nothing at all
 /// unless stderr is a terminal.
@@ -15,11 +16,12 @@ class progress_bar {
   progress_bar(const progress_bar&) = delete;
   progress_bar& operator=(const progress_bar&) = delete;
 
-  void advance(std::int64_t amount);
+  void advance(std::int64_t amount);  // from any thread
 
  private:
   using clock = std::chrono::steady_clock;
 
+  std::mutex advancing_;
   std::int64_t total_;
   std::string unit_;
   std::int64_t done_ = 0;
@@ -27,4 +29,4 @@ class progress_bar {
   clock::time_point last_drawn_;
 };
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::report
