@@ -2,8 +2,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstddef>
+#include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 /// What the command lines of the example programs have in common.
 namespace examples {
@@ -13,6 +16,29 @@ class help_formatter : public CLI::Formatter {
  public:
   help_formatter() { column_width(38); }
 };
+
+/// The parts of "a,b,c". CLI11's own lists would take the files that follow for more of them.
+inline std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text)
+    if (c == ',')
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  return parts;
+}
+
+inline CLI::Validator at_least(std::ptrdiff_t lowest) {
+  return CLI::Range(lowest, std::numeric_limits<std::ptrdiff_t>::max()).description("");
+}
+
+/// For the name of a picture.
+inline CLI::Validator picture_name() {
+  return {[](const std::string& name) {
+            return name.ends_with(".svg") || name.ends_with(".png") ? "" : "expected a name ending in .svg or .png";
+          },
+          ""};
+}
 
 /// Adds an option whose values are words: --name {word,word}.
 template <class Target, class Value>

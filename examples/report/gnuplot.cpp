@@ -24,6 +24,18 @@ std::string gnuplot_string(const std::string& text) {
   return result + "'";
 }
 
+std::string gnuplot_terminal(const std::string& path, int width, int height) {
+  if (path.ends_with(".svg"))
+    return fmt::format("set terminal svg size {},{} font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n", width,
+                       height);
+  if (path.ends_with(".png"))
+    return fmt::format(
+        "set terminal pngcairo size {},{} font 'Helvetica,15' fontscale 1.4 linewidth 1.5 pointscale 1.5 "
+        "background '#ffffff'\n",
+        width * 3 / 2, height * 3 / 2);
+  throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", path));
+}
+
 void draw(const std::string& script, const std::string& path, const std::string& wanted_by) {
   const auto result = run_process({"gnuplot", "--default-settings"}, script);
   if (!result)

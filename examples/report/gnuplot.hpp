@@ -8,6 +8,10 @@ namespace examples::report {
 /// or run a command.
 std::string gnuplot_string(const std::string& text);
 
+/// The line that chooses what is drawn: by the name's ending .svg, of that size, or .png, of one and a half times it.
+/// Throws std::runtime_error for others.
+std::string gnuplot_terminal(const std::string& path, int width, int height);
+
 /// Runs gnuplot and writes what it draws to `path`. Throws std::runtime_error where it is missing or fails, and where
 /// the file can't be written; `wanted_by` is who says that it needs gnuplot.
 void draw(const std::string& script, const std::string& path, const std::string& wanted_by);

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <stdexcept>
 
 namespace examples::report {
 namespace {
@@ -70,15 +69,6 @@ std::size_t title_size(const std::string& title) {
   return std::clamp<std::size_t>(19 * 70 / std::max<std::size_t>(title.size(), 1), 13, 19);
 }
 
-std::string terminal(const std::string& path) {
-  if (path.ends_with(".svg"))
-    return "set terminal svg size 960,780 font 'Helvetica,Arial,sans-serif,15' background '#ffffff'\n";
-  if (path.ends_with(".png"))
-    return "set terminal pngcairo size 1440,1170 font 'Helvetica,15' fontscale 1.4 linewidth 1.5 "
-           "pointscale 1.5 background '#ffffff'\n";
-  throw std::runtime_error(fmt::format("{}: expected a plot file ending in .svg or .png", path));
-}
-
 constexpr auto style = R"(
 set datafile missing '?'
 set style line 1 linecolor rgb '#1f6fb4' linewidth 2.2 pointtype 7 pointsize 0.45
@@ -135,7 +125,7 @@ std::string labels(const described_profile& source) {
 std::string script(const described_profile& source, const std::string& path) {
   const auto first = static_cast<double>(source.layer_numbers.front());
   const auto last = static_cast<double>(source.layer_numbers.back());
-  std::string text = "set encoding utf8\n" + terminal(path) + data_block(source) + style;
+  std::string text = "set encoding utf8\n" + gnuplot_terminal(path, 960, 780) + data_block(source) + style;
   text +=
       fmt::format("set xrange [{}:{}]\n", first - (last > first ? 0.5 : 1.0), last + 0.06 * (last - first + 1.0) + 0.5);
   text += labels(source);
