@@ -147,6 +147,8 @@ constexpr std::array formats{
     element_format{"TQ1_0", 34, 256, 54, nullptr},
     element_format{"TQ2_0", 35, 256, 66, nullptr},
     element_format{"MXFP4", 39, 32, 17, nullptr},
+    element_format{"NVFP4", 40, 64, 36, nullptr},
+    element_format{"Q1_0", 41, 128, 18, nullptr},
 };
 
 }  // namespace

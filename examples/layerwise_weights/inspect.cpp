@@ -19,12 +19,12 @@
 namespace examples::layerwise_weights {
 namespace {
 
-percentiles percentiles_of(std::span<const double> sorted) {
-  percentiles out;
+quantiles quantiles_of(std::span<const double> sorted) {
+  quantiles out;
   const auto last = sorted.size() - 1;
-  for (std::size_t p = 0; p <= 100; ++p) {
-    const auto below = p * last / 100;
-    const double share = static_cast<double>(p * last % 100) / 100.0;
+  for (std::size_t k = 0; k <= 1000; ++k) {
+    const auto below = k * last / 1000;
+    const double share = static_cast<double>(k * last % 1000) / 1000.0;
     out.push_back(std::lerp(sorted[below], sorted[std::min(below + 1, last)], share));
   }
   return out;
@@ -58,15 +58,15 @@ embedding_measures measure_embedding(const weight& rows, const inspect_options& 
   for (const double norm : norms) has_direction.push_back(norm > 0.0);
   out.zero_rows = std::ranges::count(has_direction, false);
   out.norms = layerwise::norm_distribution(rows);
-  out.norm_percentiles = percentiles_of(sorted(norms));
+  out.norm_quantiles = quantiles_of(sorted(norms));
   out.spectrum = unless_degenerate([&] { return layerwise::spectrum(rows); });
   if (out.spectrum)
     if (auto ratios = unless_degenerate([&] { return layerwise::eigenvalues_over_median(*out.spectrum); }))
       out.over_median = std::move(*ratios);
   if (rows.rows - out.zero_rows < 2) return out;
   out.cosines = layerwise::pairwise_cosines(rows, {.sample = options.sample}, layerwise::token_mask(has_direction));
-  out.cosine_percentiles =
-      percentiles_of({out.cosines->cosines.data(), static_cast<std::size_t>(out.cosines->cosines.size())});
+  out.cosine_quantiles =
+      quantiles_of({out.cosines->cosines.data(), static_cast<std::size_t>(out.cosines->cosines.size())});
   out.cosines->cosines.resize(0);
   return out;
 }

@@ -11,18 +11,18 @@
 
 namespace examples::layerwise_weights {
 
-/// A distribution by its percentiles: element p is the value that p % are below, 0 ... 100, interpolated linearly.
-using percentiles = std::vector<double>;
+/// A distribution: element k is the value that k in a thousand are below, k = 0 ... 1000, interpolated linearly.
+using quantiles = std::vector<double>;
 
 /// nGPT's figure 4, of the rows of an embedding or unembedding matrix.
 struct embedding_measures {
   layerwise::norm_distribution_result norms;
-  percentiles norm_percentiles;
+  quantiles norm_quantiles;
   index zero_rows = 0;                                        // which have no cosine
   std::optional<layerwise::spectrum_result> spectrum;         // of the covariance; nothing where rows are all equal
   Eigen::VectorXd over_median;                                // its eigenvalues; empty where the median is 0
   std::optional<layerwise::pairwise_cosines_result> cosines;  // without the cosines; nothing for fewer than two rows
-  percentiles cosine_percentiles;                             // of the rows sampled
+  quantiles cosine_quantiles;                                 // of the rows sampled
 };
 
 /// nGPT's figure 5, of a matrix of a layer.

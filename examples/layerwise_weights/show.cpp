@@ -40,7 +40,7 @@ std::string shape_of(const matrix_report& m) { return fmt::format("{} x {}", m.r
 
 cells embedding_line(const matrix_report& m) {
   const auto& e = *m.embedding;
-  const auto share = [](const percentiles& p, std::size_t at) { return p.empty() ? "-" : short_text(p[at]); };
+  const auto cosine = [&](std::size_t k) { return e.cosines ? short_text(e.cosine_quantiles[k]) : "-"; };
   const auto eigenvalue = [&](index k) { return e.over_median.size() == 0 ? "-" : short_text(e.over_median[k]); };
   return {printable(m.tensor),
           shape_of(m),
@@ -53,16 +53,14 @@ cells embedding_line(const matrix_report& m) {
           eigenvalue(0),
           eigenvalue(e.over_median.size() - 1),
           e.cosines ? short_text(e.cosines->mean) : "-",
-          share(e.cosine_percentiles, 1),
-          share(e.cosine_percentiles, 50),
-          share(e.cosine_percentiles, 99)};
+          cosine(10),
+          cosine(500),
+          cosine(990)};
 }
 
 std::string embeddings(const model_report& report) {
-  std::vector<cells> lines{
-      {"", "", "", "norm of", "a row", "", "", "", "eigenvalues", "/ median", "cosine of", "two rows", "", ""},
-      {"embeddings", "shape", "format", "mean", "std", "min", "median", "max", "first", "last", "mean", "1 %", "median",
-       "99 %"}};
+  std::vector<cells> lines{{"embeddings", "shape", "format", "norm: mean", "std", "min", "median", "max",
+                            "eigenvalue: first", "last", "cosine: mean", "1 %", "median", "99 %"}};
   std::string notes;
   for (const auto& m : report.matrices) {
     if (!m.embedding) continue;
@@ -71,10 +69,12 @@ std::string embeddings(const model_report& report) {
     if (e.zero_rows > 0)
       notes += fmt::format("{}: {} rows of zeros, which have no cosine\n", printable(m.tensor), e.zero_rows);
     if (e.cosines && e.cosines->sampled < e.cosines->tokens)
-      notes += fmt::format("{}: percentiles of cosines are of {} of the {} rows, the mean of all\n",
-                           printable(m.tensor), e.cosines->sampled, e.cosines->tokens);
+      notes += fmt::format("{}: shares of cosines are of {} of the {} rows, the mean of all\n", printable(m.tensor),
+                           e.cosines->sampled, e.cosines->tokens);
   }
-  return lines.size() == 2 ? "" : aligned(lines, 3) + notes + "\n";
+  if (lines.size() == 1) return {};
+  return aligned(lines, 3) +
+         "norms: of rows; eigenvalues: of the covariance, over their median; cosines: of two rows\n" + notes + "\n";
 }
 
 cells layer_line(const matrix_report& m) {
@@ -104,7 +104,7 @@ std::string layers(const model_report& report) {
   return lines.size() == 2 ? "" : aligned(lines, 4);
 }
 
-/// Remarks on matrices, each with the numbers of the layers that it is made of.
+/// Remarks on matrices, each once, with how many it is made of.
 std::string remarks(const model_report& report) {
   std::vector<std::pair<std::string, std::size_t>> found;  // and how many more
   for (const auto& m : report.matrices) {
@@ -212,7 +212,7 @@ csv_line line_of(const matrix_report& m) {
   line.optional("cosine_sample", e.cosines.has_value(), e.cosines ? e.cosines->sampled : 0);
   for (const std::size_t p : {1u, 25u, 50u, 75u, 99u})
     line.optional(fmt::format("cosine_percentile_{}", p), e.cosines.has_value(),
-                  e.cosines ? e.cosine_percentiles[p] : 0.0);
+                  e.cosines ? e.cosine_quantiles[10 * p] : 0.0);
   line.text("remark", m.remark);
   return line;
 }

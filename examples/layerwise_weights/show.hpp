@@ -12,7 +12,7 @@ std::string to_text(const model_report& report);
 /// A line a matrix, every digit; cells that a matrix does not have are empty, an infinite condition is inf.
 std::string to_csv(const model_report& report);
 
-/// All there is, with percentiles and spectra; an infinite condition is null, with the rank beside it.
+/// All there is, with quantiles and spectra; an infinite condition is null, with the rank beside it.
 std::string to_json(const model_report& report);
 
 }  // namespace examples::layerwise_weights

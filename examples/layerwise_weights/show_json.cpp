@@ -18,12 +18,12 @@ std::span<const double> all(const Eigen::VectorXd& values) {
 
 ordered_json embedding_of(const embedding_measures& e) {
   ordered_json out{{"norms", json_of(e.norms)},
-                   {"norm_percentiles", e.norm_percentiles},
+                   {"norm_quantiles", e.norm_quantiles},
                    {"zero_rows", e.zero_rows},
                    {"covariance", json_of(e.spectrum)},
                    {"eigenvalues_over_median", all(e.over_median)},
                    {"cosines", json_of(e.cosines)},
-                   {"cosine_percentiles", e.cosine_percentiles}};
+                   {"cosine_quantiles", e.cosine_quantiles}};
   return out;
 }
 
