@@ -210,7 +210,9 @@ model_report inspect(const model& source, const inspect_options& options) {
   std::size_t first = 0;  // of those that share nothing and get a thread each; the large ones before use all
   while (first < chosen.size() && chosen[first].place.layer < 0 && chosen[first].place.what != role::other)
     measure_one(first++);
-#pragma omp parallel for schedule(dynamic)
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) if (chosen.size() > first + 1)
+#endif
   for (std::size_t i = first; i < chosen.size(); ++i) measure_one(i);
   for (const auto& failure : failures)
     if (failure) std::rethrow_exception(failure);

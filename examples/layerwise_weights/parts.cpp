@@ -12,7 +12,6 @@ using layerwise::row_matrix;
 
 row_matrix decoded(const weight& tensor) {
   row_matrix out(tensor.rows, tensor.cols);
-#pragma omp parallel for
   for (index i = 0; i < tensor.rows; ++i)
     layerwise::embedding_traits<weight>::read_row(tensor, i, out.data() + i * tensor.cols);
   return out;
