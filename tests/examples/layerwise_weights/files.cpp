@@ -215,6 +215,28 @@ TEST_CASE("a damaged GGUF file is refused: cut at any length, or with wrong numb
   check(gguf(metadata, {{"t", 0, {~std::uint64_t{0}}, buffer(4)}}), "dimensions below 2^63");
 }
 
+TEST_CASE("any byte of a GGUF file may be any other: it is read, or refused, and nothing beyond the file is touched") {
+  const auto whole = gguf({gguf_text("general.architecture", "llama"), gguf_list("l", std::vector<std::uint32_t>{1, 2}),
+                           gguf_list("t", std::vector<std::string>{"a", "b"})},
+                          {gguf_matrix("blk.0.attn_q.weight", 2, 3, [](index, index) { return 1.0; }),
+                           {"blocks", 12, {256, 2}, buffer(288)}});
+  std::size_t refused = 0, read = 0;
+  for (std::size_t at = 0; at < whole.size() - 320; ++at)
+    for (const int mask : {1, 0x80, 0xff}) {
+      auto file = whole;
+      file[at] ^= static_cast<std::byte>(mask);
+      const auto message = message_of([&] {
+        double sum = 0.0;
+        for (const auto& tensor : parse_gguf("m.gguf", file).tensors)
+          for (const auto byte : tensor.bytes) sum += std::to_integer<int>(byte);
+        CHECK(sum >= 0.0);
+      });
+      (message.empty() ? read : refused) += 1;
+    }
+  CHECK(refused > 200);
+  CHECK(read > 200);
+}
+
 TEST_CASE("names say what a matrix does, and in which layer") {
   const auto check = [](const std::string& name, role what, index layer) {
     CAPTURE(name);
