@@ -119,9 +119,9 @@ TEST_CASE("any magnitude; norms beyond the range of double, and what is no matri
   const row_major huge = row_major::Constant(1, 4, 1.7e308);
   CHECK(condition_number(huge) == 1.0);
   check_throws<layerwise::non_finite_error>([&] { singular_spectrum(huge); }, "a norm within the range of double",
-                                            "inf", "W");
+                                            "inf", "X");
   check_throws<layerwise::degenerate_input_error>([&] { condition_number(row_major::Zero(3, 2)); },
-                                                  "a matrix that is not zero", "3 x 2", "W");
+                                                  "a matrix that is not zero", "3 x 2", "X");
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ inline constexpr auto fields<singular_spectrum_result> = field_list(
     field{"frobenius_norm", &singular_spectrum_result::frobenius_norm, "root of the sum of squares"},
     field{"rank", &singular_spectrum_result::rank, "singular values that can be told from rounding"},
     field{"tokens", &singular_spectrum_result::tokens, "rows that took part"},
-    field{"dimensions", &singular_spectrum_result::dimensions, "columns of W"});
+    field{"dimensions", &singular_spectrum_result::dimensions, "columns of X"});
 
 namespace detail {
 
@@ -82,7 +82,7 @@ struct scaled_spectrum {
 template <std::same_as<row_source> Source>
 matrix upright(const Source& rows, index d) {
   const index n = rows.size(), most = 64;  // rows at a time
-  require_tokens(n, {.operand = "W"});
+  require_tokens(n, {.operand = "X"});
   matrix out((std::max)(n, d), (std::min)(n, d));
   row_block block((std::min)(n, most), d);
   for (index first = 0; first < n; first += most) {
@@ -101,7 +101,7 @@ template <std::same_as<row_source> Source>
 scaled_spectrum spectrum_of_rows(const Source& rows, index d) {
   matrix a = upright(rows, d);
   const double peak = peak_of(a.data(), a.size());
-  if (peak == 0.0) fail<degenerate_input_error>("a matrix that is not zero", text(shape_of(a)), {.operand = "W"});
+  if (peak == 0.0) fail<degenerate_input_error>("a matrix that is not zero", text(shape_of(a)), {.operand = "X"});
   scaled_spectrum out{{}, std::ilogb(peak), 0.0, a.rows(), a.cols()};
   double* const entries = a.data();
   for (index k = 0; k < a.size(); ++k) entries[k] = std::scalbn(entries[k], -out.power);
@@ -117,32 +117,32 @@ scaled_spectrum spectrum_of_rows(const Source& rows, index d) {
   return out;
 }
 
-template <embedding_matrix W>
-scaled_spectrum spectrum_of_matrix(const W& w, const token_mask& mask) {
-  const row_reader rows(w);
-  require_not_empty(rows, {.operand = "W"});
+template <embedding_matrix X>
+scaled_spectrum spectrum_of_matrix(const X& x, const token_mask& mask) {
+  const row_reader rows(x);
+  require_not_empty(rows, {.operand = "X"});
   const std::vector<index> tokens = mask.rows(rows.rows());
   return spectrum_of_rows(layer_source(rows, tokens), rows.cols());
 }
 
 }  // namespace detail
 
-/// The singular values of W, and what they say of it: condition, rank, stable rank, norm. Those of nGPT's figures 5, 11
+/// The singular values of X, and what they say of it: condition, rank, stable rank, norm. Those of nGPT's figures 5, 11
 /// and 12 (arXiv 2410.01131), of the matrices of attention and MLP. spectrum() is of tokens: centred, from moments, and
 /// its condition that of the directions above rounding.
 ///
-/// w: n x d, of any scalar type, layout and shape; mask: the rows that take part. Only the condition, the rank and the
-/// stable rank do not depend on the scale of W; nothing on a rotation of its rows or columns.
+/// x: n x d, of any scalar type, layout and shape; mask: the rows that take part. Only the condition, the rank and the
+/// stable rank do not depend on the scale of X; nothing on a rotation of its rows or columns.
 ///
-/// From a QR and an SVD, not from eigenvalues of W^T W, in which values below 1e-8 sigma_1 are lost: a condition c is
+/// From a QR and an SVD, not from eigenvalues of X^T X, in which values below 1e-8 sigma_1 are lost: a condition c is
 /// good to about c 1e-16 of itself. Above 4.5e15 / max(n, d) the matrix counts as one of lower rank, whose condition is
 /// infinite: no error. Throws degenerate_input_error for an empty matrix and one of zeros; non_finite_error for NaN and
 /// infinity, and for a norm beyond the range of double, whose condition_number() can be had. Costs 2 n d^2 flops and
-/// 3 d^3 on one thread, d being the smaller one, and memory for W in double.
-template <embedding_matrix W>
-singular_spectrum_result singular_spectrum(const W& w, const token_mask& mask = {}) {
-  detail::scaled_spectrum s = detail::spectrum_of_matrix(w, mask);
-  const bool is_upright = detail::row_reader(w).cols() == s.cols;
+/// 3 d^3 on one thread, d being the smaller one, and memory for X in double.
+template <embedding_matrix X>
+singular_spectrum_result singular_spectrum(const X& x, const token_mask& mask = {}) {
+  detail::scaled_spectrum s = detail::spectrum_of_matrix(x, mask);
+  const bool is_upright = detail::row_reader(x).cols() == s.cols;
   singular_spectrum_result out;
   const detail::bounded condition = s.condition();
   out.condition = condition.value, out.condition_error = condition.error;
@@ -152,7 +152,7 @@ singular_spectrum_result singular_spectrum(const W& w, const token_mask& mask = 
   out.frobenius_norm = std::scalbn(s.norm, s.power);
   if (!std::isfinite(out.frobenius_norm))
     detail::fail<non_finite_error>("a norm within the range of double", detail::text(out.frobenius_norm),
-                                   {.operand = "W"});
+                                   {.operand = "X"});
   for (index k = 0; k < s.values.size(); ++k) s.values[k] = std::scalbn(s.values[k], s.power);
   out.singular_values = std::move(s.values);
   out.tokens = is_upright ? s.rows : s.cols;
@@ -160,12 +160,12 @@ singular_spectrum_result singular_spectrum(const W& w, const token_mask& mask = 
   return out;
 }
 
-/// sigma_1 / sigma_min(n, d), as singular_spectrum(w, mask) has it, whatever the magnitude of W: 1 for a rotation, infinite
+/// sigma_1 / sigma_min(n, d), as singular_spectrum(x, mask) has it, whatever the magnitude of X: 1 for a rotation, infinite
 /// for a matrix of lower rank. nGPT's figure 5 (arXiv 2410.01131); where heads are blocks of rows or columns, it has the
 /// median of theirs. Throws and costs as singular_spectrum(), norms aside.
-template <embedding_matrix W>
-double condition_number(const W& w, const token_mask& mask = {}) {
-  return detail::spectrum_of_matrix(w, mask).condition().value;
+template <embedding_matrix X>
+double condition_number(const X& x, const token_mask& mask = {}) {
+  return detail::spectrum_of_matrix(x, mask).condition().value;
 }
 
 }  // namespace layerwise::inline LAYERWISE_ABI

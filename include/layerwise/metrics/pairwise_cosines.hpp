@@ -38,7 +38,7 @@ struct pairwise_cosines_options {
 
 /// The cosines of pairs of rows.
 struct pairwise_cosines_result {
-  Eigen::VectorXd cosines;   ///< ascending, of the pairs of the rows sampled: each to (d / 16 + 20) 1.1e-16
+  Eigen::VectorXd cosines;   ///< ascending, of the pairs of the rows sampled: each to (d + 20) 1.1e-16
   double mean = 0.0;         ///< of all pairs of rows, sampled or not
   double error_bound = 0.0;  ///< |mean - that of the given data, exactly| is at most this
   index tokens = 0;          ///< rows that took part
@@ -53,7 +53,7 @@ inline constexpr auto fields<pairwise_cosines_result> =
                field{"error_bound", &pairwise_cosines_result::error_bound, "how far rounding can have moved the mean"},
                field{"tokens", &pairwise_cosines_result::tokens, "rows that took part"},
                field{"sampled", &pairwise_cosines_result::sampled, "of them, whose pairs were looked at"},
-               field{"dimensions", &pairwise_cosines_result::dimensions, "columns of W"});
+               field{"dimensions", &pairwise_cosines_result::dimensions, "columns of X"});
 
 namespace detail {
 
@@ -87,22 +87,22 @@ Eigen::VectorXd sorted_cosines(const Block& unit) {
 
 }  // namespace detail
 
-/// cos(w_i, w_j) of all pairs i < j of rows, ascending: those of embeddings are the right panel of nGPT's figure 4 (arXiv
+/// cos(x_i, x_j) of all pairs i < j of rows, ascending: those of embeddings are the right panel of nGPT's figure 4 (arXiv
 /// 2410.01131), whose rows have length 1, so that dot products are cosines. Of n > options.sample rows (2048) a sample is
 /// looked at, and the result says of how many; the mean is exact, of all: mean_pairwise_cosine().
 ///
-/// w: n x d, of any scalar type and layout; mask: the rows that take part. Does not change under a rotation, nor with the
+/// x: n x d, of any scalar type and layout; mask: the rows that take part. Does not change under a rotation, nor with the
 /// lengths of the rows. Throws option_error; degenerate_input_error for fewer than two rows and, with the row, for a row
 /// of zeros; non_finite_error for NaN and infinity. Costs O(n d) and s^2 d flops for a sample of s rows; memory of
 /// s d + s (s - 1) / 2 doubles.
-template <embedding_matrix W>
-pairwise_cosines_result pairwise_cosines(const W& w, const pairwise_cosines_options& options = {},
+template <embedding_matrix X>
+pairwise_cosines_result pairwise_cosines(const X& x, const pairwise_cosines_options& options = {},
                                          const token_mask& mask = {}) {
   if (options.sample < 2)
     detail::fail<option_error>("a sample of at least 2 rows", detail::text(options.sample),
                                {.operand = "pairwise_cosines_options"});
-  const pairwise_cosine_result all = pairwise_cosine_contributions(w, mask);
-  const detail::row_reader reader(w);
+  const pairwise_cosine_result all = pairwise_cosine_contributions(x, mask);
+  const detail::row_reader reader(x);
   const std::vector<index> tokens = mask.rows(reader.rows());
   pairwise_cosines_result out;
   out.mean = all.mean, out.error_bound = all.error_bound;
@@ -113,16 +113,16 @@ pairwise_cosines_result pairwise_cosines(const W& w, const pairwise_cosines_opti
   return out;
 }
 
-/// The mean of cos(w_i, w_j)^2 over all pairs of different rows, no sample: with U the rows of length 1,
+/// The mean of cos(x_i, x_j)^2 over all pairs of different rows, no sample: with U the rows of length 1,
 ///
 ///     (||U^T U||_F^2 - n) / (n (n - 1))
 ///
 /// In [0, 1]; near 1 / d for directions without preference. Less the square of mean_pairwise_cosine() it is the variance of the
 /// dots. Throws as that. Costs n d^2 flops and memory of O(d^2).
-template <embedding_matrix W>
-double mean_squared_cosine(const W& w, const token_mask& mask = {}) {
+template <embedding_matrix X>
+double mean_squared_cosine(const X& x, const token_mask& mask = {}) {
   layer_moments moments;
-  moments.add(unit_normalized(w), mask);
+  moments.add(unit_normalized(x), mask);
   const scatter about_zero = moments.scatter(centering::none);
   const double n = static_cast<double>(about_zero.tokens);
   if (n < 2.0) detail::fail<degenerate_input_error>("at least two tokens", "1", {.operand = "X"});
