@@ -14,7 +14,7 @@
 #include <limits>
 
 // Both formats are little-endian, and the views hand the file's bytes to the library as they are.
-static_assert(std::endian::native == std::endian::little, "layerwise-profile needs a little-endian machine");
+static_assert(std::endian::native == std::endian::little, "reading files needs a little-endian machine");
 
 namespace examples::dumps {
 

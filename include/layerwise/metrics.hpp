@@ -10,6 +10,7 @@
 #include <layerwise/metrics/block_influence.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
 #include <layerwise/metrics/collapse_indices.hpp>
+#include <layerwise/metrics/condition_number.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
 #include <layerwise/metrics/curvature.hpp>
@@ -25,6 +26,7 @@
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
 #include <layerwise/metrics/mutual_knn.hpp>
 #include <layerwise/metrics/norm_distribution.hpp>
+#include <layerwise/metrics/pairwise_cosines.hpp>
 #include <layerwise/metrics/procrustes.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/pwcca.hpp>

@@ -455,4 +455,15 @@ TEST_CASE("columns of sizes 1e-100 and less beside one of 1: directions that are
   }
 }
 
+TEST_CASE("eigenvalues over their median: nGPT's, and none where most of them are 0") {
+  row_major x = row_major::Zero(8, 4);  // variances in the ratio 9 : 4 : 2 : 1
+  const double lengths[] = {3.0, 2.0, std::sqrt(2.0), 1.0};
+  for (index j = 0; j < 4; ++j) x(2 * j, j) = lengths[j], x(2 * j + 1, j) = -lengths[j];
+  const auto ratios = layerwise::eigenvalues_over_median(spectrum(x));
+  for (index k = 0; k < 4; ++k) CHECK(ratios[k] == near(lengths[k] * lengths[k] / 3.0, 1e-13));
+  CHECK(layerwise::eigenvalues_over_median(spectrum(x.leftCols(3)))[0] == near(9.0 / 4.0, 1e-13));
+  check_throws<degenerate_input_error>([&] { layerwise::eigenvalues_over_median(spectrum(x.topRows(2))); },
+                                       "a median of the eigenvalues above 0", "a rank of 1", "X");
+}
+
 }  // namespace

@@ -149,6 +149,7 @@ void every_call(layerwise::index tokens, layerwise::index dims) {
   put(size + "procrustes", layerwise::procrustes(both).similarity, 1e-11);
   put(size + "cca", layerwise::mean_cca(both), 1e-9);
   put(size + "svcca", layerwise::svcca(both), 1e-9);
+  put(size + "condition number", layerwise::condition_number(x), 1e-9);
 #endif
   put(size + "fast weight", layerwise::fast_weight_score(both), 1e-11);
   put_all(size + "fast weights", layerwise::fast_weight_map(x, y.leftCols(dims - 3).eval()), 1e-11);
@@ -158,6 +159,8 @@ void every_call(layerwise::index tokens, layerwise::index dims) {
   put_all(size + "eigenvalues", spectrum.eigenvalues, 1e-12);
   put(size + "ranks", spectrum.effective_rank + spectrum.participation_ratio + spectrum.anisotropy, 1e-9);
   put(size + "pairs", layerwise::mean_pairwise_cosine(x), 1e-14);
+  put_all(size + "cosines", layerwise::pairwise_cosines(x, {.sample = 20}).cosines, 1e-14);
+  put(size + "squared cosines", layerwise::mean_squared_cosine(x), 1e-13);
   put(size + "dimension", layerwise::intrinsic_dimension(x).dimension, 1e-10);
   put(size + "curvature", layerwise::curvature(x, tokens / 3), 1e-12);
   put(size + "norms", layerwise::norm_distribution(x).mean, 1e-12);

@@ -7,6 +7,7 @@
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
+#include <layerwise/kernel/vectors.hpp>
 #include <layerwise/metrics/detail/layer_variance.hpp>
 #include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/layer_moments.hpp>
@@ -17,6 +18,7 @@
 #include <cmath>
 #include <concepts>
 #include <limits>
+#include <numeric>
 
 /// @file
 /// The spectrum of one layer, and how many directions it takes up by the field's measures: anisotropy, stable rank,
@@ -149,6 +151,19 @@ scatter scatter_of(const X& x, const spectrum_options& options, const token_mask
 template <embedding_matrix X>
 spectrum_result spectrum(const X& x, const spectrum_options& options = {}, const token_mask& mask = {}) {
   return spectrum(detail::scatter_of(x, options, mask));
+}
+
+/// lambda_k over their median, descending: how far the spectrum is from that of a ball, which has ones. Of embeddings the
+/// middle panel of nGPT's figure 4 (arXiv 2410.01131). The median of an even number is the mean of the two in the middle.
+/// Throws degenerate_input_error where it is 0, as it is where the rank is less than half of d.
+template <std::same_as<spectrum_result> Spectrum>
+Eigen::VectorXd eigenvalues_over_median(const Spectrum& s) {
+  const index d = s.eigenvalues.size();
+  const double median = std::midpoint(s.eigenvalues[d / 2], s.eigenvalues[(d - 1) / 2]);
+  if (!(median > 0.0))
+    detail::fail<degenerate_input_error>("a median of the eigenvalues above 0", detail::text("a rank of ", s.rank),
+                                         {.operand = "X"});
+  return detail::scaled(1.0 / median, s.eigenvalues);
 }
 
 /// lambda_1 / sum lambda, the share of the first direction in the variance (Razzhigaev et al., arXiv 2311.05928). In
