@@ -14,6 +14,12 @@ namespace layerwise_test {
 
 using row_major = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+/// The values of any scalar type here, exactly.
+template <class Matrix>
+row_major doubles(const Matrix& m) {
+  return m.template cast<double>();
+}
+
 /// Normally distributed entries.
 template <class Generator>
 row_major random_matrix(Generator& random, Eigen::Index rows, Eigen::Index cols) {

@@ -21,6 +21,7 @@ using layerwise::non_finite_error;
 using layerwise::procrustes_normalize;
 using layerwise_test::center_exactly;
 using layerwise_test::check_throws;
+using layerwise_test::doubles;
 using layerwise_test::exact_values;
 using layerwise_test::long_matrix;
 using layerwise_test::random_index;
@@ -33,7 +34,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 /// The largest error against the definition, evaluated in long double.
 template <class X>
 double largest_error(const X& x, centering center) {
-  long_matrix exact = exact_values(x);
+  long_matrix exact = exact_values(doubles(x));
   if (center == centering::columns) center_exactly(exact);
   exact /= exact.cwiseAbs().maxCoeff();
   exact /= exact.norm();

@@ -2,6 +2,7 @@
 
 #include "exact_canonical.hpp"
 #include "exact_regression.hpp"
+#include "exact_svd.hpp"
 #include "hard_data.hpp"
 #include "laws/pair_metric_laws.hpp"
 #include "support.hpp"

@@ -6,6 +6,7 @@
 #include "live_memory.hpp"
 #include "support.hpp"
 
+#include <layerwise/data.hpp>
 #include <layerwise/metrics.hpp>
 #include <layerwise/profile/profile.hpp>
 

@@ -88,8 +88,8 @@ void check_certificate(std::mt19937_64& random, const hard_case& c, double accur
   const cast_pair<Scalar> data(make_data(random, c));
   const centering center = random_index(random, 0, 3) == 0 ? centering::none : centering::columns;
   // Long double is better than the certificate up to a condition of 1e4.
-  const exact_regression exact = c.condition > 1e4 ? regress_in_quad(data.x, data.y, center == centering::columns)
-                                                   : regress_exactly(data.x, data.y, center == centering::columns);
+  const auto reference = c.condition > 1e4 ? regress_in_quad : regress_exactly;
+  const exact_regression exact = reference(doubles(data.x), doubles(data.y), center == centering::columns);
   if (exact.output_energy == 0 || exact.rank == 0) return;
   const std::string scalar = typeid(Scalar).name();
   CAPTURE(c);

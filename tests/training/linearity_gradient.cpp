@@ -145,32 +145,11 @@ void check_formula(const data& at, double tolerance, const linearity_options& op
   check_near(without.y, rounded(2 / exact.update_energy * (v * update - residual)), tolerance);
 }
 
-using quad_matrix = Eigen::Matrix<quad, Eigen::Dynamic, Eigen::Dynamic>;
-
-/// By the formula, in quad precision.
-template <class Matrix>
-gradients exact_gradients(const Matrix& of_x, const Matrix& of_y, score which, bool centered) {
-  const auto quads = [](const Matrix& m) -> quad_matrix {
-    return m.template cast<double>().unaryExpr([](double v) { return quad(v); });
-  };
-  quad_matrix x = quads(of_x), y = quads(of_y);
-  if (centered) center_exactly(x), center_exactly(y);
-  const quad_matrix weight = Eigen::HouseholderQR<quad_matrix>(x).solve(y);
-  quad_matrix residual = y - x * weight;
-  const quad_matrix explained = which == score::output ? y : quad_matrix(y - x);
-  const quad energy = explained.squaredNorm(), left = residual.squaredNorm() / energy;
-  quad_matrix through = residual * weight.transpose(), of_target = left * explained - residual;
-  if (which == score::update) through -= left * explained;
-  const auto rounded = [&](const quad_matrix& m) -> row_major {
-    return m.unaryExpr([&](const quad& v) { return static_cast<double>(quad(2) * v / energy); });
-  };
-  return {rounded(through), rounded(of_target)};
-}
-
 /// In units of what is promised.
 template <class Matrix>
 double error_of(const Matrix& x, const Matrix& y, score which, const linearity_options& options = {}) {
-  const gradients expected = exact_gradients(x, y, which, options.centering == centering::columns);
+  const exact_gradients expected =
+      differentiate_in_quad(doubles(x), doubles(y), which == score::update, options.centering == centering::columns);
   gradients result{row_major::Zero(x.rows(), x.cols()), row_major::Zero(y.rows(), y.cols())};
   const double condition =
       (which == score::output ? linearity_and_gradient(x, y, result.x, result.y, 1.0, options)
