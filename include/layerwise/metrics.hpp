@@ -9,6 +9,7 @@
 #include <layerwise/metrics/angular_distance_matrix.hpp>
 #include <layerwise/metrics/block_influence.hpp>
 #include <layerwise/metrics/canonical_correlations.hpp>
+#include <layerwise/metrics/cka_matrix.hpp>
 #include <layerwise/metrics/collapse_indices.hpp>
 #include <layerwise/metrics/contribution_ratio.hpp>
 #include <layerwise/metrics/cosine_similarity.hpp>
