@@ -26,6 +26,7 @@
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
 #include <layerwise/metrics/mutual_knn.hpp>
 #include <layerwise/metrics/norm_distribution.hpp>
+#include <layerwise/metrics/norm_growth.hpp>
 #include <layerwise/metrics/path_efficiency.hpp>
 #include <layerwise/metrics/procrustes.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
