@@ -31,6 +31,7 @@
 #include <layerwise/metrics/procrustes.hpp>
 #include <layerwise/metrics/procrustes_normalize.hpp>
 #include <layerwise/metrics/pwcca.hpp>
+#include <layerwise/metrics/rank_collapse.hpp>
 #include <layerwise/metrics/representational_similarity.hpp>
 #include <layerwise/metrics/residual_update.hpp>
 #include <layerwise/metrics/spectrum.hpp>
