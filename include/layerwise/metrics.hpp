@@ -34,5 +34,6 @@
 #include <layerwise/metrics/rank_collapse.hpp>
 #include <layerwise/metrics/representational_similarity.hpp>
 #include <layerwise/metrics/residual_update.hpp>
+#include <layerwise/metrics/ridge_linearity.hpp>
 #include <layerwise/metrics/spectrum.hpp>
 #include <layerwise/metrics/svcca.hpp>
