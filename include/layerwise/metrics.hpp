@@ -21,6 +21,7 @@
 #include <layerwise/metrics/intrinsic_dimension.hpp>
 #include <layerwise/metrics/jump_rate.hpp>
 #include <layerwise/metrics/linear_cka.hpp>
+#include <layerwise/metrics/linear_predictivity.hpp>
 #include <layerwise/metrics/linearity.hpp>
 #include <layerwise/metrics/massive_activations.hpp>
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
