@@ -47,6 +47,7 @@ TEST_CASE("of matrices: two linearities to the last bit; of moments the first of
   check_identical(result.forward, linearity(x, y));
   check_identical(result.backward, linearity(y, x));
   check_identical(linear_predictivity(moments_of(x, y)).forward, linearity(moments_of(x, y)));
+  check_identical(linear_predictivity(x, y), {linearity(x, y), linearity(y, x)});
 }
 
 TEST_CASE("backward of moments, in long double, within the bound: hard data, updates, centred or not, any scale") {

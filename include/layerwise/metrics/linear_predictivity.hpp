@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <layerwise/core/fields.hpp>
 #include <layerwise/core/types.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
@@ -28,6 +29,12 @@ struct predictivity_result {
   linearity_result forward;   ///< of Y from X
   linearity_result backward;  ///< of X from Y
 };
+
+/// The fields of a predictivity.
+template <>
+inline constexpr auto fields<predictivity_result> =
+    field_list(field{"forward", &predictivity_result::forward, "linearity of Y from X"},
+               field{"backward", &predictivity_result::backward, "linearity of X from Y"});
 
 namespace detail {
 
