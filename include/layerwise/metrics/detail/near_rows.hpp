@@ -16,8 +16,8 @@
 #include <cstddef>
 #include <vector>
 
-// Which rows are near, by products, which are 2.4 times as fast as distances (4096 x 256, Zen 4). Templates, because a unit that does not
-// call them is not to pay.
+// Which rows are near, by products, which are 2.4 times as fast as distances (4096 x 256, Zen 4). Templates, because a
+// unit that does not call them is not to pay.
 namespace layerwise::inline LAYERWISE_ABI::detail {
 
 /// Finds, for each row, those that may be among its k nearest ones: what ||x||^2 + ||y||^2 - 2 <x, y> says, which may
