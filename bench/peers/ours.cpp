@@ -13,20 +13,14 @@
 
 #include "../dump.hpp"
 #include "../regression_data.hpp"
+#include "jobs.hpp"
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstdio>
-#include <cstring>
-#include <exception>
 #include <fstream>
-#include <functional>
 #include <iomanip>
-#include <map>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -36,63 +30,6 @@ namespace {
 using namespace layerwise_bench;
 using layerwise::hidden_states_view;
 using layerwise::index;
-
-// ------------------------------------------------------------------------------------------------ .npy files
-
-/// A float32 array of two or three dimensions, in C order.
-struct float_array {
-  std::vector<index> shape;
-  std::vector<float> values;
-
-  hidden_states_view<const float> layers() const {
-    if (shape.size() != 3) throw std::runtime_error("expected [layer][token][dim]");
-    return hidden_states_view<const float>::layer_major(values.data(), shape[0], shape[1], shape[2]);
-  }
-  float_rows rows() const {
-    if (shape.size() != 2) throw std::runtime_error("expected a matrix");
-    return float_rows::Map(values.data(), shape[0], shape[1]);
-  }
-};
-
-constexpr std::size_t header_length = 128;
-
-/// Writes the header of format version 1.0 padded to 128 bytes; the values come after it.
-void write_header(std::ofstream& file, const std::vector<index>& shape) {
-  std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
-  for (const index extent : shape) text += std::to_string(extent) + ", ";
-  text += "), }";
-  text.resize(header_length - 11, ' ');
-  file.write("\x93NUMPY\x01\x00\x76\x00", 10) << text << '\n';
-}
-
-void write_values(std::ofstream& file, const float* values, index count) {
-  file.write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count) * 4);
-  if (!file) throw std::runtime_error("cannot write the data");
-}
-
-void write(const std::string& path, const float_rows& m) {
-  std::ofstream file(path, std::ios::binary);
-  write_header(file, {m.rows(), m.cols()});
-  write_values(file, m.data(), m.size());
-}
-
-/// Reads what the functions above have written, nothing else.
-float_array read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string header(header_length, '\0');
-  if (!file.read(header.data(), header_length)) throw std::runtime_error(path + ": cannot read it");
-  long extents[3];
-  const char* shape = std::strchr(header.c_str() + 10, '(');
-  const int rank = shape ? std::sscanf(shape, "(%ld, %ld, %ld", extents, extents + 1, extents + 2) : 0;
-  if (rank < 2) throw std::runtime_error(path + ": expected two or three dimensions");
-  float_array out;
-  out.shape.assign(extents, extents + rank);
-  const index size = std::accumulate(extents, extents + rank, index{1}, std::multiplies<>());
-  out.values.resize(static_cast<std::size_t>(size));
-  if (!file.read(reinterpret_cast<char*>(out.values.data()), static_cast<std::streamsize>(size) * 4))
-    throw std::runtime_error(path + ": too short");
-  return out;
-}
 
 // ------------------------------------------------------------------------------------------------------ data
 
@@ -131,20 +68,6 @@ void write_all(const std::string& folder, index stack_layers) {
 }
 
 // ------------------------------------------------------------------------------------------------- measuring
-
-using results = std::map<std::string, double>;
-
-/// The best of as many calls as a second holds.
-template <class Call>
-void time(results& out, const Call& call) {
-  double best = HUGE_VAL, total = 0;
-  while (total < 1) {
-    const double seconds = seconds_of(call);
-    best = std::min(best, seconds);
-    total += seconds;
-  }
-  out["seconds"] = best;
-}
 
 results time_scores(const std::string& before, const std::string& after) {
   const layer_pair<float_rows> data{read(before).rows(), read(after).rows()};
@@ -226,21 +149,6 @@ results run(const std::string& job, const std::vector<std::string>& files) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const std::vector<std::string> arguments(argv + 1, argv + argc);
-    if (arguments.size() < 2) throw std::runtime_error("expected a job and its files, see the top of ours.cpp");
-    if (arguments[0] == "write") {
-      write_all(arguments[1], std::stol(arguments.at(2)));
-      return 0;
-    }
-    const char* separator = "{";
-    for (const auto& [name, value] : run(arguments[0], {arguments.begin() + 1, arguments.end()})) {
-      std::printf("%s\"%s\": %.17g", separator, name.c_str(), value);
-      separator = ", ";
-    }
-    std::puts("}");
-  } catch (const std::exception& failure) {
-    std::fprintf(stderr, "ours: error: %s\n", failure.what());
-    return 1;
-  }
+  if (argc == 4 && std::string(argv[1]) == "write") return guarded([&] { write_all(argv[2], std::stol(argv[3])); });
+  return run_job(argc, argv, run);
 }

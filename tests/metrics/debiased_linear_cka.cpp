@@ -76,6 +76,23 @@ TEST_CASE("worked value: five tokens of two dimensions") {
         near(92.776, 1e-12));
 }
 
+TEST_CASE(
+    "the estimator of Song et al. in numerator and denominators: where others take the biased one, or no sums of "
+    "rows") {
+  const auto [x, y] = worked_pair();
+  long_matrix of_x = exact_values(x), of_y = exact_values(y);
+  center_exactly(of_x);
+  center_exactly(of_y);
+  long_matrix k = of_x * of_x.transpose(), l = of_y * of_y.transpose();
+  const long double over_biased = unbiased_hsic(k, l) / 10 / (k.norm() * l.norm() / 16);  // n (n - 3), (n - 1)^2
+  CHECK(static_cast<double>(over_biased) == near(0.5811, 1e-3));
+  k.diagonal().setZero();
+  l.diagonal().setZero();
+  const long double off_diagonal = k.cwiseProduct(l).sum() / (k.norm() * l.norm());
+  CHECK(static_cast<double>(off_diagonal) != near(0.8793403033509108, 1e-3));
+  CHECK(debiased_linear_cka(x, y) == near(0.8793403033509108, 1e-14));
+}
+
 TEST_CASE("Song's formula by kernels, in long double, within the bound: widths, offsets, closeness and scale") {
   std::mt19937_64 random(1);
   for (const index n : {5, 40, 600})

@@ -114,7 +114,7 @@ TEST_CASE("rows of almost one direction: neighbours that inner products in doubl
     const index expected =
         nearest(across, [&](const row_major& m, index j) { return (m.row(i) - m.row(j)).squaredNorm(); });
     const row_major unit = layerwise::detail::row_block(x.rowwise().normalized());
-    const auto got = layerwise::detail::neighbours_of(unit, i, 1, 1)[0];
+    const auto got = layerwise::detail::neighbours_of(layerwise::detail::near_rows(unit, 1), i, 1)[0];
     agree += got[0] == expected;
     apart += by_product != expected;
   }

@@ -167,6 +167,13 @@ void every_call(layerwise::index tokens, layerwise::index dims) {
   put(size + "median", layerwise::massive_activations(x).median, 0);
   put(size + "normalized rows", layerwise::linearity(layerwise::rms_normalized(x), layerwise::unit_normalized(y)));
   put_all(size + "angles", layerwise::angular_distance_matrix(states), 1e-14);
+  put(size + "path", layerwise::path_efficiency(states), 1e-13);
+  put_all(size + "alignments", layerwise::cka_matrix(states).scores, 1e-12);
+  put_all(size + "debiased alignments", layerwise::debiased_cka_matrix(states).scores, 1e-11);
+  put(size + "growth", layerwise::norm_growth(states)[3].mean_square, 1e-13);
+  put(size + "collapse", layerwise::rank_collapse(x).residual, 1e-12);
+  put(size + "ridge", layerwise::ridge_linearity(both, 0.1).score, 1e-11);
+  put(size + "predictivity", layerwise::linear_predictivity(both).backward);
 
   layerwise::layer_profiler profiler, other;
   profiler.add(states, layerwise::token_mask::skip_first(tokens, tokens / 3));

@@ -34,10 +34,7 @@ namespace detail {
 template <class Row>
 void add_angles(const std::vector<Row>& rows, index d, double* sums) {
   for (std::size_t l = 0; l < rows.size(); ++l)
-    for (std::size_t m = l + 1; m < rows.size(); ++m) {
-      const double step = sum_row(rows[l].values, rows[m].values, d).step;
-      *sums++ += measure_angle(rows[l], rows[m], step, d).angular_distance();
-    }
+    for (std::size_t m = l + 1; m < rows.size(); ++m) *sums++ += measure_angle(rows[l], rows[m], d).angular_distance();
 }
 
 /// The sums over tokens of the angular distances of all pairs of layers, in the order of add_angles.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerwise/core/types.hpp>
+#include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
@@ -28,6 +29,15 @@ inline bounded unbiased_hsic(const row_energies& of, double n) {
   return of.squares - products + totals;
 }
 
+/// debiased_cka(); messages say `names`.
+inline cka_result debiased_cka_of(const scatter& s, const operand_names& names) {
+  const pair_energies of(s, 4, "debiased_linear_cka", names);
+  const double n = static_cast<double>(s.tokens);
+  const bounded score = correlation_of(unbiased_hsic(of.xy, n), unbiased_hsic(of.xx, n), unbiased_hsic(of.yy, n),
+                                       "an unbiased HSIC with itself", names);
+  return {score.value, score.error, s.tokens, s.x_dimensions(), s.y_dimensions()};
+}
+
 }  // namespace detail
 
 /// Debiased linear CKA: CKA with HSIC by its unbiased estimator (Song et al. 2012; for CKA Nguyen et al. 2021, arXiv
@@ -44,13 +54,7 @@ inline bounded unbiased_hsic(const row_energies& of, double n) {
 /// Throws option_error for moments without y^T y or not centred; degenerate_input_error for fewer than 4 tokens, where X
 /// or Y has no variance, and where HSIC_1(X, X) or HSIC_1(Y, Y) is not certain to be above 0, so that there is no root to
 /// take. Costs O(d^2).
-inline cka_result debiased_cka(const scatter& s) {
-  const detail::pair_energies of(s, 4, "debiased_linear_cka");
-  const double n = static_cast<double>(s.tokens);
-  const detail::bounded score = detail::correlation_of(detail::unbiased_hsic(of.xy, n), detail::unbiased_hsic(of.xx, n),
-                                                       detail::unbiased_hsic(of.yy, n), "an unbiased HSIC with itself");
-  return {score.value, score.error, s.tokens, s.x_dimensions(), s.y_dimensions()};
-}
+inline cka_result debiased_cka(const scatter& s) { return detail::debiased_cka_of(s, detail::pair_names); }
 
 /// debiased_cka() of accumulated moments, cross_moments(second_moments::both). Throws degenerate_input_error for no
 /// tokens, too.

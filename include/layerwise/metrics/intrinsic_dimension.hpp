@@ -92,11 +92,11 @@ intrinsic_dimension_result dimension_of(const Source& x, index d, const intrinsi
   intrinsic_dimension_result result;
   result.tokens = x.size();
   result.sampled = (std::min)(options.sample, x.size());
-  const points p = read_points(x, spread_out(x.size(), result.sampled), d);
-  result.kept = static_cast<index>(p.distinct.size());
+  const row_block rows = read_points(x, spread_out(x.size(), result.sampled), d);
+  result.kept = rows.rows();
   result.duplicates = result.sampled - result.kept;
   if (result.kept < 3) fail<degenerate_input_error>("at least 3 different rows", text(result.kept), {.operand = "X"});
-  fit_dimension(log_distance_ratios(p), options, result);
+  fit_dimension(log_distance_ratios(rows), options, result);
   return result;
 }
 
@@ -112,12 +112,13 @@ intrinsic_dimension_result dimension_of(const Source& x, index d, const intrinsi
 ///
 /// x: n_tokens x d; mask: the tokens that take part. Rows that repeat an earlier one, as those of token embeddings do,
 /// have r1 = 0 and say nothing of the dimension: they are removed before, and counted. Of more than options.sample
-/// tokens (4096) a sample is looked at; the result says how many. Distances are those of the rows, not from products:
-/// right for any offset and scale. Does not change under rotation, translation or one factor.
+/// tokens (4096) a sample is looked at; the result says how many. Distances are taken of the rows, products tell
+/// only which are near: right for any offset and scale. Does not change under rotation, translation or one factor.
 ///
 /// Throws option_error; degenerate_input_error for an empty matrix, fewer than 3 different rows, a fraction that leaves
 /// no ratio above 1; shape_error for a mask of another length; non_finite_error for NaN or infinity in the rows that
-/// are looked at. Costs 3 n^2 d flops for a sample of n, and memory for it, n d doubles.
+/// are looked at. Costs 2 n^2 d flops for a sample of n, up to 5 where its rows are much longer than their distances,
+/// and memory for it, 2 n d doubles.
 template <embedding_matrix X>
 intrinsic_dimension_result intrinsic_dimension(const X& x, const intrinsic_dimension_options& options = {},
                                                const token_mask& mask = {}) {

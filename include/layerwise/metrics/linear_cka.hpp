@@ -4,6 +4,7 @@
 
 #include <layerwise/core/fields.hpp>
 #include <layerwise/core/types.hpp>
+#include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/bounded.hpp>
@@ -48,6 +49,18 @@ inline bounded norm_of(const matrix& sums, double error, double factor) {
   return {norm, factor * error + 0.5 * terms * std::numeric_limits<double>::epsilon() * norm};
 }
 
+/// cka(); messages say `names`.
+inline cka_result cka_of(const scatter& s, const operand_names& names) {
+  require_both(s, "linear_cka");
+  require_centred(s, "linear_cka");
+  const double x = root_scale(s.xx, names.x), y = root_scale(s.yy, names.y);
+  const bounded xx = norm_of(s.xx, s.rounding.of_xx(), x * x);
+  const bounded xy = norm_of(s.xy, s.rounding.of_xy(), x * y);
+  const bounded yy = norm_of(s.yy, s.rounding.of_yy(), y * y);
+  const bounded score = kept_within(xy / xx * (xy / yy), 0.0, 1.0);  // 0 where nothing is known
+  return {score.value, score.error, s.tokens, s.x_dimensions(), s.y_dimensions()};
+}
+
 }  // namespace detail
 
 /// Linear CKA of second moments about the means (Kornblith et al. 2019, arXiv 1905.00414), the RV coefficient:
@@ -59,16 +72,7 @@ inline bounded norm_of(const matrix& sums, double error, double factor) {
 ///
 /// Throws option_error for moments without y^T y or not centred, degenerate_input_error where X or Y has no variance.
 /// Costs O(d^2).
-inline cka_result cka(const scatter& s) {
-  detail::require_both(s, "linear_cka");
-  detail::require_centred(s, "linear_cka");
-  const double x = detail::root_scale(s.xx, "X"), y = detail::root_scale(s.yy, "Y");
-  const detail::bounded xx = detail::norm_of(s.xx, s.rounding.of_xx(), x * x);
-  const detail::bounded xy = detail::norm_of(s.xy, s.rounding.of_xy(), x * y);
-  const detail::bounded yy = detail::norm_of(s.yy, s.rounding.of_yy(), y * y);
-  const detail::bounded score = detail::kept_within(xy / xx * (xy / yy), 0.0, 1.0);  // 0 where nothing is known
-  return {score.value, score.error, s.tokens, s.x_dimensions(), s.y_dimensions()};
-}
+inline cka_result cka(const scatter& s) { return detail::cka_of(s, detail::pair_names); }
 
 /// cka() of accumulated moments, cross_moments(second_moments::both). Throws degenerate_input_error for no tokens, too.
 inline cka_result cka(const cross_moments& moments) { return cka(moments.scatter()); }

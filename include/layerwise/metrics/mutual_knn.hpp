@@ -10,6 +10,7 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/token_mask.hpp>
 #include <layerwise/kernel/parallel.hpp>
+#include <layerwise/metrics/detail/near_rows.hpp>
 #include <layerwise/metrics/detail/nearest_two.hpp>
 
 #include <algorithm>
@@ -54,15 +55,14 @@ row_block unit_rows(const Source& source, index layer, index d) {
 }
 
 /// The k nearest rows of rows first ... first + count - 1, themselves left out, ascending.
-template <class Block>
-std::vector<std::vector<index>> neighbours_of(const Block& rows, index first, index count, index k) {
-  const index d = rows.cols();
+template <class Rows>
+std::vector<std::vector<index>> neighbours_of(const Rows& candidates, index first, index count) {
+  const index d = candidates.rows().cols();
+  const auto row = [&](index i) { return candidates.rows().data() + i * d; };
   std::vector<std::vector<neighbour>> nearest(static_cast<std::size_t>(count));
-  for (index j = 0; j < rows.rows(); ++j)
-    for (index i = first; i < first + count; ++i)
-      if (i != j)
-        add_neighbour(at(nearest, i - first), {j, plain_squared_distance(rows.data() + i * d, rows.data() + j * d, d)},
-                      k);
+  candidates.each(first, count, [&](index i, index j) {
+    add_neighbour(at(nearest, i - first), {j, plain_squared_distance(row(i), row(j), d)}, candidates.k());
+  });
   std::vector<std::vector<index>> found(nearest.size());
   for (std::size_t i = 0; i < found.size(); ++i) {
     for (const neighbour& one : nearest[i]) found[i].push_back(one.row);
@@ -89,11 +89,11 @@ double shared_neighbours(const Source& pair, index d_x, index d_y, index k) {
   if (n < 2) fail<degenerate_input_error>("at least 2 tokens", text(n), {.operand = "X"});
   if (k < 1 || k >= n) fail<option_error>(text("k in 1..", n - 1), text(k), {.operand = "mutual_knn"});
   const row_block x = unit_rows(pair, 0, d_x), y = unit_rows(pair, 1, d_y);
-  constexpr index together = 16;  // rows that stay in the cache while the others pass by
-  std::vector<index> shared(static_cast<std::size_t>((n + together - 1) / together), 0);
-  parallel_chunks(n, together, [&](index first, index count) {
-    const auto of_x = neighbours_of(x, first, count, k), of_y = neighbours_of(y, first, count, k);
-    for (std::size_t i = 0; i < of_x.size(); ++i) at(shared, first / together) += shared_count(of_x[i], of_y[i]);
+  const near_rows to_x(x, k), to_y(y, k);
+  std::vector<index> shared(static_cast<std::size_t>((n + rows_together - 1) / rows_together), 0);
+  parallel_chunks(n, rows_together, [&](index first, index count) {
+    const auto of_x = neighbours_of(to_x, first, count), of_y = neighbours_of(to_y, first, count);
+    for (std::size_t i = 0; i < of_x.size(); ++i) at(shared, first / rows_together) += shared_count(of_x[i], of_y[i]);
   });
   index sum = 0;
   for (const index count : shared) sum += count;
@@ -117,7 +117,8 @@ double shared_neighbours(const Source& pair, index d_x, index d_y, index k) {
 ///
 /// Throws option_error unless 1 <= k < n; shape_error for different numbers of rows or a mask of another length;
 /// degenerate_input_error for an empty matrix, fewer than 2 tokens, a row of zeros; non_finite_error for NaN or
-/// infinity. Costs 3 n^2 (d_x + d_y) flops, and memory for both in double.
+/// infinity. Costs 2 n^2 (d_x + d_y) flops, up to 5 where rows are of almost one direction, and memory for both twice,
+/// in double.
 template <embedding_matrix X, embedding_matrix Y>
 double mutual_knn(const X& x, const Y& y, index k = 10, const token_mask& mask = {}) {
   const detail::row_reader<X> of_x(x);

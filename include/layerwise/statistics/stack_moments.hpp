@@ -27,6 +27,7 @@ namespace layerwise::inline LAYERWISE_ABI {
 ///     stack_moments moments(layer_pairs::to_last());
 ///     while (engine.next_batch()) moments.add(engine.hidden_states());
 ///     linear_cka(moments.pair(3, 12));
+///     linearity(moments.pair(3, 12));  // how linearly the last layer, h_12, can be read from h_3
 ///
 /// Memory: d^2 doubles a pair, and d^2 a layer.
 class stack_moments {

@@ -8,6 +8,7 @@
 #include <layerwise/kernel/row_sums.hpp>
 #include <layerwise/kernel/scaled_sum.hpp>
 #include <layerwise/kernel/scaling.hpp>
+#include <layerwise/metrics/detail/near_rows.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -32,18 +33,13 @@ inline std::vector<index> spread_out(index n, index count) {
   return chosen;
 }
 
-/// Rows in memory, in a scale that makes small ones safe, and which of them are the first of their kind.
-struct points {
-  row_block rows;
-  std::vector<index> distinct;
-};
-
-/// Rows i of a layer. Throws non_finite_error.
+/// Rows i of a layer in memory, each that differs once, in order, in a scale that makes small ones safe. Throws
+/// non_finite_error.
 template <class Source>
-points read_points(const Source& x, const std::vector<index>& chosen, index d) {
-  points p{row_block(static_cast<index>(chosen.size()), d), {}};
-  const index n = p.rows.rows();
-  const auto row = [&](index i) { return p.rows.data() + i * d; };
+row_block read_points(const Source& x, const std::vector<index>& chosen, index d) {
+  row_block rows(static_cast<index>(chosen.size()), d);
+  const index n = rows.rows();
+  const auto row = [&](index i) { return rows.data() + i * d; };
   double peak = 0.0;
   for (index i = 0; i < n; ++i) {
     x.read(0, at(chosen, i), row(i));
@@ -53,7 +49,7 @@ points read_points(const Source& x, const std::vector<index>& chosen, index d) {
   }
   const double scale = safe_scale(peak);
   if (scale > 1.0)  // exact; large ones stay, as small ones beside them would be lost
-    for (index k = 0; k < n * d; ++k) p.rows.data()[k] *= scale;
+    for (index k = 0; k < n * d; ++k) rows.data()[k] *= scale;
 
   std::vector<index> order(chosen.size());
   for (index i = 0; i < n; ++i) at(order, i) = i;
@@ -62,11 +58,15 @@ points read_points(const Source& x, const std::vector<index>& chosen, index d) {
       if (row(a)[j] != row(b)[j]) return row(a)[j] < row(b)[j];
     return a < b;
   });
+  std::vector<index> distinct;
   for (index i = 0; i < n; ++i)
     if (i == 0 || !std::equal(row(at(order, i)), row(at(order, i)) + d, row(at(order, i - 1))))
-      p.distinct.push_back(at(order, i));
-  std::sort(p.distinct.begin(), p.distinct.end());
-  return p;
+      distinct.push_back(at(order, i));
+  if (distinct.size() == chosen.size()) return rows;
+  std::sort(distinct.begin(), distinct.end());
+  row_block out(static_cast<index>(distinct.size()), d);
+  for (index i = 0; i < out.rows(); ++i) std::copy_n(row(at(distinct, i)), d, out.data() + i * d);
+  return out;
 }
 
 inline bool is_less(const scaled_sum& a, const scaled_sum& b) {
@@ -105,19 +105,18 @@ scaled_sum squared_distance(const T* x, const T* y, index d) {
   return in_safe_range(step) ? scaled_sum{step, 0} : scaled_squared_distance(x, y, {.step = step}, d, {}, {});
 }
 
-/// ln(r2 / r1) of every point, ascending.
-template <class Points>
-std::vector<double> log_distance_ratios(const Points& p) {
-  const index n = static_cast<index>(p.distinct.size()), d = p.rows.cols();
-  constexpr index together = 16;  // rows that stay in the cache while the others pass by
-  std::vector<double> ratios(p.distinct.size());
-  const auto row = [&](index i) { return p.rows.data() + at(p.distinct, i) * d; };
-  parallel_chunks(n, together, [&](index first, index count) {
-    nearest_two nearest[together];
-    for (index j = 0; j < n; ++j)
-      for (index i = first; i < first + count; ++i)
-        if (i != j) nearest[i - first].add(squared_distance(row(i), row(j), d));
-    for (index i = first; i < first + count; ++i) at(ratios, i) = nearest[i - first].log_ratio();
+/// ln(r2 / r1) of every row, ascending.
+template <class Rows>
+std::vector<double> log_distance_ratios(const Rows& rows) {
+  const index n = rows.rows(), d = rows.cols();
+  std::vector<double> ratios(static_cast<std::size_t>(n));
+  const near_rows candidates(rows, 2);
+  parallel_chunks(n, rows_together, [&](index first, index count) {
+    std::vector<nearest_two> nearest(static_cast<std::size_t>(count));
+    candidates.each(first, count, [&](index i, index j) {
+      at(nearest, i - first).add(squared_distance(rows.data() + i * d, rows.data() + j * d, d));
+    });
+    for (index i = first; i < first + count; ++i) at(ratios, i) = at(nearest, i - first).log_ratio();
   });
   std::sort(ratios.begin(), ratios.end());
   return ratios;

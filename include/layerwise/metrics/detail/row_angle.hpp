@@ -110,6 +110,11 @@ inline row_angle measure_angle(const measured_row& u, const measured_row& v, dou
   return measure_angle({x.data(), sum_of_squares(x.data(), d), u.at}, {y.data(), of_y.squares, v.at}, of_y.step, d);
 }
 
+/// The same of rows whose distance is not known yet.
+inline row_angle measure_angle(const measured_row& u, const measured_row& v, index d) {
+  return measure_angle(u, v, sum_row(u.values, v.values, d).step, d);
+}
+
 /// One of the quantities of row_angle, of every token.
 template <double (row_angle::*quantity)() const, embedding_matrix X, embedding_matrix Y>
 Eigen::VectorXd angles_per_token(const X& before, const Y& after) {

@@ -4,6 +4,7 @@
 
 #include <layerwise/core/error.hpp>
 #include <layerwise/core/types.hpp>
+#include <layerwise/data/detail/row_source.hpp>
 #include <layerwise/kernel/bounded.hpp>
 #include <layerwise/kernel/scaling.hpp>
 #include <layerwise/kernel/vectors.hpp>
@@ -56,13 +57,13 @@ struct pair_energies {
   row_energies xy, xx, yy;
 
   /// Throws option_error, with the name of who asks, for moments without y^T y or not about the means;
-  /// degenerate_input_error for fewer tokens than `fewest` and where X or Y has no variance.
-  pair_energies(const scatter& s, index fewest, std::string_view name) {
+  /// degenerate_input_error for fewer tokens than `fewest` and where X or Y, as messages call them, has no variance.
+  pair_energies(const scatter& s, index fewest, std::string_view name, const operand_names& names = pair_names) {
     require_both(s, name);
     require_centred(s, name);
     if (s.tokens < fewest) fail<degenerate_input_error>(text(fewest, " tokens"), text(s.tokens), {.operand = name});
-    require_variance(s.xx, "X");
-    require_variance(s.yy, "Y");
+    require_variance(s.xx, names.x);
+    require_variance(s.yy, names.y);
     // In units of the energies, which are below the scales of huge data and above those of tiny.
     const double x = s.energies.x_scale / s.x_scale, y = s.energies.y_scale / s.y_scale;
     const bounded a = trace_of(s.xx, s.rounding.of_xx(), x * x), b = trace_of(s.yy, s.rounding.of_yy(), y * y);
@@ -74,8 +75,9 @@ struct pair_energies {
 };
 
 /// xy / sqrt(xx yy). Throws degenerate_input_error where xx or yy is not certain to be above 0; `what` they are.
-inline bounded correlation_of(const bounded& xy, const bounded& xx, const bounded& yy, std::string_view what) {
-  for (const auto& [own, name] : {std::pair{&xx, "X"}, std::pair{&yy, "Y"}})
+inline bounded correlation_of(const bounded& xy, const bounded& xx, const bounded& yy, std::string_view what,
+                              const operand_names& names = pair_names) {
+  for (const auto& [own, name] : {std::pair{&xx, names.x}, std::pair{&yy, names.y}})
     if (!(own->value > own->error))
       fail<degenerate_input_error>(text(what, " above 0"), text(own->value, " +- ", own->error), {.operand = name});
   return xy / sqrt(xx) / sqrt(yy);
