@@ -34,7 +34,7 @@ TEST_CASE("condition number: what changes it and what does not") {
   check_layer_metric(number, {.rotation = true, .scale = true});
   const auto all = [](const auto& w, const token_mask& mask = {}) { return singular_spectrum(w, mask); };
   laws::layer_forms_threads_and_masks(all);
-  laws::layer_refusals(all);
+  laws::layer_refusals(laws::untyped_layer(all));
 }
 
 TEST_CASE("worked values: (3, 0; 4, 5) has the singular values sqrt 45 and sqrt 5; a diagonal its entries") {

@@ -61,9 +61,9 @@ struct score {
 };
 
 TEST_CASE("fast weight score: what changes it and what does not") {
-  laws::changes(score(), {.rotation_x = true, .rotation_y = true, .scale = true});
+  laws::changes(laws::untyped(score()), {.rotation_x = true, .rotation_y = true, .scale = true});
   laws::forms_threads_and_masks(score());
-  laws::batches_and_merges(score(), [] { return cross_moments(second_moments::both); });
+  laws::batches_and_merges(laws::untyped(score(), [] { return cross_moments(second_moments::both); }));
 }
 
 TEST_CASE("worked values: five tokens of two dimensions") {

@@ -58,7 +58,7 @@ void check_equal(const massive_activations_result& a, const massive_activations_
 TEST_CASE("massive activations: matrices, masks, threads and errors") {
   const auto metric = [](const auto& x, const token_mask& mask = {}) { return massive_activations(x, {}, mask); };
   laws::layer_forms_threads_and_masks(metric);
-  laws::layer_refusals(metric);
+  laws::layer_refusals(laws::untyped_layer(metric));
 }
 
 TEST_CASE("worked example: two massive ones, with their tokens and dimensions") {

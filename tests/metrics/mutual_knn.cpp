@@ -57,7 +57,7 @@ struct alignment {
 };
 
 TEST_CASE("mutual kNN: what changes it and what does not") {
-  laws::changes(alignment(), {.rotation_x = true, .rotation_y = true, .scale = true});
+  laws::changes(laws::untyped(alignment()), {.rotation_x = true, .rotation_y = true, .scale = true});
   laws::forms_threads_and_masks(alignment());
 }
 

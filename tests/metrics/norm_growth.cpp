@@ -108,9 +108,12 @@ TEST_CASE("what is refused") {
                             "hidden states h_0 ... h_L of at least 2 layers", "1", "hidden_states");
   check_throws<degenerate_input_error>([&] { norm_growth(states, {}, token_mask(std::vector<bool>(3, false))); },
                                        "at least one token", "none", "hidden_states");
-  states[1] *= 1e200;
-  check_throws<non_finite_error>([&] { norm_growth(states); }, "a mean square within the range of double", "inf",
-                                 "hidden_states, layer 1");
+  for (const double size : {1e200, 1e-162}) {
+    states[1] = row_major::Constant(3, 2, size);
+    check_refused<non_finite_error>([&] { norm_growth(states); }, " squared (hidden_states, layer 1)");
+  }
+  states[1].setZero();
+  CHECK(norm_growth(states)[1].mean_square == 0.0);
   states[1](2, 1) = std::numeric_limits<double>::quiet_NaN();
   check_throws<non_finite_error>([&] { norm_growth(states); }, "finite values", "nan",
                                  "hidden_states, layer 1, row 2, column 1");

@@ -461,7 +461,10 @@ TEST_CASE("eigenvalues over their median: nGPT's, and none where most of them ar
   for (index j = 0; j < 4; ++j) x(2 * j, j) = lengths[j], x(2 * j + 1, j) = -lengths[j];
   const auto ratios = layerwise::eigenvalues_over_median(spectrum(x));
   for (index k = 0; k < 4; ++k) CHECK(ratios[k] == near(lengths[k] * lengths[k] / 3.0, 1e-13));
-  CHECK(layerwise::eigenvalues_over_median(spectrum(x.leftCols(3)))[0] == near(9.0 / 4.0, 1e-13));
+  const auto odd = layerwise::eigenvalues_over_median(spectrum(x.leftCols(3)));
+  CHECK(odd[0] == near(9.0 / 4.0, 1e-13));
+  CHECK(odd[1] == 1.0);
+  check_refused<degenerate_input_error>([&] { layerwise::eigenvalues_over_median(layerwise::spectrum_result()); });
   check_throws<degenerate_input_error>([&] { layerwise::eigenvalues_over_median(spectrum(x.topRows(2))); },
                                        "a median of the eigenvalues above 0", "a rank of 1", "X");
 }

@@ -36,4 +36,20 @@ TEST_CASE("a schedule of lambda") {
   CHECK(layerwise::linear_schedule{.from = -most, .to = most, .begin = 0, .end = 4}(2) == 0);
 }
 
+TEST_CASE("the slanted triangular schedule of ULMFiT: worked values of 1000 steps, and its ends") {
+  const layerwise::slanted_triangular_schedule rate{.steps = 1000};
+  CHECK(rate(0) == near(0.0003125));
+  CHECK(rate(50) == near(0.00515625));
+  CHECK(rate(100) == near(0.01));
+  CHECK(rate(200) == near(0.008923611111111111));
+  CHECK(rate(1000) == near(0.0003125));
+  CHECK(rate(-10) == near(0.0003125));
+  CHECK(rate(std::int64_t{1} << 40) == near(0.0003125));
+  // No step to rise in.
+  const layerwise::slanted_triangular_schedule brief{.most = 1, .steps = 5, .ratio = 5};
+  CHECK(brief(0) == 1);
+  CHECK(brief(2.5) == near(0.6));
+  CHECK(brief(5) == near(0.2));
+}
+
 }  // namespace

@@ -74,10 +74,10 @@ pair_moments reversed(const Scatter& s) {
 /// y^T y. Costs twice as much.
 template <std::same_as<cross_moments> Moments>
 predictivity_result linear_predictivity(const Moments& moments, const linearity_options& options = {}) {
-  predictivity_result out{linearity(moments, options), {}};
   const scatter s = moments.scatter(options.centering);
   detail::require_both(s, "linear_predictivity");
   detail::require_variance(s.yy, "Y", options.centering);
+  predictivity_result out{linearity(moments, options), {}};
   const detail::pair_moments back = detail::reversed(s);
   const detail::regression fit =
       detail::solve(back, {.method = options.method, .tolerance = options.tolerance, .output = true});

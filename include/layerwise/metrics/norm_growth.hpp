@@ -13,6 +13,7 @@
 #include <layerwise/statistics/detail/accumulator.hpp>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 /// @file
@@ -62,7 +63,7 @@ inline constexpr auto fields<norm_growth_result> =
 /// states: h_0 ... h_L, n_tokens x d each; mask: the tokens that take part. Means within (d / 32 + 8) 3e-16, relative.
 /// Throws shape_error for fewer than 2 layers, layers of unequal shapes, a mask of another length; option_error for a
 /// bad tolerance; degenerate_input_error for empty matrices and no tokens; non_finite_error for NaN, infinity and a
-/// square beyond the range of double, with the layer. Costs one pass, and a double a row.
+/// mean square beyond the range of double, at either end, with the layer. Costs one pass, and a double a row.
 template <hidden_states H>
 std::vector<norm_growth_result> norm_growth(const H& states, const norm_growth_options& options = {},
                                             const token_mask& mask = {}) {
@@ -80,8 +81,9 @@ std::vector<norm_growth_result> norm_growth(const H& states, const norm_growth_o
     const double root = detail::distribution_of(detail::norms_of(stack.pair(l, l), d)).root_mean_square /
                         std::sqrt(static_cast<double>(d));
     of.mean_square = root * root;
-    if (!std::isfinite(of.mean_square))
-      detail::fail<non_finite_error>("a mean square within the range of double", detail::text(of.mean_square),
+    const bool is_lost = root > 0.0 && of.mean_square < (std::numeric_limits<double>::min)();
+    if (is_lost || !std::isfinite(of.mean_square))
+      detail::fail<non_finite_error>("a mean square within the range of double", detail::text(root, " squared"),
                                      {.operand = "hidden_states", .layer = l});
     of.pre_ln_least = 1.0 + 0.5 * static_cast<double>(l);
     of.pre_ln_most = 1.0 + 1.5 * static_cast<double>(l);

@@ -53,8 +53,9 @@ rank_collapse_result rank_collapse(const Moments& moments) {
   const detail::bounded share = detail::kept_within(energy(about_mean) / energy(about_zero), 0.0, 1.0);
   const double root = std::sqrt(share.value);
   // |sqrt a - sqrt b| <= sqrt |a - b|, too
-  const double error = (std::min)(share.error / root, std::sqrt(share.error)) + detail::unit_roundoff;
-  const detail::bounded kept = detail::kept_within({root, root > 0.0 ? error : std::sqrt(share.error)}, 0.0, 1.0);
+  const double at_zero = std::sqrt(share.error);
+  const double error = root > 0.0 ? (std::min)(share.error / root, at_zero) + detail::unit_roundoff : at_zero;
+  const detail::bounded kept = detail::kept_within({root, error}, 0.0, 1.0);
   return {kept.value, kept.error, about_mean.tokens, about_mean.x_dimensions()};
 }
 

@@ -124,6 +124,9 @@ bounded ridge_score(const Scatter& s, double lambda_in_means) {
 /// its score and bound to the last bit. With a lambda the columns may be dependent. Does not change under rotations of
 /// X and of Y, scaling, translation, or the order of the rows; scaling a single column of X changes it.
 ///
+/// The bound takes lambda alone for the least eigenvalue, and so is some 1e-15 / lambda: below
+/// 1e-10 it says little.
+///
 /// Throws option_error for moments without y^T y and for a lambda that is negative, NaN or above 1e100;
 /// degenerate_input_error for no tokens, where X or Y has no variance, and where rounding hides a tiny lambda and
 /// columns are dependent. Costs 2.3 d^3 flops.
@@ -132,7 +135,8 @@ ridge_result ridge_linearity(const Moments& moments, double lambda) {
   detail::check_ridge(lambda);
   const scatter s = moments.scatter();
   detail::require_both(s, "ridge_linearity");
-  ridge_result out{.lambda = lambda, .tokens = s.tokens};
+  ridge_result out{.lambda = lambda + 0.0,  // never -0
+                   .tokens = s.tokens};
   out.x_dimensions = s.x_dimensions(), out.y_dimensions = s.y_dimensions();
   if (lambda == 0.0) {
     const linearity_result plain = linearity(moments);

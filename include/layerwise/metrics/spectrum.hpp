@@ -155,15 +155,17 @@ spectrum_result spectrum(const X& x, const spectrum_options& options = {}, const
 
 /// lambda_k over their median, descending: how far the spectrum is from that of a ball, which has ones. Of embeddings the
 /// middle panel of nGPT's figure 4 (arXiv 2410.01131). The median of an even number is the mean of the two in the middle.
-/// Throws degenerate_input_error where it is 0, as it is where the rank is less than half of d.
+/// Throws degenerate_input_error where it is 0, as it is where the rank is less than half of d, and without eigenvalues.
 template <std::same_as<spectrum_result> Spectrum>
 Eigen::VectorXd eigenvalues_over_median(const Spectrum& s) {
   const index d = s.eigenvalues.size();
-  const double median = std::midpoint(s.eigenvalues[d / 2], s.eigenvalues[(d - 1) / 2]);
+  const double median = d > 0 ? std::midpoint(s.eigenvalues[d / 2], s.eigenvalues[(d - 1) / 2]) : 0.0;
   if (!(median > 0.0))
     detail::fail<degenerate_input_error>("a median of the eigenvalues above 0", detail::text("a rank of ", s.rank),
                                          {.operand = "X"});
-  return detail::scaled(1.0 / median, s.eigenvalues);
+  Eigen::VectorXd ratios(d);
+  for (index k = 0; k < d; ++k) ratios[k] = s.eigenvalues[k] / median;
+  return ratios;
 }
 
 /// lambda_1 / sum lambda, the share of the first direction in the variance (Razzhigaev et al., arXiv 2311.05928). In

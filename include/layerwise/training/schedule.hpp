@@ -38,4 +38,28 @@ struct linear_schedule {
   }
 };
 
+/// The slanted triangular schedule of ULMFiT (Howard and Ruder 2018, arXiv 1801.06146): a short rise, a long fall. With
+/// cut = floor(steps cut_fraction), at step t
+///
+///     most (1 + p (ratio - 1)) / ratio,  p = t / cut up to the cut, 1 - (t - cut) / (cut (1 / cut_fraction - 1)) from it on
+///
+/// In [most / ratio, most], and most / ratio before step 0 and after the last. With a cut of 0, of few steps or a tiny
+/// fraction, there is no rise: it falls over all steps.
+struct slanted_triangular_schedule {
+  double most = 0.01;         ///< at the cut
+  double steps = 1;           ///< of the whole training, at least 1
+  double cut_fraction = 0.1;  ///< of the steps that rise, in (0, 1)
+  double ratio = 32;          ///< of the largest value to the smallest, at least 1
+
+  /// The weight at a step, an integer or not.
+  template <class Step>
+  requires std::is_arithmetic_v<Step>
+  double operator()(Step step) const {
+    const auto at = static_cast<double>(step);
+    const double cut = std::floor(steps * cut_fraction), fall = cut > 0 ? cut * (1 / cut_fraction - 1) : steps;
+    const double p = at < cut ? at / cut : 1 - (at - cut) / fall;
+    return most * (1 + std::fmax(0.0, p) * (ratio - 1)) / ratio;
+  }
+};
+
 }  // namespace layerwise::inline LAYERWISE_ABI
