@@ -205,7 +205,7 @@ TEST_CASE("what can't be had is refused where it was named, and left out of all"
   refused({path, "--metrics", ""}, "got ''");
   refused({path, "--metrics", "norm,svcca", "--no-linearity"}, "svcca is of second moments");
   refused({path, "--metrics", "curvature"}, "curvature needs --sequence-length");
-  refused({path, "--heat-map", "angles"}, "--heat-map: expected --plot FILE, or --format json");
+  refused({path, "--heat-map", "angles"}, "--heat-map: expected --plot FILE, --html FILE, or --format json");
   refused({path, "--heat-map", "cosines", "--plot", folder / "a.svg"}, "--heat-map");
   refused({path, "--metrics", "all", "--sample", "2"}, "--sample");
 
