@@ -30,9 +30,9 @@ constexpr auto program = "layerwise-report";
 /// What the command line asks for.
 struct options {
   std::vector<std::string> files;
-  std::vector<std::string> columns = {"linearity_score", "residual_linearity_score", "displacement"};
-  std::string output;  // empty: standard output
-  std::string html;    // empty: text
+  std::vector<std::string> columns;  // of the text; empty: the default ones
+  std::string output;                // empty: standard output
+  std::string html;                  // empty: text
 };
 
 void add_options(CLI::App& app, options& o) {

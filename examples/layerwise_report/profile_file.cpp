@@ -6,9 +6,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
-#include <iterator>
+#include <sstream>
 #include <string_view>
 
 namespace examples::layerwise_report {
@@ -150,11 +151,13 @@ nlohmann::ordered_json parse_profile(const std::string& path, const std::string&
 }
 
 nlohmann::ordered_json read_profile(const std::string& path) {
+  if (std::filesystem::is_directory(path)) reject(path, "expected {}, got a directory", writer);
   std::ifstream file(path, std::ios::binary);
   if (!file) reject(path, "can't be opened: {}", std::strerror(errno));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) reject(path, "can't be read");
-  return parse_profile(path, text);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (file.bad() || text.bad()) reject(path, "can't be read");
+  return parse_profile(path, text.str());
 }
 
 }  // namespace examples::layerwise_report

@@ -46,20 +46,26 @@ std::string cell_of(const rows_by_layer& rows, std::int64_t layer, const std::st
 /// "A", "B" ... stand for the profiles above the columns.
 std::string letter_of(std::size_t profile) { return std::string(1, static_cast<char>('A' + profile)); }
 
-void check_columns(const std::vector<rows_by_layer>& runs, const std::vector<std::string>& columns) {
+/// The columns to show: those that were chosen, else those of the default ones that are there.
+std::vector<std::string> columns_of(const std::vector<rows_by_layer>& runs, const std::vector<std::string>& chosen) {
   std::set<std::string> known;
   for (const auto& rows : runs)
     for (const auto& [layer, row] : rows)
       for (const auto& [name, value] : row) known.insert(name);
+  std::vector<std::string> columns = chosen;
+  if (chosen.empty())
+    for (const auto* name : {"linearity_score", "residual_linearity_score", "displacement"})
+      if (known.contains(name)) columns.emplace_back(name);
   for (const auto& column : columns)
     if (!known.contains(column))
       throw std::invalid_argument(
           fmt::format("expected names of columns ({}), got {}", fmt::join(known, ", "), in_quotes(column)));
+  return columns;
 }
 
 }  // namespace
 
-std::string side_by_side(const std::vector<json>& profiles, const std::vector<std::string>& columns) {
+std::string side_by_side(const std::vector<json>& profiles, const std::vector<std::string>& chosen) {
   std::vector<rows_by_layer> runs;
   std::set<std::int64_t> layers;
   std::string text;
@@ -71,8 +77,7 @@ std::string side_by_side(const std::vector<json>& profiles, const std::vector<st
                                   profile["dimensions"].get<std::int64_t>(), profile["dtype"].get<std::string>())) +
             "\n";
   }
-  check_columns(runs, columns);
-  for (const auto& column : columns) {
+  for (const auto& column : columns_of(runs, chosen)) {
     text += fmt::format("\n{}\n{:>7}", column, "layer");
     for (std::size_t i = 0; i < runs.size(); ++i) text += fmt::format("{:>14}", letter_of(i));
     for (const auto layer : layers) {

@@ -159,6 +159,7 @@ function cellsOf({found}) {
     const value = point.row[line.field], error = point.row[errorOf(line.field)], {unit} = wordsOf(line.field);
     const first = [swatch(line.colour), line.label,
       shown(value) + (unit ? ` ${unit}` : ''), error === undefined || error === null ? '' : `± ${error.toExponential(0)}`];
+    if (found.length > 2) return [first];  // of many runs the numbers alone
     const {adjusted, floor} = wordsOf(line.field), known = {[adjusted]: 'adjusted for chance', [floor]: 'chance floor'};
     return [first, ...companionsOf(line.field).filter((name) => point.row[name] !== undefined)
       .map((name) => ['', known[name] ?? wordsOf(name).name, shown(point.row[name]), ''])];

@@ -19,8 +19,8 @@ function runsOf(profiles) {
   }));
 }
 
-function summaryOf({layers, tokens, dimensions, dtype, final_norm: norm, centering}) {
-  const count = layers.filter((layer) => layer.displacement !== null).length;
+function summaryOf({input, tokens, dimensions, dtype, final_norm: norm, centering}) {
+  const count = input.state_numbers.length - 1;
   const last = norm === 'unspecified' ? 'final norm not stated' : `last state ${norm} the final norm`;
   return `${count} ${count === 1 ? 'layer' : 'layers'}, ${tokens} tokens, ${dimensions} dimensions, ${dtype}, ${last}, ` +
     (centering === 'columns' ? 'columns centred' : 'not centred');
@@ -50,7 +50,7 @@ function headOf(runs) {
     head.append(html('section', {class: 'run', 'data-run': run.number}, ...(several ? [name] : []),
       html('p', {class: 'summary'}, summaryOf(run.profile)),
       html('details', {class: 'taken'}, html('summary', {}, 'What was read, and how'), takenList(run)),
-      ...noticesOf(warningsOf(run))));
+      ...(runs.length > 2 ? folded(noticesOf(warningsOf(run))) : noticesOf(warningsOf(run)))));
   }
   if (several) head.append(...noticesOf(differencesOf(runs)));
   return head;
@@ -60,8 +60,13 @@ function noticesOf(texts) {
   return texts.length === 0 ? [] : [html('ul', {class: 'notices', 'aria-label': 'To know first'}, ...texts.map((text) => html('li', {}, text)))];
 }
 
+/** With many runs the charts would be far below. */
+function folded(notices) {
+  return notices.map((list) => html('details', {class: 'taken'}, html('summary', {}, `To know first (${list.childElementCount})`), list));
+}
+
 /** The boxes that choose what the charts show. */
-function controlsOf(runs, changed) {
+function controlsOf(runs, charts, changed) {
   const box = (text, checked, set, ...before) => {
     const input = html('input', {type: 'checkbox'});
     input.checked = checked;
@@ -75,8 +80,10 @@ function controlsOf(runs, changed) {
   if (runs.length > 1)
     for (const run of runs)
       controls.append(box(run.label, true, (on) => (on ? view.hidden.delete(run.number) : view.hidden.add(run.number)), swatch(run.number)));
-  controls.append(box('adjusted for chance', view.adjusted, (on) => (view.adjusted = on)),
-    box('chance floor', view.floor, (on) => (view.floor = on)), box('zoom in on the lines', view.zoomed, (on) => (view.zoomed = on)));
+  const some = (what) => charts.some(({fields}) => fields.some((field) => wordsOf(field)[what]));
+  if (some('adjusted')) controls.append(box('adjusted for chance', view.adjusted, (on) => (view.adjusted = on)));
+  if (some('floor')) controls.append(box('chance floor', view.floor, (on) => (view.floor = on)));
+  controls.append(box('zoom in on the lines', view.zoomed, (on) => (view.zoomed = on)));
   if (runs.length > 1) controls.append(box('depth in per cent', view.relative, (on) => (view.relative = on)));
   return controls;
 }
@@ -122,7 +129,7 @@ function show() {
   };
   const maps = Object.keys(MATRICES).flatMap((field) => runs.filter((run) => run.profile[field]).map((run) => heatCard(run, field, several)));
   const page = document.getElementById('page');
-  page.append(headOf(runs), controlsOf(runs, redraw),
+  page.append(headOf(runs), controlsOf(runs, charts, redraw),
     html('h2', {class: 'part'}, 'Layer by layer'), html('div', {class: 'cards'}, ...charts.map(chartCard)),
     ...(maps.length > 0 ? [html('h2', {class: 'part'}, 'Pairs of layers'), html('div', {class: 'cards'}, ...maps)] : []),
     html('h2', {class: 'part'}, 'All numbers'), ...runs.map((run) => (several

@@ -78,7 +78,7 @@ function warningsOf(run) {
     found.push('The last state was taken after the final norm, so that the last layer’s numbers are of the layer and the norm.');
   const rough = layersWhere(run, (row) => row.linearity_error_bound > 1e-6 || row.residual_linearity_error_bound > 1e-6);
   if (rough.length > 0) found.push(`Rounding can have moved the linearity of ${layersWord(rough)} by more than 1e-6.`);
-  const empty = layersWhere(run, (row) => row.linearity === null && row.displacement !== null);
+  const empty = layersWhere(run, (row) => row.linearity === null && row.layer !== profile.input.state_numbers[0]);
   const measured = layersWhere(run, (row) => row.linearity_score !== undefined);
   if (empty.length > 0 && measured.length > 0)
     found.push(`Linearity is not defined for ${layersWord(empty)}: no variance.`);

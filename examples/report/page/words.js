@@ -33,10 +33,12 @@ const WORDS = {
   cosine_similarity: {name: 'Cosine similarity', read: 'Of a layer’s input and output, mean over tokens.'},
   contribution_ratio: {
     name: 'Contribution', brief: 'mean over tokens', range: [0, null],
-    read: 'The length of what a layer adds, over the length of its output: mean over tokens, and of all tokens at once ' +
-      '(Frobenius norms), where long vectors count for more. Where the two differ, a few tokens are very long.',
+    read: 'The length of what a layer adds, over the length of its output: the mean over tokens.',
   },
-  contribution_ratio_frobenius: {name: 'Contribution, of all tokens at once', brief: 'of all tokens at once', range: [0, null]},
+  contribution_ratio_frobenius: {
+    name: 'Contribution, of all tokens at once', brief: 'of all tokens at once', range: [0, null],
+    read: 'The same by Frobenius norms, where long vectors count for more. Far from the mean over tokens where a few are very long.',
+  },
   outlier_share: {
     name: 'Share of the largest dimension', range: [0, 1], also: ['outlier_dimension'],
     read: 'How much of the layer’s variance lies in one dimension. Of d alike it is 1/d. Near 1 the other numbers are ' +

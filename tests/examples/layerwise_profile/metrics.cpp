@@ -248,6 +248,16 @@ TEST_CASE("heat maps are of all tokens, in JSON and beside the plot") {
     }
   CHECK_FALSE(run_json({path, "--heat-map", "angles"}).contains("linear_cka"));
 
+  const auto written = run({path, "--metrics", "all", "--heat-map", "all", "--html", folder / "p.html"});
+  CAPTURE(written.errors);
+  CHECK(written.status == 0);
+  std::ifstream page_file(folder / "p.html");
+  const std::string page(std::istreambuf_iterator<char>(page_file), {}), mark = "id=\"profiles\">";
+  const auto begin = page.find(mark) + mark.size();
+  CHECK(json::parse(page.substr(begin, page.find("</script", begin) - begin)) ==
+        json::array({run_json({path, "--metrics", "all", "--heat-map", "all"})}));
+  CHECK(run({path, "--html", folder / "p.svg"}).status == 1);
+
   if (!run_process({"gnuplot", "--version"})) {
     MESSAGE("no gnuplot here");
     return;

@@ -106,6 +106,8 @@ def answers_keys(browser, selector, what):
             break
     check(browser.value(f'document.activeElement.matches({selector!r})'), f'{what} is reached by Tab')
     check(browser.value('!tip.hidden'), f'{what} shows numbers on focus')
+    if browser.value('document.activeElement.ariaValueMax') == '1':
+        return  # of one layer
     before = browser.value('tip.textContent')
     browser.key('ArrowRight')
     check(browser.value('tip.textContent') != before, f'{what} follows the arrow keys')
@@ -165,8 +167,7 @@ def main():
         for i in range(boxes):  # each off and on again
             before = browser.value('document.querySelector(".cards").innerHTML')
             browser.value(f'document.querySelectorAll(".controls input")[{i}].click()')
-            check(browser.value('document.querySelector(".cards").innerHTML') != before or browser.value('profiles.textContent.includes("\\"linearity\\": null")'),
-                  f'box {i} changes the charts')
+            check(browser.value('document.querySelector(".cards").innerHTML') != before, f'box {i} changes the charts')
             browser.value(f'document.querySelectorAll(".controls input")[{i}].click()')
             check(browser.value('document.querySelector(".cards").innerHTML') == before, f'box {i} changes them back')
         pdf = browser.call('Page.printToPDF', printBackground=False, preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)
