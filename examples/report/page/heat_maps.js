@@ -25,10 +25,10 @@ function heatPlot(matrix, numbers, from, to, label) {
       {fill: colourOf(to > from ? (value - from) / (to - from) : 1)}),
   }))));
   const outline = svg('rect', {width: cell, height: cell, class: 'outline', visibility: 'hidden'});
-  const font = Math.max(7, size / 40), every = Math.ceil(count / 14);
+  const font = Math.max(7, size / 34), every = Math.ceil(count / 14), style = `font-size:${font}px`;
   const names = numbers.flatMap((number, i) => i % every > 0 ? [] : [
-    svg('text', {x: margin - 4, y: cell * (i + 0.5) + font / 3, 'text-anchor': 'end', 'font-size': font}, String(number)),
-    svg('text', {x: margin + cell * (i + 0.5), y: cell * count + font + 3, 'text-anchor': 'middle', 'font-size': font}, String(number)),
+    svg('text', {x: margin - 4, y: cell * (i + 0.5) + font / 3, 'text-anchor': 'end', style}, String(number)),
+    svg('text', {x: margin + cell * (i + 0.5), y: cell * count + font + 3, 'text-anchor': 'middle', style}, String(number)),
   ]);
   const picture = svg('svg', {viewBox: `0 0 ${size} ${cell * count + font + 8}`, 'aria-hidden': 'true', style: `max-width:${1.7 * size}px`}, squares, ...names, outline);
   const plot = html('div', {class: 'plot heat', tabindex: 0, role: 'application', 'aria-roledescription': 'heat map',
