@@ -5,13 +5,13 @@
 
 #include "common/input_error.hpp"
 #include "common/subprocess.hpp"
-#include "common/write_file.hpp"
+#include "examples/temporary_folder.hpp"
 
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -21,6 +21,8 @@ namespace examples::layerwise_report {
 namespace {
 
 using json = nlohmann::ordered_json;
+using test::contains;
+using test::temporary_folder;
 
 /// Two layers and the embeddings; whatever may be null is, somewhere.
 json sample_profile() {
@@ -71,23 +73,9 @@ process_result run(std::vector<std::string> arguments) {
   return *result;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-struct temporary_folder {
-  std::filesystem::path path;
-  temporary_folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "layerwise_report_XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    write_file((path / name).string(), text);
-    return (path / name).string();
-  }
-};
+std::string write(const temporary_folder& folder, const std::string& name, const std::string& text) {
+  return folder.write(name, std::as_bytes(std::span(text)));
+}
 
 }  // namespace
 
@@ -164,14 +152,14 @@ TEST_CASE("the program writes text, or a page of all files") {
   const temporary_folder folder;
   auto other = sample_profile();
   other["title"] = "</script>\"'";
-  const auto a = folder.write("a.json", sample_profile().dump()), b = folder.write("b \"'<.json", other.dump(2));
+  const auto a = write(folder, "a.json", sample_profile().dump()), b = write(folder, "b \"'<.json", other.dump(2));
   const auto text = run({a, b, "--columns", "displacement"});
   CHECK(text.status == 0);
   CHECK(text.output == side_by_side({sample_profile(), other}, {"displacement"}));
   const auto by_default = run({a}).output;
   CHECK(contains(by_default, "\nlinearity_score\n"));
   CHECK_FALSE(contains(by_default, "residual_linearity_score"));  // there is none
-  const auto page = (folder.path / "page.html").string();
+  const auto page = folder / "page.html";
   const auto result = run({a, b, "--html", page});
   CAPTURE(result.errors);
   REQUIRE(result.status == 0);
@@ -185,7 +173,8 @@ TEST_CASE("the program writes text, or a page of all files") {
 
 TEST_CASE("a mistake on the command line, or in a file, is one line and status 1") {
   const temporary_folder folder;
-  const auto good = folder.write("a.json", sample_profile().dump()), bad = folder.write("bad.json", "{\"layers\": 1}");
+  const auto good = write(folder, "a.json", sample_profile().dump()),
+             bad = write(folder, "bad.json", "{\"layers\": 1}");
   const auto refused = [](const std::vector<std::string>& arguments, const std::string& part) {
     const auto result = run(arguments);
     CAPTURE(result.errors);
@@ -195,10 +184,10 @@ TEST_CASE("a mistake on the command line, or in a file, is one line and status 1
   };
   refused({}, "files");
   refused({good, bad}, "bad.json: title: expected");
-  refused({folder.path / "none.json"}, "none.json: can't be opened: No such file");
-  refused({folder.path}, "got a directory");
-  refused({good, "--html", folder.path / "page.pdf"}, "expected a name ending in .html");
-  refused({good, "--html", folder.path / "none" / "page.html"}, "can't be written");
+  refused({folder / "none.json"}, "none.json: can't be opened: No such file");
+  refused({folder / "."}, "got a directory");
+  refused({good, "--html", folder / "page.pdf"}, "expected a name ending in .html");
+  refused({good, "--html", folder / "none/page.html"}, "can't be written");
   refused({good, "--html", "p.html", "--columns", "layer"}, "--columns");
   refused({good, "--columns", "displacements"}, "got 'displacements'");
   refused(std::vector<std::string>(9, good), "files");
