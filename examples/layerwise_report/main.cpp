@@ -35,15 +35,21 @@ struct options {
   std::string html;                  // empty: text
 };
 
+/// What can't be had together, or at all.
+void check_options(const options& o) {
+  if (o.files.empty() || o.files.size() > report::page_most)
+    throw CLI::ValidationError("FILE",
+                               fmt::format("expected 1 to {} profiles, got {}", report::page_most, o.files.size()));
+  if (!o.html.empty() && !(o.columns.empty() && o.output.empty()))
+    throw CLI::ValidationError("--html", "expected no --columns and no --output, which are of the text");
+}
+
 void add_options(CLI::App& app, options& o) {
   app.name(program);
   app.formatter(std::make_shared<help_formatter>());
   app.set_version_flag("--version", fmt::format("layerwise-report {}.{}.{}", LAYERWISE_VERSION_MAJOR,
                                                 LAYERWISE_VERSION_MINOR, LAYERWISE_VERSION_PATCH));
-  app.add_option("files", o.files, "Profiles, as layerwise-profile --format json writes them")
-      ->required()
-      ->expected(1, static_cast<int>(report::page_most))
-      ->type_name("A.json B.json");
+  app.add_option("files", o.files, "Profiles, as layerwise-profile --format json writes them")->type_name("FILE");
   app.add_option("--html", o.html,
                  "Write a page for a browser in place of the text: curves, heat maps, all\n"
                  "numbers, and how to read them; it needs no network")
@@ -53,9 +59,8 @@ void add_options(CLI::App& app, options& o) {
          "--columns", [&o](const std::string& text) { o.columns = parts_of(text); },
          "Of the text, by their names in CSV; default: linearity_score,\n"
          "residual_linearity_score,displacement")
-      ->excludes("--html")
       ->type_name("NAME,...");
-  app.add_option("--output", o.output, "Write the text to a file")->excludes("--html")->type_name("FILE");
+  app.add_option("--output", o.output, "Write the text to a file")->type_name("FILE");
   app.footer(
       "Examples:\n"
       "  layerwise-report before.json after.json --html report.html\n"
@@ -94,6 +99,7 @@ int main(int argc, char** argv) {
     add_options(app, asked);
     try {
       app.parse(argc, argv);
+      check_options(asked);
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }

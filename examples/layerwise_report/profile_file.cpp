@@ -100,7 +100,9 @@ void check_input(const field& of) {
   of.member("tensors").each(check_text);
   for (const auto* name : {"axes", "axes_because"}) check_text(of.member(name));
   for (const auto* name : {"order_because", "mask"}) check_text_or_null(of.member(name));
-  of.member("state_numbers").each(check_integer);
+  const auto numbers = of.member("state_numbers");
+  numbers.each(check_integer);
+  if (numbers.value.size() < 2) numbers.reject_for("at least two states");
   check_count(of.member("tokens_left_out"));
   for (const auto* name : {"not_read", "remarks"}) of.member(name).each(check_text);
   check_flag(of.member("assumed"));

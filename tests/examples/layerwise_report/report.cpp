@@ -108,6 +108,8 @@ TEST_CASE("what is no profile is refused with file and field") {
         "a.json: final_norm: expected \"unspecified\" or \"before\" or \"after\", got \"around\"");
   CHECK(refusal([](json& p) { p["input"]["mask"] = 1; }) == "a.json: input.mask: expected a text or null, got 1");
   CHECK(refusal([](json& p) { p["input"] = json::array(); }) == "a.json: input: expected an object, got []");
+  CHECK(refusal([](json& p) { p["input"]["state_numbers"] = {0}; }) ==
+        "a.json: input.state_numbers: expected at least two states, got [0]");
   CHECK(refusal([](json& p) { p["input"]["remarks"] = {1}; }) == "a.json: input.remarks[0]: expected a text, got 1");
   CHECK(refusal([](json& p) { p["angular_distances"].erase(2); }) ==
         "a.json: angular_distances: expected an array of 3, as many as input.state_numbers, got "
@@ -182,15 +184,15 @@ TEST_CASE("a mistake on the command line, or in a file, is one line and status 1
     CHECK(result.output.empty());
     CHECK(contains(result.errors, part));
   };
-  refused({}, "files");
+  refused({}, "FILE: expected 1 to 8 profiles, got 0");
   refused({good, bad}, "bad.json: title: expected");
   refused({folder / "none.json"}, "none.json: can't be opened: No such file");
   refused({folder / "."}, "got a directory");
   refused({good, "--html", folder / "page.pdf"}, "expected a name ending in .html");
   refused({good, "--html", folder / "none/page.html"}, "can't be written");
-  refused({good, "--html", "p.html", "--columns", "layer"}, "--columns");
+  refused({good, "--html", "p.html", "--columns", "layer"}, "--html: expected no --columns");
   refused({good, "--columns", "displacements"}, "got 'displacements'");
-  refused(std::vector<std::string>(9, good), "files");
+  refused(std::vector<std::string>(9, good), "FILE: expected 1 to 8 profiles, got 9");
 }
 
 }  // namespace examples::layerwise_report
