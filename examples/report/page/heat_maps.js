@@ -66,11 +66,12 @@ function heatPlot(matrix, numbers, from, to, label) {
   return plot;
 }
 
-/** A card with the heat map of one run's `field`. */
-function heatCard(run, field, several) {
+/** A card with the heat map of one run’s `field`, in colours that mean the same for all runs. */
+function heatCard(run, field, runs) {
+  const several = runs.length > 1;
   const matrix = run.profile[field], numbers = run.profile.input.state_numbers;
   const {name, lowest, highest, read} = MATRICES[field];
-  const values = matrix.flat().filter((value) => value !== null);
+  const values = runs.flatMap(({profile}) => (profile[field] ?? []).flat()).filter((value) => value !== null);
   const from = Math.min(lowest, ...values), to = highest ?? Math.max(lowest, ...values);
   const cells = matrix.map((row, i) => html('tr', {}, html('th', {scope: 'row'}, String(numbers[i])),
     ...row.map((value) => html('td', {}, value === null ? '–' : value.toFixed(3)))));

@@ -127,7 +127,7 @@ function show() {
     charts.forEach((chart) => draw(chart, width ?? chart.plot.clientWidth));
     document.querySelectorAll('.run').forEach((part) => part.classList.toggle('off', view.hidden.has(Number(part.dataset.run))));
   };
-  const maps = Object.keys(MATRICES).flatMap((field) => runs.filter((run) => run.profile[field]).map((run) => heatCard(run, field, several)));
+  const maps = Object.keys(MATRICES).flatMap((field) => runs.filter((run) => run.profile[field]).map((run) => heatCard(run, field, runs)));
   const page = document.getElementById('page');
   page.append(headOf(runs), controlsOf(runs, charts, redraw),
     html('h2', {class: 'part'}, 'Layer by layer'), html('div', {class: 'cards'}, ...charts.map(chartCard)),
