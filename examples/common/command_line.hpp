@@ -40,6 +40,11 @@ inline CLI::Validator picture_name() {
           ""};
 }
 
+/// For the name of a page.
+inline CLI::Validator page_name() {
+  return {[](const std::string& name) { return name.ends_with(".html") ? "" : "expected a name ending in .html"; }, ""};
+}
+
 /// Adds an option whose values are words: --name {word,word}.
 template <class Target, class Value>
 CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,

@@ -12,10 +12,12 @@
 #include "common/input_error.hpp"
 #include "common/program.hpp"
 #include "common/terminal.hpp"
+#include "common/write_file.hpp"
 #include "dumps/input.hpp"
 #include "dumps/layer_stack.hpp"
 #include "dumps/plan.hpp"
 #include "report/heat_map.hpp"
+#include "report/page.hpp"
 #include "report/plot.hpp"
 #include "report/report.hpp"
 
@@ -137,6 +139,7 @@ int run(options asked) {
   if (const auto advice = sample_size_advice(result.profile)) say(program, "{}", *advice);
   print_or_write(asked.output, text_of(result, asked));
   if (!asked.plot.empty()) draw_all(result, asked.plot);
+  if (!asked.html.empty()) write_file(asked.html, report::to_html(printable(result.title), {to_json(result)}));
   return EXIT_SUCCESS;
 }
 

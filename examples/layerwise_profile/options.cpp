@@ -105,8 +105,8 @@ void add_metrics(CLI::App& app, options& o) {
            o.cka_map = which != "angles";
          },
          "Angular distances or linear CKA of all pairs of layers: in JSON, and drawn\n"
-         "beside --plot, as FILE.angles.svg and FILE.cka.svg; cka takes a pass of\n"
-         "its own, n d^2 (L + 1)^2, and 4 d^2 (L + 1)^2 bytes")
+         "beside --plot, as FILE.angles.svg and FILE.cka.svg, and in the page of\n"
+         "--html; cka takes a pass of its own, n d^2 (L + 1)^2, and 4 d^2 (L + 1)^2 bytes")
       ->check(CLI::IsMember({"angles", "cka", "all"}).description(""))
       ->type_name("angles|cka|all")
       ->group(group);
@@ -128,6 +128,12 @@ void add_output(CLI::App& app, options& o, std::string& columns) {
       ->check(picture_name())
       ->type_name("FILE")
       ->group(group);
+  app.add_option(
+         "--html", o.html,
+         "Write a page for a browser: curves, heat maps, all numbers, and how to\nread them; it needs no network")
+      ->check(page_name())
+      ->type_name("FILE")
+      ->group(group);
 }
 
 /// What can't be had together.
@@ -137,9 +143,10 @@ void check_metrics(options& o) {
   if (!o.profile.linearity && !o.all_metrics && found != o.more_metrics.end())
     throw CLI::ValidationError(
         "--metrics", fmt::format("{} is of second moments, which --no-linearity does without", (*found)->name));
-  const bool drawn = !o.plot.empty() || o.format == output_format::json;
+  const bool drawn = !o.plot.empty() || !o.html.empty() || o.format == output_format::json;
   if ((o.angle_map || o.cka_map) && !drawn)
-    throw CLI::ValidationError("--heat-map", "expected --plot FILE, or --format json, where the numbers are");
+    throw CLI::ValidationError("--heat-map",
+                               "expected --plot FILE, --html FILE, or --format json, where the numbers are");
 }
 
 }  // namespace
@@ -170,7 +177,7 @@ command_line read_command_line(int argc, char** argv) {
              metrics::help_of(known_metrics()) +
              "\n"
              "Examples:\n"
-             "  layerwise-profile model.safetensors --plot profile.svg\n"
+             "  layerwise-profile model.safetensors --plot profile.svg --html profile.html\n"
              "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
              "  layerwise-profile layer_*.npy --mask attention_mask.npy --final-norm after\n"
              "  layerwise-profile model.safetensors --metrics anisotropy,linear_cka --heat-map all --plot profile.png\n"

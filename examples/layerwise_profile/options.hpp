@@ -31,6 +31,7 @@ struct options {
   std::vector<report::column> columns;  // of the table; empty: the default ones, and the metrics
   std::string output;                   // empty: standard output
   std::string plot;                     // empty: none
+  std::string html;                     // empty: none
 };
 
 /// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back

@@ -5,22 +5,18 @@
 #include "dumps/data_type.hpp"
 #include "dumps/layer_stack.hpp"
 #include "dumps/with_scalar.hpp"
+#include "examples/temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <stdlib.h>
 
 namespace examples::test {
 
@@ -184,36 +180,6 @@ inline buffer zip(const std::vector<std::pair<std::string, buffer>>& members, st
   number(file, directory.size(), 4), number(file, begin, 4), number(file, 0, 2);
   return file;
 }
-
-/// A folder that is gone, with all in it, at the end of the test.
-class temporary_folder {
- public:
-  temporary_folder() {
-    auto name = (std::filesystem::temp_directory_path() / "layerwise-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~temporary_folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
-  std::string write(const std::string& name, std::span<const std::byte> content) const {
-    std::ofstream file(path_ / name, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
-    if (!file.flush()) throw std::runtime_error("can't write " + name);
-    return *this / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// What the input_error that `action` throws says; empty when it throws none.
 template <class Action>

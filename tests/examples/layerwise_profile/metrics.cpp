@@ -205,7 +205,7 @@ TEST_CASE("what can't be had is refused where it was named, and left out of all"
   refused({path, "--metrics", ""}, "got ''");
   refused({path, "--metrics", "norm,svcca", "--no-linearity"}, "svcca is of second moments");
   refused({path, "--metrics", "curvature"}, "curvature needs --sequence-length");
-  refused({path, "--heat-map", "angles"}, "--heat-map: expected --plot FILE, or --format json");
+  refused({path, "--heat-map", "angles"}, "--heat-map: expected --plot FILE, --html FILE, or --format json");
   refused({path, "--heat-map", "cosines", "--plot", folder / "a.svg"}, "--heat-map");
   refused({path, "--metrics", "all", "--sample", "2"}, "--sample");
 
@@ -247,6 +247,16 @@ TEST_CASE("heat maps are of all tokens, in JSON and beside the plot") {
             doctest::Approx(i == j ? 1 : layerwise::linear_cka(view[from], view[to], mask)).epsilon(1e-12));
     }
   CHECK_FALSE(run_json({path, "--heat-map", "angles"}).contains("linear_cka"));
+
+  const auto written = run({path, "--metrics", "all", "--heat-map", "all", "--html", folder / "p.html"});
+  CAPTURE(written.errors);
+  CHECK(written.status == 0);
+  std::ifstream page_file(folder / "p.html");
+  const std::string page(std::istreambuf_iterator<char>(page_file), {}), mark = "id=\"profiles\">";
+  const auto begin = page.find(mark) + mark.size();
+  CHECK(json::parse(page.substr(begin, page.find("</script", begin) - begin)) ==
+        json::array({run_json({path, "--metrics", "all", "--heat-map", "all"})}));
+  CHECK(run({path, "--html", folder / "p.svg"}).status == 1);
 
   if (!run_process({"gnuplot", "--version"})) {
     MESSAGE("no gnuplot here");
