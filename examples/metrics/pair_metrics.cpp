@@ -130,7 +130,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        sample,
        "share of the 10 nearest that agree, of --sample tokens",
-       "6 n^2 d of n sampled",
+       "4 to 10 n^2 d of n sampled, and 32 n d bytes",
        {"mutual_knn", "mutual_knn_sampled"},
        1,
        mutual_knn},
