@@ -78,7 +78,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        moments,
        "mean canonical correlation",
-       "6 d^3 on one thread",
+       "6 d^3, half on one thread",
        {"mean_cca", "mean_cca_error", "mean_square_cca", "cca_floor"},
        1,
        [](evidence& e) -> pair_values {
@@ -100,7 +100,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        moments,
        "weighted by what the first one has of each direction",
-       "13 d^3 on one thread",
+       "13 d^3, most on one thread",
        {"pwcca", "pwcca_error"},
        1,
        [](evidence& e) -> pair_values {
