@@ -40,8 +40,15 @@ struct comparison {
   metrics::metric_values values;  // a row for each pair
 };
 
-/// Nothing is measured yet. Throws input_error where the dumps are not of the same tokens, with what differs.
-comparison describe(const layer_stack& a, const layer_stack& b, pairing kind,
+/// Row t of the one is to be the token that row t of the other is: throws input_error where the dumps are not of the
+/// same tokens, with what differs.
+void require_same_tokens(const layer_stack& a, const layer_stack& b);
+
+/// How many pairs of layers are compared.
+index pair_count(const layer_stack& a, const layer_stack& b, pairing kind);
+
+/// Of dumps of the same tokens, of which so many take part. Nothing is measured yet.
+comparison describe(const layer_stack& a, const layer_stack& b, index tokens, pairing kind,
                     std::vector<const metrics::metric*> chosen);
 
 /// Where the ids of the tokens, which both dumps have beside their states in one type, first differ; nothing where they

@@ -3,6 +3,7 @@
 
 #include "comparison.hpp"
 #include "measure.hpp"
+#include "memory.hpp"
 #include "options.hpp"
 #include "report.hpp"
 
@@ -13,8 +14,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
 namespace examples::layerwise_compare {
@@ -33,11 +34,10 @@ std::string text_of(const comparison& result, output_format format) {
   }
 }
 
-void say_notes(const comparison& result, const layer_stack& a, index sample) {
+void say_notes(const comparison& result, const metrics::token_sets& tokens) {
   if (result.values.any([](const auto& each) { return each.from == metrics::source::sample; })) {
-    const auto sampled = std::min(sample, result.tokens);
-    say(program, "note: metrics of neighbours are of {} of {} tokens, which take {:.3g} MiB (--sample)", sampled,
-        result.tokens, 8.0 * static_cast<double>(sampled * (a.dimensions + result.b.dimensions)) / 0x1p20);
+    say(program, "note: metrics of neighbours are of {} of {} tokens, which take {:.3g} MiB (--sample)", tokens.sampled,
+        tokens.tokens, metrics::sample_bytes(tokens.sampled, result.a.dimensions + result.b.dimensions) / 0x1p20);
   }
   for (const auto& note : result.values.notes([&](std::size_t row) {
          return fmt::format("layers {} and {}", result.a.numbers[static_cast<std::size_t>(result.pairs[row].from)],
@@ -48,18 +48,21 @@ void say_notes(const comparison& result, const layer_stack& a, index sample) {
 
 int run(const options& asked) {
   const auto a = read_input(asked.a), b = read_input(asked.b);
-  auto result = describe(a, b, asked.pairs, asked.chosen);
+  require_same_tokens(a, b);
+  const auto tokens = metrics::token_sets_of(a, asked.sample, std::nullopt);
   if (const auto other = first_other_token(a, b))
     say(program, "warning: the ids of token {} differ: are these the same tokens?", *other);
-  const measure_options options{asked.batch_tokens, asked.sample};
   if (asked.dry_run) {
-    print_or_write(asked.output, fmt::format("A\n{}\nB\n{}\n{} pairs of layers\n{}", dumps::plan_of(a),
-                                             dumps::plan_of(b), result.pairs.size(),
-                                             dumps::memory_plan(memory_needed(result, options), "--pairs same")));
+    print_or_write(asked.output,
+                   fmt::format("A\n{}\nB\n{}\n{} pairs of layers\n{}", dumps::plan_of(a), dumps::plan_of(b),
+                               pair_count(a, b, asked.pairs),
+                               dumps::memory_plan(memory_needed(a, b, tokens.tokens, asked), "--pairs same")));
     return EXIT_SUCCESS;
   }
-  measure(result, a, b, options);
-  say_notes(result, a, asked.sample);
+  check_memory(a, b, tokens.tokens, asked);
+  auto result = describe(a, b, tokens.tokens, asked.pairs, asked.chosen);
+  measure(result, a, b, batch_of(a, b, asked), tokens);
+  say_notes(result, tokens);
   print_or_write(asked.output, text_of(result, asked.format));
   if (!asked.plot.empty()) write_plot(result, asked.plot);
   return EXIT_SUCCESS;

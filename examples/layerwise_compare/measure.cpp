@@ -1,17 +1,15 @@
 #include "measure.hpp"
 
 #include "common/input_error.hpp"
-#include "common/memory_limit.hpp"
 #include "dumps/token_choice.hpp"
 #include "dumps/whole_layer.hpp"
 #include "metrics/parallel_rows.hpp"
 #include "report/progress_bar.hpp"
 
 #include <fmt/format.h>
-#include <Eigen/Core>
 
 #include <algorithm>
-#include <utility>
+#include <string>
 #include <vector>
 
 namespace examples::layerwise_compare {
@@ -25,52 +23,55 @@ bool is_of_sample(const metric& each) { return each.from == source::sample; }
 
 /// Layers of A and of B one after the other: those that are in pairs.
 struct joined_layers {
+  struct origin {
+    const layer_stack* stack;
+    index state;
+  };
   std::vector<dumps::whole_layer> layers;
+  std::vector<origin> origins;               // of each
   std::vector<index> of_b;                   // where layer j of B is; -1: in no pair
   std::vector<layerwise::layer_pair> pairs;  // of the joined layers
   index dimensions;                          // the larger width
 
   joined_layers(const layer_stack& a, const layer_stack& b, const std::vector<layerwise::layer_pair>& wanted)
       : of_b(static_cast<std::size_t>(b.states), -1), dimensions(std::max(a.dimensions, b.dimensions)) {
-    for (index i = 0; i < a.states; ++i) layers.emplace_back(a, i);
+    for (index i = 0; i < a.states; ++i) add(a, i);
+    pairs.reserve(wanted.size());
     for (const auto [from, to] : wanted) {
       auto& place = of_b[static_cast<std::size_t>(to)];
       if (place < 0) {
         place = std::ssize(layers);
-        layers.emplace_back(b, to);
+        add(b, to);
       }
       pairs.push_back({from, place});
     }
   }
+
+ private:
+  void add(const layer_stack& stack, index state) {
+    layers.emplace_back(stack, state);
+    origins.push_back({&stack, state});
+  }
 };
-
-/// How many layers are gone through.
-index joined_count(const comparison& of) {
-  return std::ssize(of.a.numbers) + std::min(std::ssize(of.b.numbers), std::ssize(of.pairs));
-}
-
-/// As many tokens as make a batch of about 64 MiB.
-index batch_of(const comparison& of, const measure_options& options) {
-  const double token = static_cast<double>(joined_count(of) * std::max(of.a.dimensions, of.b.dimensions));
-  return options.batch_tokens.value_or(std::clamp<index>(static_cast<index>(0x1p23 / token), 64, 512));
-}
-
-void check_memory(const comparison& of, double needed) {
-  const auto limit = available_memory();
-  if (needed <= limit.bytes) return;
-  reject(of.a.files.front(), "{} pairs of layers of {} and {} dimensions need about {:.3g} GiB, got {:.3g} GiB {}{}",
-         of.pairs.size(), of.a.dimensions, of.b.dimensions, needed / 0x1p30, limit.bytes / 0x1p30, limit.set_by,
-         of.kind == pairing::all ? "; --pairs same needs less" : "");
-}
 
 void copy_rows(const dumps::whole_layer& from, index first, index count, layerwise::row_matrix& to) {
   const auto data = from.matrix();
   to.leftCols(data.cols()) = data.middleRows(first, count);
 }
 
+/// Throws input_error for what the library has to say against rows of one layer, by the layer's number in its dump.
+void reject_if_bad(const joined_layers::origin& from, const layerwise::row_matrix& rows,
+                   const layerwise::token_mask& mask, const std::string& where) {
+  try {
+    layerwise::layer_moments().add(rows.leftCols(from.stack->dimensions), mask);
+  } catch (const layerwise::error& error) {
+    reject(from.stack->files.front().path, "layer {}, {}: {}",
+           from.stack->numbers[static_cast<std::size_t>(from.state)], where, error.what());
+  }
+}
+
 layerwise::stack_moments take_moments(const joined_layers& joined, const layer_stack& a, const layer_stack& b,
-                                      index batch_tokens) {
-  const auto mask = mask_of(a);
+                                      index batch_tokens, const layerwise::token_mask& mask) {
   report::progress_bar progress(a.tokens, "tokens");
   layerwise::stack_moments moments{layerwise::layer_pairs(joined.pairs)};
   std::vector<layerwise::row_matrix> batch(joined.layers.size());
@@ -84,11 +85,12 @@ layerwise::stack_moments take_moments(const joined_layers& joined, const layer_s
         copy_rows(joined.layers[l], first, count, batch[l]);
       }
       try {
-        moments.add(batch, layerwise::token_mask(std::move(keep)));
-      } catch (const layerwise::error& error) {
-        reject(a.files.front().path,
-               "and {}: in tokens {} to {} (row 0 is token {}, layers from {} on are the second's): {}",
-               b.files.front().path, first, first + count - 1, first, a.states, error.what());
+        moments.add(batch, layerwise::token_mask(keep));
+      } catch (const layerwise::error&) {
+        const auto where = fmt::format("in tokens {} to {} (row 0 is token {})", first, first + count - 1, first);
+        for (std::size_t l = 0; l < batch.size(); ++l)
+          reject_if_bad(joined.origins[l], batch[l], layerwise::token_mask(keep), where);
+        throw;
       }
     }
     a.release_pages();
@@ -100,28 +102,11 @@ layerwise::stack_moments take_moments(const joined_layers& joined, const layer_s
 
 }  // namespace
 
-double memory_needed(const comparison& of, const measure_options& options) {
-  const double d = static_cast<double>(std::max(of.a.dimensions, of.b.dimensions));
-  const double layers = static_cast<double>(joined_count(of));
-  const double pairs = static_cast<double>(of.pairs.size());
-  double doubles = 0;
-  if (of.values.any(is_of_moments)) {
-    // The batch, a block of 512 tokens a layer that waits to be filled, four more that are worked in; on each thread
-    // copies of a pair, and what an SVD works in.
-    doubles = (layers * static_cast<double>(batch_of(of, options)) + (layers + 4.0) * 512.0) * d;
-    doubles += (layers + pairs + 14.0 * std::min(pairs, static_cast<double>(Eigen::nbThreads()))) * d * d;
-  }
-  if (of.values.any(is_of_sample))
-    doubles =
-        std::max(doubles, static_cast<double>(options.sample) * static_cast<double>(of.a.dimensions + of.b.dimensions));
-  return doubles * sizeof(double);
-}
-
-void measure(comparison& result, const layer_stack& a, const layer_stack& b, const measure_options& options) {
-  check_memory(result, memory_needed(result, options));
+void measure(comparison& result, const layer_stack& a, const layer_stack& b, index batch_tokens,
+             const metrics::token_sets& tokens) {
   const joined_layers joined(a, b, result.pairs);
   if (result.values.any(is_of_moments)) {
-    const auto moments = take_moments(joined, a, b, batch_of(result, options));
+    const auto moments = take_moments(joined, a, b, batch_tokens, tokens.all);
     report::progress_bar progress(std::ssize(result.pairs), "pairs");
     metrics::for_rows(std::ssize(result.pairs), [&](index row) {
       const auto i = static_cast<std::size_t>(row);
@@ -133,7 +118,6 @@ void measure(comparison& result, const layer_stack& a, const layer_stack& b, con
     });
   }
   if (result.values.any(is_of_sample)) {
-    const auto tokens = metrics::token_sets_of(a, options.sample, std::nullopt);
     report::progress_bar progress(std::ssize(result.pairs), "pairs, neighbours");
     for (std::size_t i = 0; i < result.pairs.size(); ++i) {
       metrics::evidence of;

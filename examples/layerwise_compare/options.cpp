@@ -42,7 +42,7 @@ void add_comparison(CLI::App& app, options& o) {
              "Each layer of A with each of B (default), or with the one at the same\n"
              "depth: layer i of L_A with the one nearest to i L_B / L_A")
       ->group(group);
-  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, at even distances")
+  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, one of each of N equal parts")
       ->check(at_least(3))
       ->capture_default_str()
       ->type_name("N")

@@ -86,8 +86,12 @@ bool added_metrics::needs_moments() const { return values_.any(is_of_moments); }
 bool added_metrics::needs_last() const {
   return values_.any([](const metric& each) { return each.of == subject::to_last; });
 }
-bool added_metrics::needs_sample() const {
-  return values_.any([](const metric& each) { return each.from == source::sample; });
+double added_metrics::sample_bytes() const {
+  const auto any_of = [&](subject of) {
+    return values_.any([of](const metric& each) { return each.from == source::sample && each.of == of; });
+  };
+  const index layers = any_of(subject::pair) ? 2 : any_of(subject::layer) ? 1 : 0;  // at once
+  return metrics::sample_bytes(tokens_.sampled, layers * stack_->dimensions);
 }
 
 void added_metrics::take_moments(const layerwise::stack_moments& moments, index first_state) {
@@ -168,12 +172,10 @@ report::added_columns added_metrics::columns() const {
 
 std::vector<std::string> added_metrics::notes() const {
   auto lines = values_.notes([&](std::size_t row) { return fmt::format("layer {}", stack_->numbers[row]); });
-  if (needs_sample())
-    lines.insert(
-        lines.begin(),
-        fmt::format("metrics of neighbours are of {} of {} tokens, which take {:.3g} MiB (--sample)", tokens_.sampled,
-                    tokens_.tokens,
-                    16.0 * static_cast<double>(tokens_.sampled) * static_cast<double>(stack_->dimensions) / 0x1p20));
+  if (sample_bytes() > 0)
+    lines.insert(lines.begin(),
+                 fmt::format("metrics of neighbours are of {} of {} tokens, which take {:.3g} MiB (--sample)",
+                             tokens_.sampled, tokens_.tokens, sample_bytes() / 0x1p20));
   return lines;
 }
 

@@ -21,8 +21,8 @@ class added_metrics {
                 const layerwise::profile_options& options);
 
   bool needs_moments() const;
-  bool needs_last() const;  // the pairs of each layer and the last
-  bool needs_sample() const;
+  bool needs_last() const;      // the pairs of each layer and the last
+  double sample_bytes() const;  // that metrics of neighbours take; 0 if there are none
 
   /// What measure() gives; the states before `first_state` are known already.
   void take_moments(const layerwise::stack_moments& moments, index first_state);

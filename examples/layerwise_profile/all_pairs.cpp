@@ -9,19 +9,15 @@
 namespace examples::layerwise_profile {
 namespace {
 
+/// layerwise::cka_matrix() of what is defined: that one refuses all for one layer without variance.
 Eigen::MatrixXd cka_of_all(const layerwise::stack_moments& moments) {
   const index layers = moments.layers();
-  Eigen::MatrixXd cka = Eigen::MatrixXd::Identity(layers, layers);
-  std::vector<bool> varies(static_cast<std::size_t>(layers), false);
-  for (index from = 0; from < layers; ++from)
-    for (index to = from + 1; to < layers; ++to) try {
-        cka(from, to) = cka(to, from) = layerwise::linear_cka(moments.pair(from, to));
-        varies[static_cast<std::size_t>(from)] = varies[static_cast<std::size_t>(to)] = true;
-      } catch (const layerwise::degenerate_input_error&) {
-        cka(from, to) = cka(to, from) = std::numeric_limits<double>::quiet_NaN();
-      }
-  for (index layer = 0; layer < layers; ++layer)
-    if (!varies[static_cast<std::size_t>(layer)]) cka(layer, layer) = std::numeric_limits<double>::quiet_NaN();
+  Eigen::MatrixXd cka = Eigen::MatrixXd::Constant(layers, layers, std::numeric_limits<double>::quiet_NaN());
+  for (const auto [from, to] : moments.pairs().of(layers)) try {
+      cka(from, to) = cka(to, from) = layerwise::linear_cka(moments.pair(from, to));
+      cka(from, from) = cka(to, to) = 1;
+    } catch (const layerwise::degenerate_input_error&) {
+    }
   return cka;
 }
 

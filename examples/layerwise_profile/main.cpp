@@ -23,6 +23,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -52,15 +53,16 @@ std::string text_of(const report::described_profile& result, const options& aske
   }
 }
 
-/// The metrics that were asked for. Of all, those that the dump or the options don't let be had are left out, which is
-/// said; one that was named is an error.
+/// The metrics that were asked for. Of `all`, those that the dump or the options don't let be had are left out, which is
+/// said; one that was named, beside `all` too, is an error.
 std::vector<const metrics::metric*> choose_metrics(const options& asked, const dumps::layer_stack& stack,
                                                    const metrics::token_sets& tokens) {
   std::vector<const metrics::metric*> chosen;
   for (const auto* each : asked.more_metrics) {
     const bool no_sequences = each->from == metrics::source::sequences && tokens.sequences.empty();
     const bool no_moments = each->from == metrics::source::moments && !asked.profile.linearity;
-    if (no_sequences && !asked.all_metrics)
+    const bool named = std::ranges::find(asked.named_metrics, each) != asked.named_metrics.end();
+    if (no_sequences && named)
       reject(stack.files.front().path,
              "{} needs --sequence-length N, or 0 if each file is one sequence: the file does not tell", each->name);
     if (no_sequences)
@@ -113,7 +115,7 @@ int run(options asked) {
                        .metrics_of_moments = added.needs_moments(),
                        .to_last = added.needs_last(),
                        .all_pairs = asked.cka_map,
-                       .sample = added.needs_sample() ? asked.sample : 0};
+                       .sample_bytes = added.sample_bytes()};
   if (asked.dry_run) {
     print_or_write(asked.output, dumps::plan_of(stack) + dumps::memory_plan(memory_needed(stack, wanted),
                                                                             "--pairs-in-turn and --no-linearity"));

@@ -28,8 +28,7 @@ double memory_needed(const dumps::layer_stack& stack, const demands& of) {
   // Passes after the first, which begin when its moments are gone.
   if (of.to_last) doubles = std::max(doubles, blocks(states) + (2.0 * (states - 1.0) + for_metrics) * d * d);
   if (of.all_pairs) doubles = std::max(doubles, blocks(all) + (all + 0.5 * all * (all - 1.0) + for_metrics) * d * d);
-  doubles = std::max(doubles, 2.0 * static_cast<double>(of.sample) * d);
-  return doubles * sizeof(double);
+  return std::max(doubles * sizeof(double), of.sample_bytes);
 }
 
 void check_memory(const dumps::layer_stack& stack, const demands& of) {

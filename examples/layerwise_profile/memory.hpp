@@ -11,7 +11,7 @@ struct demands {
   bool metrics_of_moments = false;  // metrics beside the profile's
   bool to_last = false;             // each layer beside the last one
   bool all_pairs = false;           // moments of all pairs of layers
-  dumps::index sample = 0;          // tokens of two layers kept
+  double sample_bytes = 0;          // of the tokens that metrics of neighbours look at
 };
 
 /// The bytes that these need beside the files, in about.

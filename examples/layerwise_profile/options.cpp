@@ -20,9 +20,9 @@
 namespace examples::layerwise_profile {
 namespace {
 
-std::vector<const metrics::metric*> metrics_of(const std::string& text) {
+std::vector<const metrics::metric*> metrics_of(const std::vector<std::string>& names) {
   try {
-    return metrics::metrics_named(known_metrics(), parts_of(text));
+    return metrics::metrics_named(known_metrics(), names);
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError("--metrics", error.what());
   }
@@ -86,14 +86,16 @@ void add_metrics(CLI::App& app, options& o) {
   app.add_option_function<std::string>(
          "--metrics",
          [&o](const std::string& text) {
-           o.more_metrics = metrics_of(text);
-           o.all_metrics = text == "all";
+           auto names = parts_of(text);
+           o.more_metrics = metrics_of(names);
+           std::erase(names, "all");
+           o.named_metrics = metrics_of(names);
          },
          "A column each of those listed below, or of all; metrics of one layer have\n"
          "a row for the embeddings, too, of layer 0, where all else is empty")
       ->type_name("all|NAME,...")
       ->group(group);
-  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, at even distances")
+  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, one of each of N equal parts")
       ->check(at_least(3))
       ->capture_default_str()
       ->type_name("N")
@@ -139,8 +141,8 @@ void add_output(CLI::App& app, options& o, std::string& columns) {
 /// What can't be had together.
 void check_metrics(options& o) {
   const auto needs_moments = [](const auto* each) { return each->from == metrics::source::moments; };
-  const auto found = std::ranges::find_if(o.more_metrics, needs_moments);
-  if (!o.profile.linearity && !o.all_metrics && found != o.more_metrics.end())
+  const auto found = std::ranges::find_if(o.named_metrics, needs_moments);
+  if (!o.profile.linearity && found != o.named_metrics.end())
     throw CLI::ValidationError(
         "--metrics", fmt::format("{} is of second moments, which --no-linearity does without", (*found)->name));
   const bool drawn = !o.plot.empty() || !o.html.empty() || o.format == output_format::json;

@@ -22,9 +22,9 @@ struct options {
   std::optional<dumps::index> batch_tokens;
   bool pairs_in_turn = false;
   bool dry_run = false;
-  std::vector<const metrics::metric*> more_metrics;  // beside the profile's
-  bool all_metrics = false;                          // of which those that can't be had are left out
-  dumps::index sample = 2048;                        // tokens that metrics of neighbours look at
+  std::vector<const metrics::metric*> more_metrics;   // beside the profile's
+  std::vector<const metrics::metric*> named_metrics;  // of them: not by `all`, of which some may be left out
+  dumps::index sample = 2048;                         // tokens that metrics of neighbours look at
   bool angle_map = false;
   bool cka_map = false;
   output_format format = output_format::table;

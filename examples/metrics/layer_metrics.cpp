@@ -145,7 +145,7 @@ const std::vector<metric>& layer_metrics() {
        layer,
        sample,
        "TwoNN, of --sample tokens",
-       "3 n^2 d of n sampled",
+       "2 to 5 n^2 d of n sampled, and 16 n d bytes",
        {"intrinsic_dimension", "intrinsic_dimension_sampled", "intrinsic_dimension_duplicates"},
        1,
        intrinsic_dimension},

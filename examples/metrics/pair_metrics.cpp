@@ -78,7 +78,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        moments,
        "mean canonical correlation",
-       "6 d^3 on one thread",
+       "6 d^3, half on one thread",
        {"mean_cca", "mean_cca_error", "mean_square_cca", "cca_floor"},
        1,
        [](evidence& e) -> pair_values {
@@ -100,7 +100,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        moments,
        "weighted by what the first one has of each direction",
-       "13 d^3 on one thread",
+       "13 d^3, most on one thread",
        {"pwcca", "pwcca_error"},
        1,
        [](evidence& e) -> pair_values {
@@ -130,7 +130,7 @@ const std::vector<metric>& pair_metrics() {
        pair,
        sample,
        "share of the 10 nearest that agree, of --sample tokens",
-       "6 n^2 d of n sampled",
+       "4 to 10 n^2 d of n sampled, and 32 n d bytes",
        {"mutual_knn", "mutual_knn_sampled"},
        1,
        mutual_knn},

@@ -33,4 +33,8 @@ token_sets token_sets_of(const dumps::layer_stack& stack, index sample_size, std
   return sets;
 }
 
+double sample_bytes(index tokens, index dimensions) {
+  return 2.0 * sizeof(double) * static_cast<double>(tokens) * static_cast<double>(dimensions);
+}
+
 }  // namespace examples::metrics

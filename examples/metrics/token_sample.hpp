@@ -32,4 +32,8 @@ struct token_sets {
 /// the sequences, where `sequence_length` or the files tell.
 token_sets token_sets_of(const dumps::layer_stack& stack, index sample_size, std::optional<index> sequence_length);
 
+/// The bytes that a metric of neighbours takes for so many tokens of layers that are together so wide: in double, the
+/// rows, and once more as products want them.
+double sample_bytes(index tokens, index dimensions);
+
 }  // namespace examples::metrics

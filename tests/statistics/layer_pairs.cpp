@@ -37,6 +37,21 @@ TEST_CASE("pairs that make no sense are refused") {
                              "layer_pairs");
   check_throws<option_error>([] { layer_pairs({{0, 1}, {1, 2}, {0, 1}}).of(4); }, "each pair once", "0 and 1 again",
                              "layer_pairs");
+  // The first of them in the list.
+  check_throws<option_error>([] { layer_pairs({{2, 3}, {0, 1}, {2, 3}, {0, 1}, {0, 9}}).of(4); }, "each pair once",
+                             "2 and 3 again", "layer_pairs");
+  check_throws<option_error>([] { layer_pairs({{2, 3}, {0, 9}, {2, 3}}).of(4); }, "two different layers in 0..3",
+                             "0 and 9", "layer_pairs");
+}
+
+TEST_CASE("many pairs cost p log p, not p^2") {
+  std::vector<layer_pair> pairs;
+  for (layerwise::index to = 999; to >= 0; --to)
+    for (layerwise::index from = 0; from < 1000; ++from)
+      if (from != to) pairs.push_back({from, to});
+  CHECK(layer_pairs(pairs).of(1000) == pairs);
+  pairs.push_back({17, 3});
+  check_throws<option_error>([&] { layer_pairs(pairs).of(1000); }, "each pair once", "17 and 3 again", "layer_pairs");
 }
 
 }  // namespace

@@ -152,11 +152,15 @@ TEST_CASE("the tokens are those that take part in both") {
 
   auto broken = dumps.large;
   broken.at(2, 290, 1) = std::numeric_limits<double>::quiet_NaN();
-  refused(
-      {dumps.a,
-       dumps.folder.write("e.safetensors", safetensors({broken.stack(data_type::f64)}, {{"layout", "layer-major"}})),
-       "--batch-tokens", "256"},
-      {"a.safetensors: and ", "e.safetensors: in tokens 256 to 299", "layer 5", "row 34"});
+  const auto not_finite =
+      dumps.folder.write("e.safetensors", safetensors({broken.stack(data_type::f64)}, {{"layout", "layer-major"}}));
+  const std::string place = "in tokens 256 to 299 (row 0 is token 256): ";
+  refused({dumps.a, not_finite, "--batch-tokens", "256"}, {"e.safetensors: layer 2, " + place, "row 34, column 1"});
+  // Of B, layers 0, 2 and 4 are compared; and it is the layer's own number that is said.
+  const std::vector<std::string> same{"--pairs", "same", "--batch-tokens", "256", "--layer-numbers-b", "0,3,6,9,12"};
+  refused({dumps.a, not_finite, same[0], same[1], same[2], same[3]}, {"e.safetensors: layer 2, " + place});
+  refused({dumps.a, not_finite, same[0], same[1], same[2], same[3], same[4], same[5]}, {"e.safetensors: layer 6, "});
+  refused({not_finite, dumps.a, same[0], same[1], same[2], same[3]}, {"e.safetensors: layer 2, " + place});
 
   refused({dumps.a}, {"expected two dumps, got 1"});
   refused({dumps.a, dumps.b, dumps.b}, {"expected two dumps, got 3"});
@@ -203,6 +207,33 @@ TEST_CASE("--dry-run says how both are read, and measures nothing") {
   for (const auto* line : {"A\nstates      3 of 300 tokens x 4 dimensions, F32\n",
                            "B\nstates      5 of 300 tokens x 7 dimensions, F64\n", "\n3 pairs of layers\nmemory "})
     CHECK(contains(plan.output, line));
+}
+
+TEST_CASE("the memory is that of what there is, and known before anything is made") {
+  const two_dumps dumps;
+  const auto plan_of = [](std::vector<std::string> arguments) {
+    arguments.emplace_back("--dry-run");
+    const auto plan = run(std::move(arguments));
+    CAPTURE(plan.errors);
+    REQUIRE(plan.status == 0);
+    return plan.output;
+  };
+  // 300 tokens are all that are read at a time, or looked at.
+  CHECK(plan_of({dumps.a, dumps.b, "--metrics", "all", "--batch-tokens", "300"}) ==
+        plan_of({dumps.a, dumps.b, "--metrics", "all", "--batch-tokens", "1000000000", "--sample", "1000000000"}));
+  // Rows of both, and once more packed: 2 * 8 * 300 (4 + 7) bytes.
+  CHECK(
+      contains(run({dumps.a, dumps.b, "--metrics", "mutual_knn"}).errors, "300 of 300 tokens, which take 0.0504 MiB"));
+  // A row each for millions of pairs, of few sums: 24 KB of files.
+  const auto many = dumps.folder.write("m.safetensors", safetensors({{"h", "F16", {3000, 4, 1}, buffer(24'000)}}));
+  const auto memory = [&](const std::string& format) {
+    const auto plan = plan_of({many, many, "--layout", "layer-major", "--format", format});
+    CHECK(contains(plan, "\n9000000 pairs of layers\n"));
+    const std::string before = "\nmemory      about ";
+    return std::stod(plan.substr(plan.find(before) + before.size()));
+  };
+  CHECK(memory("text") > 5);  // GiB
+  CHECK(memory("json") > 1.5 * memory("text"));
 }
 
 TEST_CASE("CSV has the fields of JSON, the text a matrix a metric") {

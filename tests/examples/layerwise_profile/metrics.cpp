@@ -205,6 +205,8 @@ TEST_CASE("what can't be had is refused where it was named, and left out of all"
   refused({path, "--metrics", ""}, "got ''");
   refused({path, "--metrics", "norm,svcca", "--no-linearity"}, "svcca is of second moments");
   refused({path, "--metrics", "curvature"}, "curvature needs --sequence-length");
+  refused({path, "--metrics", "all,curvature"}, "curvature needs --sequence-length");  // named, beside all too
+  refused({path, "--metrics", "svcca,all", "--no-linearity"}, "svcca is of second moments");
   refused({path, "--heat-map", "angles"}, "--heat-map: expected --plot FILE, --html FILE, or --format json");
   refused({path, "--heat-map", "cosines", "--plot", folder / "a.svg"}, "--heat-map");
   refused({path, "--metrics", "all", "--sample", "2"}, "--sample");
@@ -218,6 +220,9 @@ TEST_CASE("what can't be had is refused where it was named, and left out of all"
   CHECK(layer["block_influence"].is_number());
   CHECK_FALSE(layer.contains("last_layer_linearity"));
 
+  for (const auto* names : {"all,norm", "norm,all", "all,all"})
+    CHECK(run({path, "--metrics", names, "--no-linearity", "--format", "json"}).output == all.output);
+
   const auto help = run({"--help"}).output;
   for (const auto* name : {"--metrics", "--heat-map", "--sample", "anisotropy  ", "mutual_knn  ", "4/3 d^3"})
     CHECK(contains(help, name));
@@ -228,6 +233,44 @@ TEST_CASE("what can't be had is refused where it was named, and left out of all"
   CHECK(wide.status == 1);
   CHECK(contains(wide.errors, "for all pairs of layers"));
   CHECK(contains(wide.errors, "--heat-map angles needs"));
+}
+
+TEST_CASE("the memory of a sample is that of the tokens there are, with the copies that are made") {
+  const temporary_folder folder;
+  const sample data(2, 8, 2000);
+  const auto path =
+      folder.write("a.safetensors", safetensors({data.stack(data_type::f64)}, {{"layout", "layer-major"}}));
+  const std::vector<std::string> plan{path, "--no-linearity", "--metrics", "mutual_knn", "--dry-run"};
+  auto more = plan;
+  more.insert(more.end(), {"--sample", "1000000000"});
+  CHECK(contains(run(plan).output, "memory "));
+  CHECK(run(more).output == run(plan).output);
+  // In double, rows and packed rows, of two layers, or of one.
+  CHECK(contains(run({path, "--no-linearity", "--metrics", "mutual_knn,intrinsic_dimension", "--sample", "4"}).errors,
+                 "4 of 8 tokens, which take 0.244 MiB"));
+  CHECK(contains(run({path, "--no-linearity", "--metrics", "intrinsic_dimension", "--sample", "4"}).errors,
+                 "4 of 8 tokens, which take 0.122 MiB"));
+}
+
+TEST_CASE("CKA of all pairs is null for a layer without variance, the library's for others") {
+  const temporary_folder folder;
+  sample data(4, 60, 3);
+  for (index token = 0; token < data.tokens; ++token)
+    for (index dim = 0; dim < data.dims; ++dim) data.at(2, token, dim) = 1;
+  const auto path =
+      folder.write("a.safetensors", safetensors({data.stack(data_type::f64)}, {{"layout", "layer-major"}}));
+  const auto cka = run_json({path, "--heat-map", "cka"})["linear_cka"];
+  auto varying = data.view();
+  const std::vector<std::size_t> kept{0, 1, 3};
+  const auto expected = layerwise::cka_matrix(std::vector{varying[0], varying[1], varying[3]}).scores;
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 3; ++j)
+      CHECK(cka[kept[i]][kept[j]].get<double>() ==
+            doctest::Approx(expected(static_cast<index>(i), static_cast<index>(j))).epsilon(1e-12));
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(cka[2][i].is_null());
+    CHECK(cka[i][2].is_null());
+  }
 }
 
 TEST_CASE("heat maps are of all tokens, in JSON and beside the plot") {

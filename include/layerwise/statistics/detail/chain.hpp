@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <functional>
 #include <numeric>
 #include <span>
@@ -65,11 +66,12 @@ class moment_chain {
       layer.different = distinct_rows(d + 1);
       state_.layers.push_back(std::move(layer));
     }
-    for (const layer_pair& pair : pairs) {
-      layer_state& input = state_.layer(pair.from);
+    state_.pairs.reserve(pairs.size());
+    for (const std::size_t place : places_in_order(pairs)) {
+      layer_state& input = state_.layer(pairs[place].from);
       input.keeps_second = input.is_input = true;
       pair_state added;
-      added.layers = pair;
+      added.layers = pairs[place];
       state_.pairs.push_back(std::move(added));
     }
     pending_.resize(dimensions.size());
@@ -246,14 +248,15 @@ class moment_chain {
       block.resize(rows.count, dimensions(l));
       read_block(rows, l, block);
     };
+    auto next = state_.pairs.begin();
     for (index l = 0; l < layers(); ++l) {
       space.previous.swap(space.current);
       read(l, space.current);
       start(l, space.current);
       if (state_.keeps_energies) count_energies(l, space.current, space);
       if (observe && l > 0) observe(l, space.previous, space.current);
-      for (pair_state& pair : state_.pairs) {
-        if ((std::max)(pair.layers.from, pair.layers.to) != l) continue;
+      for (; next != state_.pairs.end() && (std::max)(next->layers.from, next->layers.to) == l; ++next) {
+        pair_state& pair = *next;
         const index earlier = (std::min)(pair.layers.from, pair.layers.to);
         if (earlier != l - 1) read(earlier, space.other);
         const row_block& before = earlier == l - 1 ? space.previous : space.other;

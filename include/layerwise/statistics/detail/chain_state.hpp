@@ -46,7 +46,7 @@ struct pair_state {
 
 struct chain_state {
   std::vector<layer_state> layers;
-  std::vector<pair_state> pairs;
+  std::vector<pair_state> pairs;  ///< in the order of is_before()
   summation added;
   bool keeps_energies = false;  ///< products of energies, of each layer with itself and of each pair
 
@@ -61,11 +61,12 @@ struct chain_state {
     return pair.target_is_update ? pair.update : output(pair).frame;
   }
 
-  /// Null if there is none.
+  /// Null if there is none. O(log p) of p pairs.
   pair_state* find(const layer_pair& wanted) {
     const auto found =
-        std::find_if(pairs.begin(), pairs.end(), [&](const pair_state& pair) { return pair.layers == wanted; });
-    return found == pairs.end() ? nullptr : &*found;
+        std::lower_bound(pairs.begin(), pairs.end(), wanted,
+                         [](const pair_state& pair, const layer_pair& other) { return is_before(pair.layers, other); });
+    return found == pairs.end() || found->layers != wanted ? nullptr : &*found;
   }
   const pair_state* find(const layer_pair& wanted) const { return const_cast<chain_state*>(this)->find(wanted); }
 };
