@@ -110,7 +110,7 @@ void add_directory(model& to, const fs::path& directory) {
 
 index of_layer(const std::vector<index>& numbers, index layer) {
   if (numbers.size() == 1) return numbers.front();
-  return layer < std::ssize(numbers) ? numbers[static_cast<std::size_t>(layer)] : 0;
+  return layer >= 0 && layer < std::ssize(numbers) ? numbers[static_cast<std::size_t>(layer)] : 0;
 }
 
 model open_model(const std::string& path) {

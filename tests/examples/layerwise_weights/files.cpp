@@ -1,9 +1,8 @@
-// Reading models: element formats, GGUF, directories, names, and what fused matrices are made of.
+// Reading models: element formats, GGUF, directories, names.
 
 #include "layerwise_weights/element_format.hpp"
 #include "layerwise_weights/gguf.hpp"
 #include "layerwise_weights/model.hpp"
-#include "layerwise_weights/parts.hpp"
 #include "layerwise_weights/roles.hpp"
 
 #include "examples/dump_files.hpp"
@@ -111,17 +110,6 @@ packed_block six_bits() {
   put_half(out.bytes, 0.5);
   for (int j = 0; j < 256; ++j) out.expected.push_back(0.5 * (11 * (j / 16) - 90) * (quant(j, 63) - 32));
   return out;
-}
-
-/// A q, k, v or other matrix whose element tells its place.
-weight numbered(const std::string& name, index rows, index cols, buffer& bytes) {
-  bytes =
-      encode(data_type::f64, {rows, cols}, [&](const auto& at) { return static_cast<double>(100 * at[0] + at[1]); });
-  return {name, "model", "F64", format_named("F64"), rows, cols, bytes};
-}
-
-model_config heads_of(const std::string& architecture, index heads, index key_heads, index size) {
-  return {architecture, {heads}, {key_heads}, size, size, 0, false};
 }
 
 }  // namespace
@@ -265,78 +253,6 @@ TEST_CASE("names say what a matrix does, and in which layer") {
         "model.layers.x.self_attn.q_proj.weight", "model.layers.-1.self_attn.q_proj.weight",
         "model.layers.0.mlp.experts.3.gate_proj.weight", "position_embd.weight", ""})
     check(name, role::other, -1);
-}
-
-TEST_CASE("fused matrices are taken apart where the configuration tells how") {
-  buffer bytes;
-  const auto check = [](const matrix_part& part, role what, index rows, index heads, double first, double last) {
-    CAPTURE(text_of(what));
-    CHECK(part.what == what);
-    CHECK(part.values.rows() == rows);
-    CHECK(part.heads == heads);
-    CHECK(part.values(0, 0) == first);
-    CHECK(part.values(rows - 1, part.values.cols() - 1) == last);
-    CHECK(part.remark.empty());
-  };
-  {  // phi3: 4 heads of 3, 2 of keys and values, in blocks of rows
-    const auto parts = parts_of(numbered("model.layers.0.self_attn.qkv_proj.weight", 24, 12, bytes), {role::qkv, 0},
-                                heads_of("phi3", 4, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[0], role::q, 12, 4, 0, 1111);
-    check(parts[1], role::k, 6, 2, 1200, 1711);
-    check(parts[2], role::v, 6, 2, 1800, 2311);
-  }
-  {  // gpt2: inputs are rows
-    const auto parts =
-        parts_of(numbered("h.0.attn.c_attn.weight", 6, 18, bytes), {role::qkv, 0}, heads_of("gpt2", 2, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[1], role::k, 6, 2, 6, 511);
-    check(parts[2], role::v, 6, 2, 12, 517);
-    const auto o = parts_of(numbered("h.0.attn.c_proj.weight", 6, 6, bytes), {role::o, 0}, heads_of("gpt2", 2, 2, 3));
-    CHECK(o[0].values(0, 5) == 500);
-    CHECK(o[0].heads == 2);
-    CHECK_FALSE(o[0].heads_are_rows);
-  }
-  {  // gpt-neox: query, key and value of head after head
-    const auto name = "gpt_neox.layers.0.attention.query_key_value.weight";
-    const auto parts = parts_of(numbered(name, 18, 6, bytes), {role::qkv, 0}, heads_of("gpt_neox", 2, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[0], role::q, 6, 2, 0, 1105);
-    check(parts[1], role::k, 6, 2, 300, 1405);
-    check(parts[2], role::v, 6, 2, 600, 1705);
-    CHECK(parts[1].values(3, 0) == 1200);  // the second head's
-    const auto unknown = parts_of(numbered(name, 18, 6, bytes), {role::qkv, 0}, heads_of("other", 2, 2, 3));
-    REQUIRE(unknown.size() == 1);
-    CHECK(unknown[0].what == role::qkv);
-    CHECK(contains(unknown[0].remark, "the order of queries, keys and values is not known"));
-  }
-  {
-    auto config = heads_of("phi3", 4, 2, 3);
-    config.feed_forward = 5;
-    const auto parts =
-        parts_of(numbered("model.layers.0.mlp.gate_up_proj.weight", 10, 4, bytes), {role::gate_up, 0}, config);
-    REQUIRE(parts.size() == 2);
-    check(parts[0], role::gate, 5, 0, 0, 403);
-    check(parts[1], role::up, 5, 0, 500, 903);
-  }
-}
-
-TEST_CASE("without a configuration, or with one that does not fit, matrices stay whole, and it is said") {
-  buffer bytes;
-  const auto fused = parts_of(numbered("blk.0.attn_qkv.weight", 18, 6, bytes), {role::qkv, 0}, {});
-  REQUIRE(fused.size() == 1);
-  CHECK(fused[0].values.rows() == 18);
-  CHECK(contains(fused[0].remark, "the number of heads is not known"));
-  const auto other = parts_of(numbered("blk.0.attn_qkv.weight", 17, 6, bytes), {role::qkv, 0}, heads_of("a", 2, 2, 3));
-  CHECK(contains(other[0].remark, "do not make up"));
-  const auto q = parts_of(numbered("blk.0.attn_q.weight", 7, 6, bytes), {role::q, 0}, heads_of("a", 2, 2, 3));
-  CHECK(q[0].heads == 0);
-  CHECK(q[0].remark == "2 heads of 3 do not make up its 7");
-  auto by_layer = heads_of("a", 2, 2, 3);
-  by_layer.heads = {1, 2};
-  CHECK(parts_of(numbered("blk.1.attn_q.weight", 6, 6, bytes), {role::q, 1}, by_layer)[0].heads == 2);
-  CHECK(parts_of(numbered("blk.0.attn_q.weight", 3, 6, bytes), {role::q, 0}, by_layer)[0].heads == 1);
-  CHECK(parts_of(numbered("blk.2.attn_q.weight", 6, 6, bytes), {role::q, 2}, by_layer)[0].heads == 0);
 }
 
 TEST_CASE("a directory: config.json, shards by their index; what does not fit is refused") {
