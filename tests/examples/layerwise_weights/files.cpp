@@ -193,6 +193,7 @@ TEST_CASE("a damaged GGUF file is refused: cut at any length, or with wrong numb
   check(gguf(metadata, items, {.more_offset = 64}), "tensor 'one': expected 24 bytes from byte 64");
   check(gguf(metadata, items, {.more_offset = ~std::uint64_t{31}}), "truncated?");
   check(gguf(metadata, {items[0], items[0]}), "'one' twice");
+  check(gguf({metadata[0], metadata[0]}, items), "each metadata key once, got 'general.name' twice");
   check(gguf({gguf_entry("k", 13, std::uint8_t{0})}, items),
         "metadata 'k': expected a type of value from 0 to 12, got 13");
   check(gguf({gguf_entry("general.alignment", 4, std::uint32_t{0})}, items), "'general.alignment'");
@@ -286,13 +287,43 @@ TEST_CASE("a directory: config.json, shards by their index; what does not fit is
   CHECK(open_model(folder / "a.safetensors").config.heads == std::vector<index>{3});  // config.json beside it
   folder.write("model.safetensors.index.json", bytes_of(R"({"weight_map": {"x": "../b.safetensors"}})"));
   CHECK(contains(rejection(), "the name of a file beside it"));
-  folder.write("model.safetensors.index.json", bytes_of("[]"));
+  folder.write("model.safetensors.index.json", bytes_of(R"({"weight_map": {"x": "b.safetensors\u0000.bin"}})"));
+  CHECK(contains(rejection(), "the name of a file beside it"));
+  folder.write("model.safetensors.index.json",
+               bytes_of(R"({"weight_map": {"lm_head.weight": "b.safetensors", "norm": "a.safetensors",
+                                           "lost.a": "b.safetensors", "lost.b": "b.safetensors"}})"));
+  CHECK(contains(rejection(), "'lost.a': expected a tensor of this name in 'b.safetensors', got none"));
+  folder.write("model.safetensors.index.json", bytes_of("{}"));
   CHECK(contains(rejection(), "a weight_map"));
+  // Deeper than a stack of calls, as a list or as text_config, which is copied.
+  const auto deep = [](const std::string& before, const std::string& after, int depth) {
+    std::string text;
+    for (int i = 0; i < depth; ++i) text += before;
+    text += "1";
+    for (int i = 0; i < depth; ++i) text += after;
+    return text;
+  };
+  const auto lists = deep("[", "]", 500'000), objects = deep(R"({"a":)", "}", 500'000);
+  for (const auto& text : {R"({"weight_map": )" + lists + "}", R"({"weight_map": {"x": )" + lists + "}}", lists}) {
+    folder.write("model.safetensors.index.json", bytes_of(text));
+    CHECK(contains(rejection(), "nested levels"));
+  }
+  std::filesystem::remove(folder / "model.safetensors.index.json");
+  for (const auto& text : {R"({"n_head": )" + lists + "}", R"({"text_config": )" + objects + "}"}) {
+    folder.write("config.json", bytes_of(text));
+    CHECK(contains(rejection(), "config.json: expected at most 64 nested levels"));
+  }
+  folder.write("config.json", bytes_of(R"({"n_head": 2, "deep": )" + deep(R"({"a":)", "}", 60) + "}"));
+  CHECK(open_model(folder / ".").config.heads == std::vector<index>{2});
+  folder.write("config.json", bytes_of(R"({"n_head": 2, "n_head": 3})"));
+  CHECK(contains(rejection(), "expected each name once, got 'n_head' twice"));
+  folder.write("config.json", bytes_of("[]"));
+  CHECK(contains(rejection(), "expected a JSON object, got array"));
   std::filesystem::remove(folder / "model.safetensors.index.json");
   folder.write("config.json", bytes_of(R"({"num_attention_heads": -3})"));
   CHECK(contains(rejection(), "num_attention_heads: expected a number from 0 to 2^32, got '-3'"));
   folder.write("config.json", bytes_of("{"));
-  CHECK(contains(rejection(), "expected a JSON object, got no JSON"));
+  CHECK(contains(rejection(), "config.json: expected JSON in UTF-8, got an error at byte 1"));
   folder.write("config.json", bytes_of("{}"));
   folder.write("c.safetensors", safetensors({matrix(data_type::f16, 0, 4, 6, "lm_head.weight")}));
   CHECK(contains(rejection(), "each tensor in one file, got 'lm_head.weight'"));
