@@ -40,12 +40,6 @@ std::string gib(double bytes) { return fmt::format("{:.3g} GiB", bytes / 0x1p30)
 
 }  // namespace
 
-double memory_needed(const demands& of) {
-  double most = for_matrices(of);
-  for (const auto* w : of.embeddings) most = std::max(most, for_embedding(*w, of.sample));
-  return most;
-}
-
 void check_memory(const demands& of) {
   const auto limit = available_memory();
   const auto remedy = [&](const char* option, double bytes) {

@@ -13,11 +13,8 @@ struct demands {
   int threads;
 };
 
-/// The bytes that these need beside the files, in about.
-double memory_needed(const demands& of);
-
-/// --sample has the square of its number of cosines, and each thread a matrix in double: throws input_error before the
-/// system ends the process, with the options that need less.
+/// A sample of s rows has s (s - 1) / 2 cosines, and each thread a matrix in double: where these do not fit into memory,
+/// throws input_error before the system ends the process, with what they need in about and the options that need less.
 void check_memory(const demands& of);
 
 }  // namespace examples::layerwise_weights
