@@ -1,5 +1,7 @@
 #pragma once
 
+#include "common/write_file.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <cstddef>
@@ -30,6 +32,11 @@ inline std::vector<std::string> parts_of(const std::string& text) {
 
 inline CLI::Validator at_least(std::ptrdiff_t lowest) {
   return CLI::Range(lowest, std::numeric_limits<std::ptrdiff_t>::max()).description("");
+}
+
+/// For the name of a file to be written: that it can be is known before, not after, what takes long.
+inline CLI::Validator output_name() {
+  return {[](const std::string& name) { return why_not_writable(name); }, ""};
 }
 
 /// For the name of a picture.

@@ -23,7 +23,8 @@ template <class... Arguments>
   throw input_error(file, fmt::format(message, std::forward<Arguments>(arguments)...));
 }
 
-/// `text` with control characters written as \xNN, so that no file can move the cursor or add a line.
+/// `text` with the bytes of control characters, and those that are not UTF-8, written as \xNN, so that no file can move
+/// the cursor or add a line.
 std::string printable(std::string_view text);
 
 /// `text` up to `most` bytes, not cut inside a UTF-8 character; "..." stands for the rest.

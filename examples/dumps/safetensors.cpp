@@ -1,6 +1,7 @@
 #include "dumps/safetensors.hpp"
 
 #include "common/input_error.hpp"
+#include "dumps/strict_json.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -9,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <set>
+#include <utility>
 
 namespace examples::dumps {
 namespace {
@@ -21,13 +22,12 @@ constexpr std::uint64_t longest_header = 100'000'000;  // the format's own limit
 constexpr int deepest_header = 3;                      // {name: {"shape": [1]}}
 
 /// The header's text, its length checked against the limit and the file.
-std::string_view header_text(const std::string& path, std::span<const std::byte> file) {
-  if (file.size() < length_bytes)
-    reject(path, "expected a .safetensors, .npy or .npz file, got only {} bytes", file.size());
+std::string_view header_text(const std::string& path, std::span<const std::byte> file, std::string_view expected) {
+  if (file.size() < length_bytes) reject(path, "expected {}, got only {} bytes", expected, file.size());
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), length_bytes);
   if (length > longest_header)
-    reject(path, "expected a .safetensors, .npy or .npz file: its header length (bytes 0 to 7) is at most {}, got {}",
+    reject(path, "expected {}: the header length of .safetensors (bytes 0 to 7) is at most {}, got {}", expected,
            longest_header, length);
   if (length > file.size() - length_bytes)
     reject(path,
@@ -35,44 +35,6 @@ std::string_view header_text(const std::string& path, std::span<const std::byte>
            "truncated?",
            file.size() - length_bytes, length);
   return {reinterpret_cast<const char*>(file.data() + length_bytes), static_cast<std::size_t>(length)};
-}
-
-/// The header as JSON. The parser itself keeps the last of two equal keys and any nesting; here both are
-/// refused.
-json parse_header(const std::string& path, std::string_view text) {
-  std::vector<std::set<std::string>> keys;  // of the objects being read, outermost first
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-      case json::parse_event_t::array_start:
-        if (depth >= deepest_header)
-          reject(path, "header: expected at most {} nested levels, got more", deepest_header);
-        keys.emplace_back();
-        break;
-      case json::parse_event_t::key:
-        if (!keys.back().insert(parsed.get_ref<const std::string&>()).second)
-          reject(path, "header: expected each name once, got {} twice",
-                 in_quotes(parsed.get_ref<const std::string&>()));
-        break;
-      case json::parse_event_t::object_end:
-      case json::parse_event_t::array_end:
-        keys.pop_back();
-        break;
-      default:
-        break;
-    }
-    return true;
-  };
-  try {
-    auto header = json::parse(text.begin(), text.end(), check);
-    if (!header.is_object()) reject(path, "header: expected a JSON object, got {}", header.type_name());
-    return header;
-  } catch (const json::parse_error& error) {
-    reject(path, "header: expected JSON in UTF-8, got an error at byte {} of the file",
-           length_bytes + std::max<std::size_t>(error.byte, 1) - 1);
-  } catch (const json::out_of_range&) {
-    reject(path, "header: expected numbers that fit 64 bits, got a larger one");
-  }
 }
 
 /// The member `key` of a tensor's entry.
@@ -159,10 +121,10 @@ void check_coverage(const std::string& path, std::span<const tensor> tensors, st
 
 }  // namespace
 
-tensor_file parse_safetensors(const std::string& path, std::span<const std::byte> file) {
-  const auto text = header_text(path, file);
+tensor_file parse_safetensors(const std::string& path, std::span<const std::byte> file, std::string_view expected) {
+  const auto text = header_text(path, file, expected);
   const auto data = file.subspan(length_bytes + text.size());
-  const auto header = parse_header(path, text);
+  const auto header = parse_strictly(path, text, deepest_header, {"header: ", length_bytes});
 
   tensor_file result{path, file_format::safetensors, {}, {}, nullptr, {}, {}};
   for (const auto& [name, entry] : header.items()) {

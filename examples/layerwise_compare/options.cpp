@@ -61,11 +61,15 @@ void add_output(CLI::App& app, options& o) {
              "Of the numbers (default: text); csv and json have every digit, and the\nerror bounds")
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
-  app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(group);
+  app.add_option("--output", o.output, "Write the numbers to a file")
+      ->check(output_name())
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--plot", o.plot,
                  "Draw a heat map of each metric, rows of A, columns of B, into an .svg or\n"
                  ".png file (needs gnuplot)")
       ->check(picture_name())
+      ->check(output_name())
       ->type_name("FILE")
       ->group(group);
 }

@@ -125,9 +125,13 @@ void add_output(CLI::App& app, options& o, std::string& columns) {
       ->type_name("NAME,...")
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
-  app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE")->group(group);
+  app.add_option("--output", o.output, "Write the numbers to a file")
+      ->check(output_name())
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check(picture_name())
+      ->check(output_name())
       ->type_name("FILE")
       ->group(group);
   app.add_option(

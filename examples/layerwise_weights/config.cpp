@@ -2,6 +2,7 @@
 
 #include "common/input_error.hpp"
 #include "dumps/mapped_file.hpp"
+#include "dumps/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -64,13 +65,15 @@ index one_number(const std::string& path, const gguf_file& file, const std::stri
 
 }  // namespace
 
-model_config read_config(const std::string& path) {
+json read_json(const std::string& path) {
+  constexpr int deepest = 64;  // a configuration has about six
   const dumps::mapped_file file(path);
-  const auto bytes = file.bytes();
-  const auto* text = reinterpret_cast<const char*>(bytes.data());
-  auto config = json::parse(text, text + bytes.size(), nullptr, false);
-  if (!config.is_object())
-    reject(path, "expected a JSON object, got {}", config.is_discarded() ? "no JSON" : config.type_name());
+  return dumps::parse_strictly(path, {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
+                               deepest);
+}
+
+model_config read_config(const std::string& path) {
+  auto config = read_json(path);
   if (const auto inner = config.find("text_config"); inner != config.end() && inner->is_object()) config = json(*inner);
 
   model_config result;

@@ -3,7 +3,9 @@
 #include "common/input_error.hpp"
 #include "dumps/tensor_file.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -191,8 +193,10 @@ gguf_file parse_gguf(const std::string& path, std::span<const std::byte> file) {
   const auto tensors = in.count(24, "number of tensors"), entries = in.count(13, "number of metadata entries");
 
   gguf_file result;
+  std::set<std::string> keys;
   for (std::uint64_t i = 0; i < entries; ++i) {
     auto key = in.text("a metadata key");
+    if (!keys.insert(key).second) reject(path, "expected each metadata key once, got {} twice", in_quotes(key));
     if (auto kept = value(in, "metadata " + in_quotes(key))) result.metadata.emplace(std::move(key), std::move(*kept));
   }
   std::vector<std::uint64_t> offsets;

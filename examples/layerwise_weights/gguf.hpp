@@ -32,8 +32,8 @@ struct gguf_file {
 bool is_gguf(std::span<const std::byte> file);
 
 /// Reads the header of a GGUF file, version 2 or 3, little endian: metadata and the table of tensors, whose bytes stay
-/// where they are. Every count, length and offset is checked against the file before it is used; a name that comes
-/// twice, a format that GGUF does not have, and a length that is no multiple of the format's block are refused. Throws
+/// where they are. Every count, length and offset is checked against the file before it is used; a name or key that
+/// comes twice, a format that GGUF does not have, and a length that is no multiple of the format's block are refused. Throws
 /// input_error.
 gguf_file parse_gguf(const std::string& path, std::span<const std::byte> file);
 

@@ -1,5 +1,6 @@
 #include "inspect.hpp"
 
+#include "memory.hpp"
 #include "parts.hpp"
 
 #include "common/input_error.hpp"
@@ -12,6 +13,7 @@
 #include <exception>
 #include <numeric>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include <fnmatch.h>
@@ -71,13 +73,24 @@ embedding_measures measure_embedding(const weight& rows, const inspect_options& 
   return out;
 }
 
-/// The vectors of the model's width to length 1, those of zeros left as they are.
+/// The rows to length 1, whatever they are long, those of zeros left as they are.
+void make_unit_rows(layerwise::row_matrix& values) {
+  const auto units = layerwise::unit_normalized(values);
+  Eigen::RowVectorXd unit(values.cols());
+  for (index i = 0; i < values.rows(); ++i) {
+    if (values.row(i).isZero(0.0)) continue;
+    units.read_row(i, unit.data());
+    values.row(i) = unit;
+  }
+}
+
+/// The vectors of the model's width. A matrix with NaN or infinity stays as it is: the measures say where these are.
 void make_units(matrix_part& part) {
-  auto& values = part.values;
-  if (part.unit_is_row)
-    values.rowwise().normalize();
-  else
-    values.colwise().normalize();
+  if (!part.values.allFinite()) return;
+  if (part.unit_is_row) return make_unit_rows(part.values);
+  layerwise::row_matrix columns = part.values.transpose();
+  make_unit_rows(columns);
+  part.values = columns.transpose();
 }
 
 layer_measures measure_part(const matrix_part& part) {
@@ -85,7 +98,7 @@ layer_measures measure_part(const matrix_part& part) {
   const auto& w = part.values;
   out.values = unless_degenerate([&] { return layerwise::singular_spectrum(w); });
   out.heads = part.heads;
-  if (part.heads == 0) return out;
+  if (part.heads == 0 || !out.values) return out;
   const index size = (part.heads_are_rows ? w.rows() : w.cols()) / part.heads;
   std::vector<double> conditions;
   for (index h = 0; h < part.heads; ++h) {
@@ -97,6 +110,10 @@ layer_measures measure_part(const matrix_part& part) {
   }
   out.head_condition = median_of(std::move(conditions));
   return out;
+}
+
+bool is_embedding(const matrix_place& place) {
+  return place.what == role::embedding || place.what == role::unembedding;
 }
 
 matrix_report described(const weight& tensor, const matrix_place& place) {
@@ -113,7 +130,7 @@ matrix_report described(const weight& tensor, const matrix_place& place) {
 std::vector<matrix_report> measure(const weight& tensor, const matrix_place& place, const model_config& config,
                                    const inspect_options& options) {
   auto whole = described(tensor, place);
-  if (place.what == role::embedding || place.what == role::unembedding) {
+  if (is_embedding(place)) {
     whole.embedding = measure_embedding(tensor, options);
     return {std::move(whole)};
   }
@@ -194,6 +211,12 @@ model_report inspect(const model& source, const inspect_options& options) {
   out.remarks = source.remarks;
   out.sample = options.sample, out.unit_rows = options.unit_rows;
   const auto chosen = choose(source, options, out);
+  std::size_t first = 0;  // of those that share nothing and get a thread each; the large ones before use all
+  while (first < chosen.size() && is_embedding(chosen[first].place)) ++first;
+  demands wanted{{}, {}, options.sample, Eigen::nbThreads()};
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    (i < first ? wanted.embeddings : wanted.matrices).push_back(chosen[i].tensor);
+  check_memory(wanted);
   std::vector<std::vector<matrix_report>> measured(chosen.size());
   std::vector<std::exception_ptr> failures(chosen.size());
   const auto measure_one = [&](std::size_t i) {
@@ -207,9 +230,7 @@ model_report inspect(const model& source, const inspect_options& options) {
       failures[i] = std::current_exception();
     }
   };
-  std::size_t first = 0;  // of those that share nothing and get a thread each; the large ones before use all
-  while (first < chosen.size() && chosen[first].place.layer < 0 && chosen[first].place.what != role::other)
-    measure_one(first++);
+  for (std::size_t i = 0; i < first; ++i) measure_one(i);
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) if (chosen.size() > first + 1)
 #endif

@@ -29,7 +29,8 @@ struct embedding_measures {
 struct layer_measures {
   std::optional<layerwise::singular_spectrum_result> values;  // nothing for a matrix of zeros
   index heads = 0;                                            // 0: not known, or it has none
-  std::optional<double> head_condition;  // the median of the heads'; infinite where most have a lower rank
+  std::optional<double> head_condition;  // the median of the heads'; infinite where most have a lower rank;
+                                         // nothing for a matrix of zeros
 };
 
 /// One matrix, and what was measured of it.
@@ -62,8 +63,8 @@ struct inspect_options {
 };
 
 /// Measures the matrices of a model. Matrices of layers on all threads, one each, in memory as doubles; embeddings are
-/// read row by row. Throws input_error for NaN or infinity, for a format that is not read, and for a pattern that no
-/// name fits.
+/// read row by row. Throws input_error for NaN or infinity, for a format that is not read, for a pattern that no
+/// name fits, and for what does not fit into memory.
 model_report inspect(const model& source, const inspect_options& options);
 
 }  // namespace examples::layerwise_weights

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -19,10 +20,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_safetensors(model& to, const std::string& path) {
+constexpr auto what_is_read = "a .safetensors file, a .gguf file or a directory with such files";
+
+/// Gives back the names of the tensors, of any number of dimensions.
+std::set<std::string> add_safetensors(model& to, const std::string& path) {
   auto mapping = std::make_shared<const dumps::mapped_file>(path);
-  const auto file = dumps::parse_safetensors(path, mapping->bytes());
+  const auto file = dumps::parse_safetensors(path, mapping->bytes(), what_is_read);
+  std::set<std::string> names;
   for (const auto& tensor : file.tensors) {
+    names.insert(tensor.name);
     if (tensor.shape.size() > 2) to.others.push_back(tensor.name);
     if (tensor.shape.size() != 2) continue;
     const auto name = dumps::name_of(tensor.dtype);
@@ -30,6 +36,7 @@ void add_safetensors(model& to, const std::string& path) {
   }
   to.files.push_back(path);
   to.mappings.push_back(std::move(mapping));
+  return names;
 }
 
 void add_gguf(model& to, const std::string& path, std::shared_ptr<const dumps::mapped_file> mapping) {
@@ -52,24 +59,36 @@ void add_gguf(model& to, const std::string& path, std::shared_ptr<const dumps::m
   to.mappings.push_back(std::move(mapping));
 }
 
-/// The files that an index lists, each once; they lie beside it.
-std::vector<std::string> files_of_index(const fs::path& path) {
-  const dumps::mapped_file file(path.string());
-  const auto* text = reinterpret_cast<const char*>(file.bytes().data());
-  const auto parsed = nlohmann::json::parse(text, text + file.bytes().size(), nullptr, false);
-  const auto map = parsed.is_object() ? parsed.find("weight_map") : parsed.end();
-  if (!parsed.is_object() || map == parsed.end() || !map->is_object())
-    reject(path.string(), "expected a JSON object with a weight_map, got none");
-  std::set<std::string> names;
+/// Whether it names a file in a folder: no path to elsewhere, and nothing that the system would cut.
+bool is_file_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find_first_of(std::string("/\0", 2)) == std::string::npos;
+}
+
+/// What an index says: of each tensor the name of its file, which lies beside it.
+std::map<std::string, std::string> read_index(const std::string& path) {
+  const auto parsed = read_json(path);
+  const auto map = parsed.find("weight_map");
+  if (map == parsed.end() || !map->is_object()) reject(path, "expected a weight_map, an object, got none");
+  std::map<std::string, std::string> result;
   for (const auto& [tensor, name] : map->items()) {
-    if (!name.is_string() || fs::path(name.get<std::string>()).filename() != name.get<std::string>())
-      reject(path.string(), "weight_map: {}: expected the name of a file beside it, got {}", in_quotes(tensor),
+    if (!name.is_string() || !is_file_name(name.get_ref<const std::string&>()))
+      reject(path, "weight_map: {}: expected the name of a file beside it, got {}", in_quotes(tensor),
              in_quotes(name.dump()));
-    names.insert(name.get<std::string>());
+    result.emplace(tensor, name.get_ref<const std::string&>());
   }
-  std::vector<std::string> result;
-  for (const auto& name : names) result.push_back((path.parent_path() / name).string());
   return result;
+}
+
+/// The files that an index lists, each once, which together have the tensors that it lists.
+void add_files_of_index(model& to, const fs::path& index) {
+  const auto listed = read_index(index.string());
+  std::set<std::string> files, found;
+  for (const auto& [tensor, file] : listed) files.insert(file);
+  for (const auto& file : files) found.merge(add_safetensors(to, (index.parent_path() / file).string()));
+  for (const auto& [tensor, file] : listed)
+    if (!found.contains(tensor))
+      reject(index.string(), "weight_map: {}: expected a tensor of this name in {}, got none in any of the {} files",
+             in_quotes(tensor), in_quotes(file), files.size());
 }
 
 /// The files in a directory with that ending, by name.
@@ -93,9 +112,11 @@ void add_config(model& to, const fs::path& path) {
 void add_directory(model& to, const fs::path& directory) {
   std::error_code error;
   const auto index = directory / "model.safetensors.index.json";
-  const auto files = fs::exists(index, error) ? files_of_index(index) : files_in(directory, ".safetensors");
-  if (!files.empty()) {
+  const bool has_index = fs::exists(index, error);
+  const auto files = has_index ? std::vector<std::string>{} : files_in(directory, ".safetensors");
+  if (has_index || !files.empty()) {
     add_config(to, directory / "config.json");
+    if (has_index) add_files_of_index(to, index);
     for (const auto& path : files) add_safetensors(to, path);
     return;
   }
@@ -110,7 +131,7 @@ void add_directory(model& to, const fs::path& directory) {
 
 index of_layer(const std::vector<index>& numbers, index layer) {
   if (numbers.size() == 1) return numbers.front();
-  return layer < std::ssize(numbers) ? numbers[static_cast<std::size_t>(layer)] : 0;
+  return layer >= 0 && layer < std::ssize(numbers) ? numbers[static_cast<std::size_t>(layer)] : 0;
 }
 
 model open_model(const std::string& path) {

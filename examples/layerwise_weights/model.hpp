@@ -37,7 +37,7 @@ struct model_config {
   bool ties_embeddings = false;
 };
 
-/// The number of a layer; 0 where it isn't known.
+/// The number of a layer; 0 where it isn't known, and where the numbers are many and the layer is none (-1).
 index of_layer(const std::vector<index>& numbers, index layer);
 
 struct model {

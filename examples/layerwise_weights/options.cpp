@@ -44,9 +44,10 @@ command_line read_command_line(int argc, char** argv) {
              std::map<std::string, output_format>{
                  {"text", output_format::text}, {"csv", output_format::csv}, {"json", output_format::json}},
              "Of the numbers (default: text); csv and json have every digit");
-  app.add_option("--output", o.output, "Write the numbers to a file")->type_name("FILE");
+  app.add_option("--output", o.output, "Write the numbers to a file")->check(output_name())->type_name("FILE");
   app.add_option("--plot", o.plot, "Draw four panels into an .svg or .png file (needs gnuplot)")
       ->check(picture_name())
+      ->check(output_name())
       ->type_name("FILE");
   app.footer(
       "Examples:\n"

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace examples::layerwise_weights {
@@ -27,10 +28,19 @@ struct head_counts {
         key_size(config.key_size),
         value_size(config.value_size) {}
 
-  bool are_known() const { return heads > 0 && key_heads > 0 && key_size > 0 && value_size > 0; }
+  /// What of them is not known; empty where all is.
+  std::string_view unknown() const {
+    if (heads <= 0 || key_heads <= 0) return "the number of heads is not known";
+    if (key_size <= 0 || value_size <= 0) return "the size of a head is not known";
+    return {};
+  }
   index of(role what) const { return what == role::k || what == role::v ? key_heads : heads; }
-  /// Rows of q, k, v; columns of o.
-  index width(role what) const { return of(what) * (what == role::v || what == role::o ? value_size : key_size); }
+  index size(role what) const { return what == role::v || what == role::o ? value_size : key_size; }
+  /// Rows of q, k, v; columns of o. Nothing where these would be more than `most`: a file may say anything.
+  std::optional<index> width(role what, index most) const {
+    if (size(what) > most / of(what)) return std::nullopt;
+    return of(what) * size(what);
+  }
 };
 
 bool is_attention(role what) { return what == role::q || what == role::k || what == role::v || what == role::o; }
@@ -41,17 +51,17 @@ matrix_part with_heads(matrix_part part, const head_counts& counts) {
   part.unit_is_row = part.what != role::o && part.what != role::down;
   if (!is_attention(part.what)) return part;
   const index width = part.heads_are_rows ? part.values.rows() : part.values.cols();
-  if (!counts.are_known())
-    part.remark = "the number of heads is not known";
-  else if (width != counts.width(part.what))
-    part.remark = fmt::format("{} heads of {} do not make up its {}", counts.of(part.what),
-                              counts.width(part.what) / counts.of(part.what), width);
+  if (const auto unknown = counts.unknown(); !unknown.empty())
+    part.remark = unknown;
+  else if (counts.width(part.what, width) != width)
+    part.remark =
+        fmt::format("{} heads of {} do not make up its {}", counts.of(part.what), counts.size(part.what), width);
   else
     part.heads = counts.of(part.what);
   return part;
 }
 
-/// Query, key and value of each head in turn: what gpt-neox has.
+/// Query, key and value of each head in turn, all of one size: what gpt-neox has.
 std::vector<matrix_part> interleaved(const row_matrix& values, const head_counts& counts) {
   std::vector<matrix_part> parts;
   const index size = counts.key_size;
@@ -82,15 +92,22 @@ std::vector<matrix_part> whole(role what, row_matrix values, std::string remark)
 
 /// GGUF, phi3 and gpt2 have all queries, then all keys, then all values.
 std::vector<matrix_part> parts_of_qkv(row_matrix values, bool is_interleaved, const head_counts& counts) {
-  if (!counts.are_known()) return whole(role::qkv, std::move(values), "fused: the number of heads is not known");
-  const std::vector<std::pair<role, index>> blocks{
-      {role::q, counts.width(role::q)}, {role::k, counts.width(role::k)}, {role::v, counts.width(role::v)}};
-  const index rows = blocks[0].second + blocks[1].second + blocks[2].second;
-  const bool fits = rows == values.rows() && (!is_interleaved || counts.heads == counts.key_heads);
-  if (!fits)
+  if (const auto unknown = counts.unknown(); !unknown.empty())
+    return whole(role::qkv, std::move(values), fmt::format("fused: {}", unknown));
+  std::vector<std::pair<role, index>> blocks;
+  index left = values.rows();
+  bool fits = !is_interleaved || (counts.heads == counts.key_heads && counts.key_size == counts.value_size);
+  for (const role what : {role::q, role::k, role::v}) {
+    const auto rows = counts.width(what, left);
+    fits = fits && rows;
+    blocks.emplace_back(what, rows.value_or(0));
+    left -= blocks.back().second;
+  }
+  if (!fits || left != 0)
     return whole(role::qkv, std::move(values),
-                 fmt::format("fused: {} heads of {} and twice {} for keys and values do not make up it", counts.heads,
-                             counts.key_size, counts.key_heads));
+                 fmt::format("fused: its {} rows do not fit {} heads of {}, and {} of {} for keys and of {} for values",
+                             values.rows(), counts.heads, counts.key_size, counts.key_heads, counts.key_size,
+                             counts.value_size));
   return is_interleaved ? interleaved(values, counts) : stacked(values, blocks, counts);
 }
 

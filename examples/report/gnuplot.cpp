@@ -6,22 +6,37 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+#include <sstream>
 #include <stdexcept>
 
 namespace examples::report {
 namespace {
 
-std::string last_line(std::string text) {
-  while (text.ends_with('\n')) text.pop_back();
-  return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
+/// What gnuplot says first that is an error: "line 0: undefined variable: x". Before it may be warnings, and the command
+/// with a caret below; after it, what follows from it.
+std::string first_error(const std::string& text) {
+  std::istringstream lines(text);
+  std::string first;
+  for (std::string line; std::getline(lines, line);) {
+    line.erase(0, line.find_first_not_of(" \t"));
+    if (line.empty() || line.find("warning:") != std::string::npos) continue;
+    if (line.starts_with("line ")) return line;
+    if (first.empty()) first = line;
+  }
+  return first;
 }
 
 }  // namespace
 
 std::string gnuplot_string(const std::string& text) {
-  std::string result = "'";
-  for (const char c : printable(text)) result += c == '\'' ? std::string("''") : std::string(1, c);
-  return result + "'";
+  std::string result = "\"";
+  for (const char c : printable(text)) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_plain = byte >= 0x80 || byte == ' ' || std::isalnum(byte) != 0;
+    result += is_plain ? std::string(1, c) : fmt::format("\\{:03o}", byte);
+  }
+  return result + "\"";
 }
 
 std::string gnuplot_terminal(const std::string& path, int width, int height) {
@@ -43,7 +58,7 @@ void draw(const std::string& script, const std::string& path, const std::string&
                              " needs gnuplot, which is not installed (Debian: apt-get install gnuplot-nox)");
   if (result->status != 0 || result->output.empty())
     throw std::runtime_error(
-        fmt::format("gnuplot failed with status {}: {}", result->status, last_line(result->errors)));
+        fmt::format("gnuplot failed with status {}: {}", result->status, first_error(result->errors)));
   write_file(path, result->output);
 }
 

@@ -1,9 +1,8 @@
-// Reading models: element formats, GGUF, directories, names, and what fused matrices are made of.
+// Reading models: element formats, GGUF, directories, names.
 
 #include "layerwise_weights/element_format.hpp"
 #include "layerwise_weights/gguf.hpp"
 #include "layerwise_weights/model.hpp"
-#include "layerwise_weights/parts.hpp"
 #include "layerwise_weights/roles.hpp"
 
 #include "examples/dump_files.hpp"
@@ -113,17 +112,6 @@ packed_block six_bits() {
   return out;
 }
 
-/// A q, k, v or other matrix whose element tells its place.
-weight numbered(const std::string& name, index rows, index cols, buffer& bytes) {
-  bytes =
-      encode(data_type::f64, {rows, cols}, [&](const auto& at) { return static_cast<double>(100 * at[0] + at[1]); });
-  return {name, "model", "F64", format_named("F64"), rows, cols, bytes};
-}
-
-model_config heads_of(const std::string& architecture, index heads, index key_heads, index size) {
-  return {architecture, {heads}, {key_heads}, size, size, 0, false};
-}
-
 }  // namespace
 
 TEST_CASE("each format decodes what is packed in it, block after block") {
@@ -205,6 +193,7 @@ TEST_CASE("a damaged GGUF file is refused: cut at any length, or with wrong numb
   check(gguf(metadata, items, {.more_offset = 64}), "tensor 'one': expected 24 bytes from byte 64");
   check(gguf(metadata, items, {.more_offset = ~std::uint64_t{31}}), "truncated?");
   check(gguf(metadata, {items[0], items[0]}), "'one' twice");
+  check(gguf({metadata[0], metadata[0]}, items), "each metadata key once, got 'general.name' twice");
   check(gguf({gguf_entry("k", 13, std::uint8_t{0})}, items),
         "metadata 'k': expected a type of value from 0 to 12, got 13");
   check(gguf({gguf_entry("general.alignment", 4, std::uint32_t{0})}, items), "'general.alignment'");
@@ -267,78 +256,6 @@ TEST_CASE("names say what a matrix does, and in which layer") {
     check(name, role::other, -1);
 }
 
-TEST_CASE("fused matrices are taken apart where the configuration tells how") {
-  buffer bytes;
-  const auto check = [](const matrix_part& part, role what, index rows, index heads, double first, double last) {
-    CAPTURE(text_of(what));
-    CHECK(part.what == what);
-    CHECK(part.values.rows() == rows);
-    CHECK(part.heads == heads);
-    CHECK(part.values(0, 0) == first);
-    CHECK(part.values(rows - 1, part.values.cols() - 1) == last);
-    CHECK(part.remark.empty());
-  };
-  {  // phi3: 4 heads of 3, 2 of keys and values, in blocks of rows
-    const auto parts = parts_of(numbered("model.layers.0.self_attn.qkv_proj.weight", 24, 12, bytes), {role::qkv, 0},
-                                heads_of("phi3", 4, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[0], role::q, 12, 4, 0, 1111);
-    check(parts[1], role::k, 6, 2, 1200, 1711);
-    check(parts[2], role::v, 6, 2, 1800, 2311);
-  }
-  {  // gpt2: inputs are rows
-    const auto parts =
-        parts_of(numbered("h.0.attn.c_attn.weight", 6, 18, bytes), {role::qkv, 0}, heads_of("gpt2", 2, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[1], role::k, 6, 2, 6, 511);
-    check(parts[2], role::v, 6, 2, 12, 517);
-    const auto o = parts_of(numbered("h.0.attn.c_proj.weight", 6, 6, bytes), {role::o, 0}, heads_of("gpt2", 2, 2, 3));
-    CHECK(o[0].values(0, 5) == 500);
-    CHECK(o[0].heads == 2);
-    CHECK_FALSE(o[0].heads_are_rows);
-  }
-  {  // gpt-neox: query, key and value of head after head
-    const auto name = "gpt_neox.layers.0.attention.query_key_value.weight";
-    const auto parts = parts_of(numbered(name, 18, 6, bytes), {role::qkv, 0}, heads_of("gpt_neox", 2, 2, 3));
-    REQUIRE(parts.size() == 3);
-    check(parts[0], role::q, 6, 2, 0, 1105);
-    check(parts[1], role::k, 6, 2, 300, 1405);
-    check(parts[2], role::v, 6, 2, 600, 1705);
-    CHECK(parts[1].values(3, 0) == 1200);  // the second head's
-    const auto unknown = parts_of(numbered(name, 18, 6, bytes), {role::qkv, 0}, heads_of("other", 2, 2, 3));
-    REQUIRE(unknown.size() == 1);
-    CHECK(unknown[0].what == role::qkv);
-    CHECK(contains(unknown[0].remark, "the order of queries, keys and values is not known"));
-  }
-  {
-    auto config = heads_of("phi3", 4, 2, 3);
-    config.feed_forward = 5;
-    const auto parts =
-        parts_of(numbered("model.layers.0.mlp.gate_up_proj.weight", 10, 4, bytes), {role::gate_up, 0}, config);
-    REQUIRE(parts.size() == 2);
-    check(parts[0], role::gate, 5, 0, 0, 403);
-    check(parts[1], role::up, 5, 0, 500, 903);
-  }
-}
-
-TEST_CASE("without a configuration, or with one that does not fit, matrices stay whole, and it is said") {
-  buffer bytes;
-  const auto fused = parts_of(numbered("blk.0.attn_qkv.weight", 18, 6, bytes), {role::qkv, 0}, {});
-  REQUIRE(fused.size() == 1);
-  CHECK(fused[0].values.rows() == 18);
-  CHECK(contains(fused[0].remark, "the number of heads is not known"));
-  const auto other = parts_of(numbered("blk.0.attn_qkv.weight", 17, 6, bytes), {role::qkv, 0}, heads_of("a", 2, 2, 3));
-  CHECK(contains(other[0].remark, "do not make up"));
-  const auto q = parts_of(numbered("blk.0.attn_q.weight", 7, 6, bytes), {role::q, 0}, heads_of("a", 2, 2, 3));
-  CHECK(q[0].heads == 0);
-  CHECK(q[0].remark == "2 heads of 3 do not make up its 7");
-  auto by_layer = heads_of("a", 2, 2, 3);
-  by_layer.heads = {1, 2};
-  CHECK(parts_of(numbered("blk.1.attn_q.weight", 6, 6, bytes), {role::q, 1}, by_layer)[0].heads == 2);
-  CHECK(parts_of(numbered("blk.0.attn_q.weight", 3, 6, bytes), {role::q, 0}, by_layer)[0].heads == 1);
-  CHECK(parts_of(numbered("blk.2.attn_q.weight", 6, 6, bytes), {role::q, 2}, by_layer)[0].heads == 0);
-}
-
 TEST_CASE("a directory: config.json, shards by their index; what does not fit is refused") {
   const auto bytes_of = [](const std::string& text) {
     buffer out;
@@ -370,13 +287,43 @@ TEST_CASE("a directory: config.json, shards by their index; what does not fit is
   CHECK(open_model(folder / "a.safetensors").config.heads == std::vector<index>{3});  // config.json beside it
   folder.write("model.safetensors.index.json", bytes_of(R"({"weight_map": {"x": "../b.safetensors"}})"));
   CHECK(contains(rejection(), "the name of a file beside it"));
-  folder.write("model.safetensors.index.json", bytes_of("[]"));
+  folder.write("model.safetensors.index.json", bytes_of(R"({"weight_map": {"x": "b.safetensors\u0000.bin"}})"));
+  CHECK(contains(rejection(), "the name of a file beside it"));
+  folder.write("model.safetensors.index.json",
+               bytes_of(R"({"weight_map": {"lm_head.weight": "b.safetensors", "norm": "a.safetensors",
+                                           "lost.a": "b.safetensors", "lost.b": "b.safetensors"}})"));
+  CHECK(contains(rejection(), "'lost.a': expected a tensor of this name in 'b.safetensors', got none"));
+  folder.write("model.safetensors.index.json", bytes_of("{}"));
   CHECK(contains(rejection(), "a weight_map"));
+  // Deeper than a stack of calls, as a list or as text_config, which is copied.
+  const auto deep = [](const std::string& before, const std::string& after, int depth) {
+    std::string text;
+    for (int i = 0; i < depth; ++i) text += before;
+    text += "1";
+    for (int i = 0; i < depth; ++i) text += after;
+    return text;
+  };
+  const auto lists = deep("[", "]", 500'000), objects = deep(R"({"a":)", "}", 500'000);
+  for (const auto& text : {R"({"weight_map": )" + lists + "}", R"({"weight_map": {"x": )" + lists + "}}", lists}) {
+    folder.write("model.safetensors.index.json", bytes_of(text));
+    CHECK(contains(rejection(), "nested levels"));
+  }
+  std::filesystem::remove(folder / "model.safetensors.index.json");
+  for (const auto& text : {R"({"n_head": )" + lists + "}", R"({"text_config": )" + objects + "}"}) {
+    folder.write("config.json", bytes_of(text));
+    CHECK(contains(rejection(), "config.json: expected at most 64 nested levels"));
+  }
+  folder.write("config.json", bytes_of(R"({"n_head": 2, "deep": )" + deep(R"({"a":)", "}", 60) + "}"));
+  CHECK(open_model(folder / ".").config.heads == std::vector<index>{2});
+  folder.write("config.json", bytes_of(R"({"n_head": 2, "n_head": 3})"));
+  CHECK(contains(rejection(), "expected each name once, got 'n_head' twice"));
+  folder.write("config.json", bytes_of("[]"));
+  CHECK(contains(rejection(), "expected a JSON object, got array"));
   std::filesystem::remove(folder / "model.safetensors.index.json");
   folder.write("config.json", bytes_of(R"({"num_attention_heads": -3})"));
   CHECK(contains(rejection(), "num_attention_heads: expected a number from 0 to 2^32, got '-3'"));
   folder.write("config.json", bytes_of("{"));
-  CHECK(contains(rejection(), "expected a JSON object, got no JSON"));
+  CHECK(contains(rejection(), "config.json: expected JSON in UTF-8, got an error at byte 1"));
   folder.write("config.json", bytes_of("{}"));
   folder.write("c.safetensors", safetensors({matrix(data_type::f16, 0, 4, 6, "lm_head.weight")}));
   CHECK(contains(rejection(), "each tensor in one file, got 'lm_head.weight'"));

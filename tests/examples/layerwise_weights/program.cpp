@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -152,6 +153,20 @@ TEST_CASE("rows of length 1; a sample; chosen tensors, known by name or not") {
   CHECK(some["matrices"][1]["singular_spectrum"]["condition"] == about(layerwise::condition_number(values(40, 5, 3))));
 }
 
+TEST_CASE("rows of length 1 whatever their length was") {
+  const auto rows = [](double scale) {
+    return entry{
+        "model.layers.2.mlp.up_proj.weight", "F64", {4, 3}, encode(data_type::f64, {4, 3}, [=](const auto& at) {
+          return (at[0] == 0 ? scale : at[0] == 3 ? 0.0 : 1.0) * element(5, at[0], at[1]);
+        })};
+  };
+  const auto condition = [&](double scale) {
+    const auto report = run_json({tiny_model({rows(scale)}).path(), "--unit-rows", "--tensors", "*2.mlp*"});
+    return find(report, "up", 2)["singular_spectrum"]["condition"].get<double>();
+  };
+  for (const double scale : {1e200, 1e300, 1e-170, 1e-300}) CHECK(condition(scale) == about(condition(1.0)));
+}
+
 TEST_CASE("text and CSV say the same, a line a matrix") {
   const tiny_model model;
   const auto text = run({model.path()});
@@ -199,16 +214,19 @@ TEST_CASE("a quantized GGUF file: it is said, and the numbers are those of what 
 
 TEST_CASE("rows of zeros, a matrix of zeros and one of lower rank are no errors") {
   entry zeros{"model.layers.2.mlp.up_proj.weight", "F32", {3, 4}, buffer(48)};
+  entry heads{"model.layers.2.self_attn.q_proj.weight", "F32", {12, 4}, buffer(192)};
   entry ones{"model.layers.2.mlp.down_proj.weight", "F32", {3, 4}, encode(data_type::f32, {3, 4}, [](const auto&) {
                return 1.0;
              })};
   entry head{"lm_head.weight", "F32", {6, 2}, encode(data_type::f32, {6, 2}, [](const auto& at) {
                return at[0] < 2 ? 0.0 : static_cast<double>(at[0] * at[0] + at[1]);
              })};
-  const tiny_model model({zeros, ones, head});
+  const tiny_model model({zeros, heads, ones, head});
   const auto report = run_json({model.path()});
   CHECK(find(report, "up", 2)["remark"] == "all zeros");
   CHECK(find(report, "up", 2)["singular_spectrum"].is_null());
+  CHECK(find(report, "q", 2)["heads"] == 3);
+  CHECK(find(report, "q", 2)["head_condition"].is_null());
   CHECK(find(report, "down", 2)["singular_spectrum"]["condition"].is_null());  // infinite
   CHECK(find(report, "down", 2)["singular_spectrum"]["rank"] == 1);
   for (const auto& m : report["matrices"])
@@ -216,6 +234,7 @@ TEST_CASE("rows of zeros, a matrix of zeros and one of lower rank are no errors"
   const auto text = run({model.path()}).output;
   CHECK(contains(text, "2 rows of zeros"));
   CHECK(contains(text, "up: all zeros (1 matrix)"));
+  CHECK_FALSE(contains(text.substr(text.find("2      q"), 60), "inf"));
 }
 
 TEST_CASE("what can't be measured ends with a line that says why") {
@@ -230,6 +249,9 @@ TEST_CASE("what can't be measured ends with a line that says why") {
   check({plain.path(), "--sample", "1"}, {"--sample"});
   check({plain.folder / "missing"}, {"can't be opened"});
   check({}, {"model is required"});
+  check({plain.folder.write("x.npy", npy(layer_major(data_type::f32, 1, 2, 3), data_type::f32))},
+        {"expected a .safetensors file, a .gguf file or a directory"});
+  check({plain.folder.write("x.bin", buffer(3))}, {"expected a .safetensors file, a .gguf file", "only 3 bytes"});
   const auto nan = encode(data_type::f32, {2, 2}, [](const auto& at) { return at[0] == 1 ? NAN : 1.0; });
   const tiny_model with_nan({{"model.layers.2.mlp.up_proj.weight", "F32", {2, 2}, nan}});
   check({with_nan.path()}, {"tensor 'model.layers.2.mlp.up_proj.weight'", "finite values, got nan", "row 1"});
@@ -242,6 +264,46 @@ TEST_CASE("what can't be measured ends with a line that says why") {
   check({folder.write("n.gguf", gguf({}, {{"norm", 0, {4}, buffer(16)}}))}, {"no tensor of two dimensions"});
   check({folder.write("o.gguf", gguf({}, {gguf_matrix("mystery", 2, 2, [](index, index) { return 1.0; })}))},
         {"names of tensors", "'mystery'", "--tensors"});
+}
+
+TEST_CASE("files that can't be written are refused before anything is measured") {
+  const tiny_model model;
+  for (const std::string option : {"--output", "--plot"})
+    for (const std::string name : {"no/such/folder.svg", "folder.svg"}) {
+      std::filesystem::create_directory(model.folder / "folder.svg");
+      const auto result = run({model.folder / "missing", option, model.folder / name});
+      CAPTURE(result.errors);
+      CHECK(result.status == 1);
+      CHECK(contains(result.errors, option + ": "));
+      CHECK(contains(result.errors, "can't be written: "));
+    }
+  const auto out = model.folder / "kept.csv";
+  REQUIRE(run({model.path(), "--format", "csv", "--output", out}).status == 0);
+  const auto size = std::filesystem::file_size(out);
+  CHECK(run({model.folder / "missing", "--output", out}).status == 1);
+  CHECK(std::filesystem::file_size(out) == size);
+}
+
+TEST_CASE("what does not fit into memory is refused, with what needs less") {
+  const auto rows = [](const std::string& name, index n, index d) {
+    return entry{name, "F16", {n, d}, buffer(static_cast<std::size_t>(2 * n * d))};
+  };
+  const auto limited = [](const std::string& file, const std::string& more) {
+    return *run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_WEIGHTS_PROGRAM, file});
+  };
+  const tiny_model wide({rows("lm_head.weight", 30'000, 1)});
+  const auto sample = limited(wide.file(), "--sample 30000");
+  CHECK(sample.status == 1);
+  CHECK(contains(sample.errors, "'lm_head.weight': the cosines of 30000 rows of 1 need about 3.35 GiB, got "));
+  CHECK(contains(sample.errors, "of address space (ulimit -v); --sample 2048 needs 0.0161 GiB"));
+  const tiny_model large({rows("model.layers.2.mlp.up_proj.weight", 30'000, 1000),
+                          rows("model.layers.3.mlp.up_proj.weight", 30'000, 1000)});
+  const auto matrices = limited(large.file(), "--threads 3");
+  CHECK(matrices.status == 1);
+  CHECK(
+      contains(matrices.errors,
+               "2.mlp.up_proj.weight': a matrix of 30000 x 1000, with those of 2 more threads, needs about 1.34 GiB"));
+  CHECK(contains(matrices.errors, "--threads 1 needs 0.671 GiB"));
 }
 
 TEST_CASE("--plot draws four panels, in both formats") {

@@ -3,13 +3,22 @@
 #include "report/report.hpp"
 
 #include "report/fields_json.hpp"
+#include "report/gnuplot.hpp"
 #include "report/words.hpp"
+
+#include "common/input_error.hpp"
+#include "common/subprocess.hpp"
+#include "examples/dump_files.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace examples::report {
@@ -98,6 +107,44 @@ TEST_CASE("each column of the table is a field, or of several the largest") {
                        !text_of(find_value(values_of(&layer), column.field)).empty();
     CHECK(known);
   }
+}
+
+TEST_CASE("text that a terminal or gnuplot would act on is written as numbers") {
+  CHECK(printable("a\tb\x7f") == "a\\x09b\\x7f");
+  CHECK(printable("\xc2\x9b[2J") == "\\xc2\\x9b[2J");  // U+009B begins an escape sequence
+  CHECK(printable("\x9b[2J\xc2") == "\\x9b[2J\\xc2");
+  CHECK(printable("\xe0\x82\x9b\xed\xa0\x80") == "\\xe0\\x82\\x9b\\xed\\xa0\\x80");  // no UTF-8
+  for (const std::string text : {"Ψ é 中 \xf0\x9f\x99\x82 \xc2\xa0", "plain 'text'"}) CHECK(printable(text) == text);
+  CHECK(gnuplot_string("it's `x` é1\n") == R"("it\047s \140x\140 é1\134x0a")");
+}
+
+TEST_CASE("gnuplot draws any title as it is, and its first error is told") {
+  if (!run_process({"gnuplot", "--version"})) {
+    MESSAGE("no gnuplot here");
+    return;
+  }
+  const test::temporary_folder folder;
+  const auto path = folder / "p.svg", start = "set encoding utf8\n" + gnuplot_terminal(path, 300, 200);
+  for (const auto& title : std::vector<std::string>{"'", "''", "'quoted' twice'' 'quoted'", "a\\", "\\\"; print 1 #",
+                                                    "`touch " + (folder / "injected") + "`",
+                                                    "$(touch x) @macro %s {/Bold x}_y^z", "5'9\"", "\"\"", "é'中"}) {
+    CAPTURE(title);
+    draw(start + "set title " + gnuplot_string(title) + " noenhanced\nplot [0:1] x notitle\n", path, "this");
+    std::ifstream file(path);
+    std::string drawn((std::istreambuf_iterator<char>(file)), {});
+    for (const auto& [entity, text] : {std::pair{"&apos;", "'"}, std::pair{"&quot;", "\""}, std::pair{"&#39;", "'"}})
+      for (auto at = drawn.find(entity); at != std::string::npos; at = drawn.find(entity))
+        drawn.replace(at, std::string(entity).size(), text);
+    CHECK(test::contains(drawn, ">" + title + "<"));
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "injected"));
+  std::string message;
+  try {
+    draw(start + "set multiplot\nset xrange [1:1]\nset title 3bad\nplot nothing\n", path, "this");
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  CHECK(message == "gnuplot failed with status 1: line 0: unexpected or unrecognized token: 3");
 }
 
 TEST_CASE("columns are chosen by name, after the layer's number") {
