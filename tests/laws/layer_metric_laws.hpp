@@ -71,7 +71,8 @@ void check_layer_metric(const Metric& metric, const layer_invariances& declared)
 template <class Metric, class Factory>
 void check_layer_accumulator(const Metric& metric, const Factory& make_moments) {
   laws::layer_batches_and_merges(
-      laws::untyped_layer(metric), [&](const layerwise::layer_moments& moments) { return numbers_of(metric(moments)); }, make_moments);
+      laws::untyped_layer(metric), [&](const layerwise::layer_moments& moments) { return numbers_of(metric(moments)); },
+      make_moments);
 }
 
 }  // namespace layerwise_test

@@ -1,6 +1,7 @@
 // The built layerwise-compare, against the library called directly.
 
-#include "common/subprocess.hpp"
+#include "examples/library_values.hpp"
+#include "examples/run_program.hpp"
 #include "examples/sample_dump.hpp"
 
 #include <layerwise/metrics.hpp>
@@ -19,21 +20,6 @@ namespace examples::test {
 namespace {
 
 using layerwise::token_mask;
-
-process_result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), LAYERWISE_COMPARE_PROGRAM);
-  const auto result = run_process(arguments);
-  REQUIRE(result);
-  return *result;
-}
-
-json run_json(std::vector<std::string> arguments) {
-  arguments.insert(arguments.end(), {"--format", "json"});
-  const auto result = run(std::move(arguments));
-  CAPTURE(result.errors);
-  REQUIRE(result.status == 0);
-  return json::parse(result.output);
-}
 
 /// Two models on the same tokens, of different depths and widths.
 struct two_dumps {
@@ -55,21 +41,12 @@ struct two_dumps {
 std::map<std::string, double> expected_of(const auto& x, const auto& y, const token_mask& mask) {
   layerwise::cross_moments moments(layerwise::second_moments::both);
   moments.add(x, y, mask);
-  const auto procrustes = layerwise::procrustes(moments);
-  return {{"linear_cka", layerwise::linear_cka(moments)},
-          {"debiased_linear_cka", layerwise::debiased_linear_cka(moments)},
-          {"representational_similarity", layerwise::representational_similarity(moments)},
-          {"procrustes", procrustes.distance},
-          {"size_and_shape_distance", procrustes.size_and_shape_distance},
-          {"mean_cca", layerwise::mean_cca(moments)},
-          {"mean_square_cca", layerwise::cca(moments).mean_square},
-          {"cca_floor", layerwise::cca(moments).chance_floor},
-          {"svcca", layerwise::svcca(moments)},
-          {"pwcca", layerwise::pwcca(moments)},
-          {"fast_weight_score", layerwise::fast_weight_score(moments)},
-          {"linearity", layerwise::linearity_score(moments)},
-          {"linearity_adjusted", layerwise::linearity(moments).adjusted_score},
-          {"mutual_knn", layerwise::mutual_knn(x, y, 10, mask)}};
+  auto expected = values_of_pair(moments);
+  const auto linearity = layerwise::linearity(moments);
+  expected["linearity"] = linearity.score;
+  expected["linearity_adjusted"] = linearity.adjusted_score;
+  expected["mutual_knn"] = layerwise::mutual_knn(x, y, 10, mask);
+  return expected;
 }
 
 /// Every pair in `document` is what the library says of those layers.

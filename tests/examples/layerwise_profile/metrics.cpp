@@ -1,7 +1,8 @@
 // --metrics and --heat-map of the built program, against the library called directly.
 
 #include "common/subprocess.hpp"
-#include "examples/layerwise_profile/run.hpp"
+#include "examples/library_values.hpp"
+#include "examples/run_program.hpp"
 #include "examples/sample_dump.hpp"
 
 #include <layerwise/metrics.hpp>
@@ -58,17 +59,9 @@ std::map<std::string, double> of_layer(const auto& x, const token_mask& mask, in
 std::map<std::string, double> of_pair(const auto& x, const auto& y, const token_mask& mask) {
   layerwise::cross_moments moments(layerwise::second_moments::both);
   moments.add(x, y, mask);
-  const auto procrustes = layerwise::procrustes(moments);
-  return {{"linear_cka", layerwise::linear_cka(moments)},
-          {"debiased_linear_cka", layerwise::debiased_linear_cka(moments)},
-          {"representational_similarity", layerwise::representational_similarity(moments)},
-          {"procrustes", procrustes.distance},
-          {"size_and_shape_distance", procrustes.size_and_shape_distance},
-          {"mean_cca", layerwise::mean_cca(moments)},
-          {"svcca", layerwise::svcca(moments)},
-          {"pwcca", layerwise::pwcca(moments)},
-          {"fast_weight_score", layerwise::fast_weight_score(moments)},
-          {"block_influence", layerwise::block_influence(x, y, mask)}};
+  auto expected = values_of_pair(moments);
+  expected["block_influence"] = layerwise::block_influence(x, y, mask);
+  return expected;
 }
 
 void check_all(const json& document, const sample& data, const token_mask& mask) {

@@ -2,7 +2,7 @@
 
 #include "common/subprocess.hpp"
 #include "examples/dump_files.hpp"
-#include "examples/layerwise_profile/run.hpp"
+#include "examples/run_program.hpp"
 #include "examples/sample_dump.hpp"
 
 #include <layerwise/core.hpp>
@@ -75,7 +75,7 @@ std::size_t lines_of(const std::string& text) {
 /// Runs the program with stdout and stderr on these descriptors; returns its exit status, 128 + signal for a
 /// signal.
 int run_on(std::vector<std::string> arguments, int out, int err) {
-  arguments.insert(arguments.begin(), LAYERWISE_PROFILE_PROGRAM);
+  arguments.insert(arguments.begin(), TESTED_PROGRAM);
   std::vector<char*> raw;
   for (auto& argument : arguments) raw.push_back(argument.data());
   raw.push_back(nullptr);

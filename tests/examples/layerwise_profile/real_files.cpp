@@ -3,7 +3,7 @@
 
 #include "common/subprocess.hpp"
 #include "examples/dump_files.hpp"
-#include "examples/layerwise_profile/run.hpp"
+#include "examples/run_program.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -769,7 +769,7 @@ TEST_CASE("the limit that counts is the process's own") {
           [](const places& p) { return 1.0 + static_cast<double>((p[2] * p[1]) % 7 + p[0]) / 64; }, data_type::f16)}));
   const auto limited = [&](const std::string& more) {
     const auto result =
-        run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_PROFILE_PROGRAM, path});
+        run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, TESTED_PROGRAM, path});
     REQUIRE(result);
     return *result;
   };

@@ -5,6 +5,7 @@
 
 #include "common/input_error.hpp"
 #include "common/subprocess.hpp"
+#include "examples/run_program.hpp"
 #include "examples/temporary_folder.hpp"
 
 #include <doctest/doctest.h>
@@ -22,6 +23,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 using test::contains;
+using test::run;
 using test::temporary_folder;
 
 /// Two layers and the embeddings; whatever may be null is, somewhere.
@@ -64,13 +66,6 @@ std::string refusal_of_text(const std::string& text) {
     return error.what();
   }
   return "taken";
-}
-
-process_result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), LAYERWISE_REPORT_PROGRAM);
-  const auto result = run_process(arguments);
-  REQUIRE(result);
-  return *result;
 }
 
 std::string write(const temporary_folder& folder, const std::string& name, const std::string& text) {

@@ -3,6 +3,7 @@
 #include "common/subprocess.hpp"
 #include "examples/dump_files.hpp"
 #include "examples/layerwise_weights/gguf_files.hpp"
+#include "examples/run_program.hpp"
 
 #include <layerwise/metrics/condition_number.hpp>
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
@@ -23,21 +24,6 @@ namespace {
 
 using nlohmann::json;
 using dense = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-process_result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), LAYERWISE_WEIGHTS_PROGRAM);
-  const auto result = run_process(arguments);
-  REQUIRE(result);
-  return *result;
-}
-
-json run_json(std::vector<std::string> arguments) {
-  arguments.insert(arguments.end(), {"--format", "json"});
-  const auto result = run(std::move(arguments));
-  CAPTURE(result.errors);
-  REQUIRE(result.status == 0);
-  return json::parse(result.output);
-}
 
 /// An element that float16 and float32 hold, without pattern.
 double element(index seed, index i, index j) {
@@ -289,7 +275,7 @@ TEST_CASE("what does not fit into memory is refused, with what needs less") {
     return entry{name, "F16", {n, d}, buffer(static_cast<std::size_t>(2 * n * d))};
   };
   const auto limited = [](const std::string& file, const std::string& more) {
-    return *run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, LAYERWISE_WEIGHTS_PROGRAM, file});
+    return *run_process({"sh", "-c", "ulimit -v 1500000; exec \"$0\" \"$1\" " + more, TESTED_PROGRAM, file});
   };
   const tiny_model wide({rows("lm_head.weight", 30'000, 1)});
   const auto sample = limited(wide.file(), "--sample 30000");

@@ -1,4 +1,4 @@
-// The built program, run as a user runs it.
+// The built program TESTED_PROGRAM, run as a user runs it.
 #pragma once
 
 #include "common/subprocess.hpp"
@@ -13,7 +13,7 @@
 namespace examples::test {
 
 inline process_result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), LAYERWISE_PROFILE_PROGRAM);
+  arguments.insert(arguments.begin(), TESTED_PROGRAM);
   const auto result = run_process(arguments);
   REQUIRE(result);
   return *result;
