@@ -51,7 +51,7 @@ std::string map_panel(const heat_map& map, std::size_t number) {
   const auto rows = static_cast<double>(map.values.rows()), columns = static_cast<double>(map.values.cols());
   return fmt::format(
       "set title {} font ',15' noenhanced offset 0, -0.5\n"
-      "set xlabel {} noenhanced\nset ylabel {} noenhanced\n"
+      "set xlabel {} noenhanced offset 0, 0.5\nset ylabel {} noenhanced\n"
       "set xtics {}\nset ytics {}\n"
       "set xrange [-0.5:{}]\nset yrange [-0.5:{}]\nset cbrange {}\n"
       "plot $map{} using 1:2:3 with image pixels notitle\n",
