@@ -2,6 +2,8 @@
 
 #include <layerwise/metrics.hpp>
 
+#include <Eigen/Core>
+
 #include <map>
 #include <string>
 
@@ -22,5 +24,7 @@ std::map<std::string, double> values_of_pair(const layerwise::cross_moments& mom
           {"pwcca", layerwise::pwcca(moments)},
           {"fast_weight_score", layerwise::fast_weight_score(moments)}};
 }
+
+double condition_number_of(const Eigen::MatrixXd& matrix) { return layerwise::condition_number(matrix); }
 
 }  // namespace examples::test

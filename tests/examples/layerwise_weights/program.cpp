@@ -3,9 +3,9 @@
 #include "common/subprocess.hpp"
 #include "examples/dump_files.hpp"
 #include "examples/layerwise_weights/gguf_files.hpp"
+#include "examples/library_values.hpp"
 #include "examples/run_program.hpp"
 
-#include <layerwise/metrics/condition_number.hpp>
 #include <layerwise/metrics/mean_pairwise_cosine.hpp>
 #include <layerwise/metrics/norm_distribution.hpp>
 
@@ -98,16 +98,15 @@ TEST_CASE("the program's numbers are the library's") {
 
   const auto& q = find(report, "q", 1);
   const auto w = values(20, 12, 12);
-  CHECK(q["singular_spectrum"]["condition"] == about(layerwise::condition_number(w)));
+  CHECK(q["singular_spectrum"]["condition"] == about(condition_number_of(w)));
   CHECK(q["singular_spectrum"]["frobenius_norm"] == about(w.norm()));
   CHECK(q["heads"] == 3);
   std::vector<double> heads;
-  for (index h = 0; h < 3; ++h) heads.push_back(layerwise::condition_number(w.middleRows(4 * h, 4)));
+  for (index h = 0; h < 3; ++h) heads.push_back(condition_number_of(w.middleRows(4 * h, 4)));
   std::sort(heads.begin(), heads.end());
   CHECK(q["head_condition"] == about(heads[1]));
   const auto o = values(23, 12, 12);
-  for (index h = 0; h < 3; ++h)
-    heads[static_cast<std::size_t>(h)] = layerwise::condition_number(o.middleCols(4 * h, 4));
+  for (index h = 0; h < 3; ++h) heads[static_cast<std::size_t>(h)] = condition_number_of(o.middleCols(4 * h, 4));
   std::sort(heads.begin(), heads.end());
   CHECK(find(report, "o", 1)["head_condition"] == about(heads[1]));
   CHECK(find(report, "k", 0)["heads"] == 1);
@@ -128,15 +127,15 @@ TEST_CASE("rows of length 1; a sample; chosen tensors, known by name or not") {
   const tiny_model model;
   const auto unit = run_json({model.path(), "--unit-rows", "--sample", "10"});
   const dense w = values(10, 12, 12).rowwise().normalized(), o = values(13, 12, 12).colwise().normalized();
-  CHECK(find(unit, "q", 0)["singular_spectrum"]["condition"] == about(layerwise::condition_number(w)));
-  CHECK(find(unit, "o", 0)["singular_spectrum"]["condition"] == about(layerwise::condition_number(o)));
+  CHECK(find(unit, "q", 0)["singular_spectrum"]["condition"] == about(condition_number_of(w)));
+  CHECK(find(unit, "o", 0)["singular_spectrum"]["condition"] == about(condition_number_of(o)));
   CHECK(unit["matrices"][0]["rows_of"]["cosines"]["sampled"] == 10);
 
   const auto some = run_json({model.path(), "--tensors", "rotary*,*layers.1*up_proj*"});
   REQUIRE(some["matrices"].size() == 2);
   CHECK(some["matrices"][0]["matrix"] == "up");
   CHECK(some["matrices"][1]["matrix"] == "other");
-  CHECK(some["matrices"][1]["singular_spectrum"]["condition"] == about(layerwise::condition_number(values(40, 5, 3))));
+  CHECK(some["matrices"][1]["singular_spectrum"]["condition"] == about(condition_number_of(values(40, 5, 3))));
 }
 
 TEST_CASE("rows of length 1 whatever their length was") {
@@ -193,7 +192,7 @@ TEST_CASE("a quantized GGUF file: it is said, and the numbers are those of what 
   CHECK(q["format"] == "Q8_0");
   CHECK(q["quantized"] == true);
   CHECK(q["rows"] == 5);
-  CHECK(q["singular_spectrum"]["condition"] == about(layerwise::condition_number(w)));
+  CHECK(q["singular_spectrum"]["condition"] == about(condition_number_of(w)));
   CHECK(q["head_condition"] == q["singular_spectrum"]["condition"]);
   CHECK(contains(run({path}).output, "1 of 1 matrices are quantized (Q8_0)"));
 }
