@@ -64,6 +64,10 @@ TEST_CASE("worked values: (1, 2, 3, 4)") {
   }
   for (index j = 0; j < 4; ++j) CHECK(rms(0, j) == near(0.3651483473268884 * static_cast<double>(j + 1), 1e-15));
   CHECK(read(unit_normalized(x))(0, 3) == near(4 / std::sqrt(30), 1e-15));
+  const Eigen::MatrixXd columns = layer_normalized(x);
+  const row_major rows = layer_normalized(x);
+  CHECK(columns == layer);
+  CHECK(rows == layer);
   // Gain, bias and Gemma's gain.
   const Eigen::RowVectorXf gain = (Eigen::RowVectorXf(4) << 2, -1, 0.5, 0).finished();
   const Eigen::VectorXd bias = Eigen::VectorXd::LinSpaced(4, 1, 4);

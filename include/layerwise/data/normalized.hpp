@@ -8,6 +8,8 @@
 #include <layerwise/data/embedding.hpp>
 #include <layerwise/data/epsilon_position.hpp>
 
+#include <Eigen/Core>
+
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -37,6 +39,14 @@ class normalized_rows {
   void read_row(index i, double* out) const {
     reader_->read(i, out);
     how_->apply(out, cols(), {.operand = Normalization::name, .row = i});
+  }
+
+  /// All of it, in memory: Eigen::MatrixXd m = unit_normalized(x). Throws as read_row().
+  template <int Order>
+  operator Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Order>() const {
+    row_matrix out(rows(), cols());
+    for (index i = 0; i < rows(); ++i) read_row(i, out.data() + i * cols());
+    return out;
   }
 
  private:
