@@ -21,7 +21,6 @@
 #include <Eigen/Core>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <vector>
 
@@ -126,10 +125,7 @@ double mean_squared_cosine(const X& x, const token_mask& mask = {}) {
   const scatter about_zero = moments.scatter(centering::none);
   const double n = static_cast<double>(about_zero.tokens);
   if (n < 2.0) detail::fail<degenerate_input_error>("at least two tokens", "1", {.operand = "X"});
-  double energy = 0.0;
-  for (index j = 0; j < about_zero.xx.cols(); ++j)
-    energy += detail::squared_norm(detail::column(about_zero.xx, j), about_zero.xx.rows());
-  energy *= std::pow(about_zero.x_scale, -4.0);
+  const double energy = detail::scaled_energy(about_zero.xx, 1.0 / (about_zero.x_scale * about_zero.x_scale));
   return std::clamp((energy - n) / (n * (n - 1.0)), 0.0, 1.0);
 }
 
