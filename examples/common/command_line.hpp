@@ -2,11 +2,15 @@
 
 #include "common/write_file.hpp"
 
+#include <layerwise/core/version.hpp>
+
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <cstddef>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +22,14 @@ class help_formatter : public CLI::Formatter {
  public:
   help_formatter() { column_width(38); }
 };
+
+/// What --help and --version say a program is.
+inline void name_program(CLI::App& app, const std::string& name) {
+  app.name(name);
+  app.formatter(std::make_shared<help_formatter>());
+  app.set_version_flag("--version", fmt::format("{} {}.{}.{}", name, LAYERWISE_VERSION_MAJOR, LAYERWISE_VERSION_MINOR,
+                                                LAYERWISE_VERSION_PATCH));
+}
 
 /// The parts of "a,b,c". CLI11's own lists would take the files that follow for more of them.
 inline std::vector<std::string> parts_of(const std::string& text) {
@@ -34,9 +46,12 @@ inline CLI::Validator at_least(std::ptrdiff_t lowest) {
   return CLI::Range(lowest, std::numeric_limits<std::ptrdiff_t>::max()).description("");
 }
 
-/// For the name of a file to be written: that it can be is known before, not after, what takes long.
-inline CLI::Validator output_name() {
-  return {[](const std::string& name) { return why_not_writable(name); }, ""};
+/// Adds an option for the name of a file to be written: that it can be is known before, not after, what takes long.
+inline CLI::Option* add_output_file(CLI::App& app, const std::string& name, std::string& file,
+                                    const std::string& help) {
+  return app.add_option(name, file, help)
+      ->check(CLI::Validator([](const std::string& given) { return why_not_writable(given); }, ""))
+      ->type_name("FILE");
 }
 
 /// For the name of a picture.

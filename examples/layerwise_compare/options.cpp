@@ -3,13 +3,10 @@
 #include "common/command_line.hpp"
 #include "dumps/input_command_line.hpp"
 
-#include <layerwise/core.hpp>
-
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <map>
-#include <memory>
 #include <stdexcept>
 
 namespace examples::layerwise_compare {
@@ -61,16 +58,11 @@ void add_output(CLI::App& app, options& o) {
              "Of the numbers (default: text); csv and json have every digit, and the\nerror bounds")
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
-  app.add_option("--output", o.output, "Write the numbers to a file")
-      ->check(output_name())
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--plot", o.plot,
-                 "Draw a heat map of each metric, rows of A, columns of B, into an .svg or\n"
-                 ".png file (needs gnuplot)")
+  add_output_file(app, "--output", o.output, "Write the numbers to a file")->group(group);
+  add_output_file(app, "--plot", o.plot,
+                  "Draw a heat map of each metric, rows of A, columns of B, into an .svg or\n"
+                  ".png file (needs gnuplot)")
       ->check(picture_name())
-      ->check(output_name())
-      ->type_name("FILE")
       ->group(group);
 }
 
@@ -98,10 +90,7 @@ command_line read_command_line(int argc, char** argv) {
   CLI::App app(
       "Compares the hidden states of two models on the same tokens, or of one model before and after\n"
       "training, layer against layer.\n");
-  app.name("layerwise-compare");
-  app.formatter(std::make_shared<help_formatter>());
-  app.set_version_flag("--version", fmt::format("layerwise-compare {}.{}.{}", layerwise::version_major,
-                                                layerwise::version_minor, layerwise::version_patch));
+  name_program(app, "layerwise-compare");
   std::vector<std::string> files;
   app.add_option("dumps", files,
                  "Two dumps of hidden states h_0 ... h_L, each a file or a directory of\n"

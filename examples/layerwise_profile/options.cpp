@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -125,20 +124,14 @@ void add_output(CLI::App& app, options& o, std::string& columns) {
       ->type_name("NAME,...")
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
-  app.add_option("--output", o.output, "Write the numbers to a file")
-      ->check(output_name())
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
+  add_output_file(app, "--output", o.output, "Write the numbers to a file")->group(group);
+  add_output_file(app, "--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
       ->check(picture_name())
-      ->check(output_name())
-      ->type_name("FILE")
       ->group(group);
-  app.add_option(
-         "--html", o.html,
-         "Write a page for a browser: curves, heat maps, all numbers, and how to\nread them; it needs no network")
+  add_output_file(
+      app, "--html", o.html,
+      "Write a page for a browser: curves, heat maps, all numbers, and how to\nread them; it needs no network")
       ->check(page_name())
-      ->type_name("FILE")
       ->group(group);
 }
 
@@ -163,10 +156,7 @@ command_line read_command_line(int argc, char** argv) {
   CLI::App app(
       "Profiles what each layer of a transformer does to its hidden states: how linear it is with and\n"
       "without the residual stream, how far it turns the vectors, how abruptly the last layers jump.\n");
-  app.name("layerwise-profile");
-  app.formatter(std::make_shared<help_formatter>());
-  app.set_version_flag("--version", fmt::format("layerwise-profile {}.{}.{}", layerwise::version_major,
-                                                layerwise::version_minor, layerwise::version_patch));
+  name_program(app, "layerwise-profile");
   app.add_option("files", o.input.files,
                  "Dumps of hidden states h_0 ... h_L, or directories of them:\n"
                  ".safetensors (F64, F32, F16, BF16), .npy or .npz (f8, f4, f2,\nbfloat16)")

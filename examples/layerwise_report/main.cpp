@@ -9,13 +9,10 @@
 #include "common/write_file.hpp"
 #include "report/page.hpp"
 
-#include <layerwise/core/version.hpp>
-
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <cstdlib>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -45,22 +42,18 @@ void check_options(const options& o) {
 }
 
 void add_options(CLI::App& app, options& o) {
-  app.name(program);
-  app.formatter(std::make_shared<help_formatter>());
-  app.set_version_flag("--version", fmt::format("layerwise-report {}.{}.{}", LAYERWISE_VERSION_MAJOR,
-                                                LAYERWISE_VERSION_MINOR, LAYERWISE_VERSION_PATCH));
+  name_program(app, program);
   app.add_option("files", o.files, "Profiles, as layerwise-profile --format json writes them")->type_name("FILE");
-  app.add_option("--html", o.html,
-                 "Write a page for a browser in place of the text: curves, heat maps, all\n"
-                 "numbers, and how to read them; it needs no network")
-      ->check(page_name())
-      ->type_name("FILE");
+  add_output_file(app, "--html", o.html,
+                  "Write a page for a browser in place of the text: curves, heat maps, all\n"
+                  "numbers, and how to read them; it needs no network")
+      ->check(page_name());
   app.add_option_function<std::string>(
          "--columns", [&o](const std::string& text) { o.columns = parts_of(text); },
          "Of the text, by their names in CSV; default: linearity_score,\n"
          "residual_linearity_score,displacement")
       ->type_name("NAME,...");
-  app.add_option("--output", o.output, "Write the text to a file")->type_name("FILE");
+  add_output_file(app, "--output", o.output, "Write the text to a file");
   app.footer(
       "Examples:\n"
       "  layerwise-report before.json after.json --html report.html\n"

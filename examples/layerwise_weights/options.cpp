@@ -2,13 +2,9 @@
 
 #include "common/command_line.hpp"
 
-#include <layerwise/core.hpp>
-
-#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <map>
-#include <memory>
 
 namespace examples::layerwise_weights {
 
@@ -18,10 +14,7 @@ command_line read_command_line(int argc, char** argv) {
   CLI::App app(
       "Inspects the matrices of a language model as nGPT does: norms, spectrum and cosines of embeddings,\n"
       "condition numbers of attention and MLP in each layer.\n");
-  app.name("layerwise-weights");
-  app.formatter(std::make_shared<help_formatter>());
-  app.set_version_flag("--version", fmt::format("layerwise-weights {}.{}.{}", layerwise::version_major,
-                                                layerwise::version_minor, layerwise::version_patch));
+  name_program(app, "layerwise-weights");
   app.add_option("model", o.path,
                  "A .safetensors file, a GGUF file, or a directory with config.json and\n.safetensors files")
       ->required()
@@ -44,11 +37,9 @@ command_line read_command_line(int argc, char** argv) {
              std::map<std::string, output_format>{
                  {"text", output_format::text}, {"csv", output_format::csv}, {"json", output_format::json}},
              "Of the numbers (default: text); csv and json have every digit");
-  app.add_option("--output", o.output, "Write the numbers to a file")->check(output_name())->type_name("FILE");
-  app.add_option("--plot", o.plot, "Draw four panels into an .svg or .png file (needs gnuplot)")
-      ->check(picture_name())
-      ->check(output_name())
-      ->type_name("FILE");
+  add_output_file(app, "--output", o.output, "Write the numbers to a file");
+  add_output_file(app, "--plot", o.plot, "Draw four panels into an .svg or .png file (needs gnuplot)")
+      ->check(picture_name());
   app.footer(
       "Examples:\n"
       "  layerwise-weights model.gguf --plot weights.svg\n"

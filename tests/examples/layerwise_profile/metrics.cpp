@@ -293,6 +293,10 @@ TEST_CASE("heat maps are of all tokens, in JSON and beside the plot") {
   CHECK(json::parse(page.substr(begin, page.find("</script", begin) - begin)) ==
         json::array({run_json({path, "--metrics", "all", "--heat-map", "all"})}));
   CHECK(run({path, "--html", folder / "p.svg"}).status == 1);
+  const auto nowhere = run({path, "--html", folder / "none/p.html"});
+  CHECK(nowhere.status == 1);
+  CHECK(nowhere.output == "");  // tried before anything is measured
+  CHECK(contains(nowhere.errors, "--html: "));
 
   if (!run_process({"gnuplot", "--version"})) {
     MESSAGE("no gnuplot here");

@@ -185,6 +185,7 @@ TEST_CASE("a mistake on the command line, or in a file, is one line and status 1
   refused({folder / "."}, "got a directory");
   refused({good, "--html", folder / "page.pdf"}, "expected a name ending in .html");
   refused({good, "--html", folder / "none/page.html"}, "can't be written");
+  refused({good, "--output", folder / "none/report.txt"}, "--output: ");
   refused({good, "--html", "p.html", "--columns", "layer"}, "--html: expected no --columns");
   refused({good, "--columns", "displacements"}, "got 'displacements'");
   refused(std::vector<std::string>(9, good), "FILE: expected 1 to 8 profiles, got 9");
