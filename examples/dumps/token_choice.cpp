@@ -49,7 +49,7 @@ void choose_tokens(layer_stack& stack, const token_choice& choice) {
     left += kept_tokens(shard);
   }
   if (left == 0)
-    reject(stack.files.front().path, "expected tokens to profile, got none of {}: {} leaves out all", stack.tokens,
+    reject(stack.shards.front().path, "expected tokens to profile, got none of {}: {} leaves out all", stack.tokens,
            choice.skip_first > 0 ? "--skip-first" : "the mask " + stack.reading.mask);
 }
 

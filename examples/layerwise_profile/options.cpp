@@ -1,41 +1,15 @@
 #include "options.hpp"
 
-#include "added_metrics.hpp"
-
 #include "common/command_line.hpp"
 #include "dumps/input_command_line.hpp"
 
-#include <layerwise/core.hpp>
-
-#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <map>
-#include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace examples::layerwise_profile {
 namespace {
-
-std::vector<const metrics::metric*> metrics_of(const std::vector<std::string>& names) {
-  try {
-    return metrics::metrics_named(known_metrics(), names);
-  } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError("--metrics", error.what());
-  }
-}
-
-std::vector<report::column> columns_of(const std::string& text, const std::vector<const metrics::metric*>& chosen) {
-  std::vector<std::string> added;
-  for (const auto* each : chosen) added.insert(added.end(), each->columns.begin(), each->columns.end());
-  try {
-    return report::columns_named(parts_of(text), added);
-  } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError("--columns", error.what());
-  }
-}
 
 void add_label(CLI::App& app, options& o) {
   add_choice(app, "--final-norm", o.final_norm,
@@ -44,108 +18,6 @@ void add_label(CLI::App& app, options& o) {
              "Label: the last state was taken before or after the model's final\n"
              "normalization; default: as the file's metadata says")
       ->group("Input");
-}
-
-void add_measurement(CLI::App& app, options& o) {
-  const std::string group = "Measurement";
-  app.add_flag_callback(
-         "--no-linearity", [&o] { o.profile.linearity = false; },
-         "Angles, displacements and the like only: no memory for moments")
-      ->group(group);
-  app.add_flag("--pairs-in-turn", o.pairs_in_turn,
-               "One pair of layers after the other, where the moments of all are too\n"
-               "large for the memory; every layer is read twice")
-      ->group(group);
-  app.add_flag_callback(
-         "--no-centering", [&o] { o.profile.centering = layerwise::centering::none; },
-         "Don't centre the columns before linearity is scored")
-      ->group(group);
-  add_choice(app, "--method", o.profile.method,
-             std::map<std::string, layerwise::solver>{{"automatic", layerwise::solver::automatic},
-                                                      {"cholesky", layerwise::solver::cholesky},
-                                                      {"orthogonal", layerwise::solver::orthogonal},
-                                                      {"rank-revealing", layerwise::solver::rank_revealing}},
-             "How the least-squares problems are solved; automatic (the default)\n"
-             "takes Cholesky where its error bound is within the tolerance, and\n"
-             "a second pass over the data (orthogonal) where not")
-      ->group(group);
-  app.add_option("--tolerance", o.profile.tolerance, "Error bound of a score that automatic is content with")
-      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
-      ->capture_default_str()
-      ->type_name("X")
-      ->group(group);
-  app.add_option("--batch-tokens", o.batch_tokens, "Tokens read at a time; default: about 64 MiB, but 256 to 4096")
-      ->check(at_least(1))
-      ->type_name("N")
-      ->group(group);
-}
-
-void add_metrics(CLI::App& app, options& o) {
-  const std::string group = "More metrics";
-  app.add_option_function<std::string>(
-         "--metrics",
-         [&o](const std::string& text) {
-           auto names = parts_of(text);
-           o.more_metrics = metrics_of(names);
-           std::erase(names, "all");
-           o.named_metrics = metrics_of(names);
-         },
-         "A column each of those listed below, or of all; metrics of one layer have\n"
-         "a row for the embeddings, too, of layer 0, where all else is empty")
-      ->type_name("all|NAME,...")
-      ->group(group);
-  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, one of each of N equal parts")
-      ->check(at_least(3))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
-  app.add_option_function<std::string>(
-         "--heat-map",
-         [&o](const std::string& which) {
-           o.angle_map = which != "cka";
-           o.cka_map = which != "angles";
-         },
-         "Angular distances or linear CKA of all pairs of layers: in JSON, and drawn\n"
-         "beside --plot, as FILE.angles.svg and FILE.cka.svg, and in the page of\n"
-         "--html; cka takes a pass of its own, n d^2 (L + 1)^2, and 4 d^2 (L + 1)^2 bytes")
-      ->check(CLI::IsMember({"angles", "cka", "all"}).description(""))
-      ->type_name("angles|cka|all")
-      ->group(group);
-}
-
-void add_output(CLI::App& app, options& o, std::string& columns) {
-  const std::string group = "Output";
-  add_choice(app, "--format", o.format,
-             std::map<std::string, output_format>{
-                 {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
-             "Of the numbers (default: table); csv and json have every digit")
-      ->group(group);
-  app.add_option("--columns", columns, "Of the table, by their names in CSV; the layer's number comes first")
-      ->type_name("NAME,...")
-      ->group(group);
-  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
-  add_output_file(app, "--output", o.output, "Write the numbers to a file")->group(group);
-  add_output_file(app, "--plot", o.plot, "Draw the curves into an .svg or .png file (needs gnuplot)")
-      ->check(picture_name())
-      ->group(group);
-  add_output_file(
-      app, "--html", o.html,
-      "Write a page for a browser: curves, heat maps, all numbers, and how to\nread them; it needs no network")
-      ->check(page_name())
-      ->group(group);
-}
-
-/// What can't be had together.
-void check_metrics(options& o) {
-  const auto needs_moments = [](const auto* each) { return each->from == metrics::source::moments; };
-  const auto found = std::ranges::find_if(o.named_metrics, needs_moments);
-  if (!o.profile.linearity && found != o.named_metrics.end())
-    throw CLI::ValidationError(
-        "--metrics", fmt::format("{} is of second moments, which --no-linearity does without", (*found)->name));
-  const bool drawn = !o.plot.empty() || !o.html.empty() || o.format == output_format::json;
-  if ((o.angle_map || o.cka_map) && !drawn)
-    throw CLI::ValidationError("--heat-map",
-                               "expected --plot FILE, --html FILE, or --format json, where the numbers are");
 }
 
 }  // namespace
@@ -164,29 +36,24 @@ command_line read_command_line(int argc, char** argv) {
 
   dumps::add_input(app, {&o.input});
   add_label(app, o);
-  add_measurement(app, o);
-  add_metrics(app, o);
-  std::string columns;
-  add_output(app, o, columns);
-
-  app.footer("Metrics, and what they cost for each layer (n tokens, d dimensions):\n" +
-             metrics::help_of(known_metrics()) +
-             "\n"
-             "Examples:\n"
-             "  layerwise-profile model.safetensors --plot profile.svg --html profile.html\n"
-             "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
-             "  layerwise-profile layer_*.npy --mask attention_mask.npy --final-norm after\n"
-             "  layerwise-profile model.safetensors --metrics anisotropy,linear_cka --heat-map all --plot profile.png\n"
-             "  layerwise-profile vllm_hidden_states/ --layer-numbers 1,2,3,4 --dry-run\n"
-             "\n"
-             "OMP_NUM_THREADS sets the number of threads. The exit status is 1 when a file can't be profiled.");
+  app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group("Input");
+  measurement::add_options(
+      app, o.measured,
+      "Examples:\n"
+      "  layerwise-profile model.safetensors --plot profile.svg --html profile.html\n"
+      "  layerwise-profile shard-*.safetensors --skip-first 1 --format json --output profile.json\n"
+      "  layerwise-profile layer_*.npy --mask attention_mask.npy --final-norm after\n"
+      "  layerwise-profile model.safetensors --metrics anisotropy,linear_cka --heat-map all --plot profile.png\n"
+      "  layerwise-profile vllm_hidden_states/ --layer-numbers 1,2,3,4 --dry-run\n"
+      "\n"
+      "OMP_NUM_THREADS sets the number of threads. The exit status is 1 when a file can't be profiled.");
+  app.add_option("--batch-tokens", o.batch_tokens, "Tokens read at a time; default: about 64 MiB, but 256 to 4096")
+      ->check(at_least(1))
+      ->type_name("N")
+      ->group("Measurement");
 
   try {
     app.parse(argc, argv);
-    if (app.count("--columns") > 0 && o.format != output_format::table)
-      throw CLI::ValidationError("--columns", "expected --format table: csv and json have all fields");
-    if (app.count("--columns") > 0) o.columns = columns_of(columns, o.more_metrics);
-    check_metrics(o);
     if (o.input.files.empty()) throw CLI::RequiredError("FILE");  // after the complaints about what is there
   } catch (const CLI::ParseError& error) {
     result.exit_status = app.exit(error) == 0 ? 0 : 1;

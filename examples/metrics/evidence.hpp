@@ -7,6 +7,7 @@
 #include <layerwise/profile.hpp>
 #include <layerwise/statistics.hpp>
 
+#include <functional>
 #include <optional>
 
 namespace examples::metrics {
@@ -19,6 +20,7 @@ class evidence {
   const layerwise::cross_moments* pair = nullptr;   // of X and Y
   const dumps::whole_layer* x = nullptr;            // the data
   const dumps::whole_layer* y = nullptr;
+  std::function<void()> fetch;                         // sets x and y, where that takes time
   const token_sets* tokens = nullptr;                  // of the data
   const layerwise::layer_metrics* profiled = nullptr;  // of the layer from X to Y
   double collapse_index = 0;                           // of the layer from X to Y

@@ -8,13 +8,14 @@ using pair_values = std::vector<field_value>;
 
 /// From the moments, or where these can't give it to the tolerance and the data is at hand, from that.
 pair_values linearity(evidence& e) {
-  const bool has_data = e.x != nullptr && e.y != nullptr;
   auto by_moments = e.linearity;
   if (by_moments.method == layerwise::solver::orthogonal) by_moments.method = layerwise::solver::automatic;
   auto of = layerwise::linearity(*e.pair, by_moments);
   const bool again = e.linearity.method == layerwise::solver::orthogonal ||
                      (e.linearity.method == layerwise::solver::automatic && of.error_bound > e.linearity.tolerance);
-  if (has_data && again) of = layerwise::linearity(e.x->matrix(), e.y->matrix(), e.linearity, e.tokens->all);
+  if (again && e.fetch) e.fetch();
+  if (again && e.x != nullptr && e.y != nullptr)
+    of = layerwise::linearity(e.x->matrix(), e.y->matrix(), e.linearity, e.tokens->all);
   return {of.score, of.error_bound, of.adjusted_score, of.chance_floor};
 }
 

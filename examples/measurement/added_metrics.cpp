@@ -1,17 +1,14 @@
-#include "added_metrics.hpp"
-
-#include "walk.hpp"
+#include "measurement/added_metrics.hpp"
 
 #include "metrics/parallel_rows.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 #include <utility>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 
 using metrics::evidence;
 using metrics::metric;
@@ -57,6 +54,7 @@ metric last_layer_linearity() {
   return made;
 }
 
+bool is_of_data(const metric& each) { return each.from != source::moments && each.from != source::profile; }
 bool is_of_moments(const metric& each) { return each.from == source::moments && each.of != subject::to_last; }
 
 }  // namespace
@@ -75,12 +73,12 @@ const std::vector<const metric*>& known_metrics() {
   return list;
 }
 
-added_metrics::added_metrics(const layer_stack& stack, std::vector<const metric*> chosen, metrics::token_sets tokens,
+added_metrics::added_metrics(const state_source& source, std::vector<const metric*> chosen, metrics::token_sets tokens,
                              const layerwise::profile_options& options)
-    : stack_(&stack),
+    : source_(&source),
       tokens_(std::move(tokens)),
       linearity_{.centering = options.centering, .method = options.method, .tolerance = options.tolerance},
-      values_(std::move(chosen), static_cast<std::size_t>(stack.states)) {}
+      values_(std::move(chosen), static_cast<std::size_t>(source.stack().states)) {}
 
 bool added_metrics::needs_moments() const { return values_.any(is_of_moments); }
 bool added_metrics::needs_last() const {
@@ -91,7 +89,7 @@ double added_metrics::sample_bytes() const {
     return values_.any([of](const metric& each) { return each.from == source::sample && each.of == of; });
   };
   const index layers = any_of(subject::pair) ? 2 : any_of(subject::layer) ? 1 : 0;  // at once
-  return metrics::sample_bytes(tokens_.sampled, layers * stack_->dimensions);
+  return metrics::sample_bytes(tokens_.sampled, layers * source_->stack().dimensions);
 }
 
 void added_metrics::take_moments(const layerwise::stack_moments& moments, index first_state) {
@@ -111,52 +109,52 @@ void added_metrics::take_moments(const layerwise::stack_moments& moments, index 
   });
 }
 
-void added_metrics::finish(const layerwise::layer_profile& profile, const pass_options& pass) {
+void added_metrics::finish(const layerwise::layer_profile& profile, bool pairs_in_turn) {
   std::vector<double> displacements;
   for (const auto& layer : profile.layers) displacements.push_back(layer.displacement);
   const auto collapse = layerwise::collapse_indices(displacements);
 
-  report::progress_bar progress(stack_->states, "layers, metrics of the data");
-  auto before = std::make_unique<dumps::whole_layer>(*stack_, 0);
-  for (index l = 0; l < stack_->states; ++l) {
-    auto here = std::make_unique<dumps::whole_layer>(*stack_, l);
+  const index last = source_->stack().layers();
+  const bool needs_data = values_.any(is_of_data);
+  report::progress_bar progress(last + 1, "layers, metrics of the data");
+  std::optional<dumps::whole_layer> before, here;
+  for (index l = 0; l <= last; ++l) {
+    if (needs_data) here.emplace(source_->whole(l, last));
     const auto row = static_cast<std::size_t>(l);
     evidence of_layer;
-    of_layer.x = here.get(), of_layer.tokens = &tokens_;
+    of_layer.x = here ? &*here : nullptr, of_layer.tokens = &tokens_;
     values_.compute(row, of_layer,
                     [](const metric& each) { return each.of == subject::layer && each.from != source::moments; });
     if (l > 0) {
       evidence of_pair;
-      of_pair.x = before.get(), of_pair.y = here.get(), of_pair.tokens = &tokens_;
+      of_pair.x = before ? &*before : nullptr, of_pair.y = of_layer.x, of_pair.tokens = &tokens_;
       of_pair.profiled = &profile.layers[row - 1], of_pair.collapse_index = collapse[row - 1];
       values_.compute(row, of_pair,
                       [](const metric& each) { return each.of == subject::pair && each.from != source::moments; });
     }
-    before = std::move(here);
-    stack_->release_pages();
+    before.swap(here);
     progress.advance(1);
   }
-  if (needs_last()) take_last(pass);
+  if (needs_last()) take_last(pairs_in_turn);
 }
 
-void added_metrics::take_last(const pass_options& pass) {
-  const index last = stack_->layers(), at_once = pass.pairs_in_turn ? 1 : last;
-  report::progress_bar progress(stack_->tokens * (last / at_once), "tokens, with the last layer");
-  const dumps::whole_layer y(*stack_, last);
+void added_metrics::take_last(bool pairs_in_turn) {
+  const auto& stack = source_->stack();
+  const index last = stack.layers(), at_once = pairs_in_turn ? 1 : last;
+  report::progress_bar progress(stack.tokens * (last / at_once), "tokens, with the last layer");
   for (index first = 0; first < last; first += at_once) {
-    // h_first ... and h_L.
-    auto some = some_layers(*stack_, first, first + at_once - 1);
-    for (std::size_t shard = 0; shard < some.shards.size(); ++shard)
-      some.shards[shard].states.push_back(stack_->shards[shard].states.back());
-    some.states = at_once + 1;
+    auto states = states_from(first, first + at_once - 1);
+    states.push_back(last);
     layerwise::stack_moments moments(layerwise::layer_pairs::to_last(), layerwise::second_moments::input);
-    token_walk{some, *stack_, first, pass.batch_tokens, progress}.each(
-        [&](const auto& states, const auto& mask) { moments.add(states, mask); });
+    source_->each_batch(states, progress, [&](const auto& batch, const auto& mask) { moments.add(batch, mask); });
     for (index l = 0; l < at_once; ++l) {
       const auto pair = moments.pair(l, at_once);
-      const dumps::whole_layer x(*stack_, first + l);
       evidence of;
-      of.pair = &pair, of.x = &x, of.y = &y, of.tokens = &tokens_, of.linearity = linearity_;
+      of.pair = &pair, of.tokens = &tokens_, of.linearity = linearity_;
+      std::optional<dumps::whole_layer> x, y;
+      of.fetch = [&] {
+        of.x = &x.emplace(source_->whole(first + l, first + l)), of.y = &y.emplace(source_->whole(last, last));
+      };
       values_.compute(static_cast<std::size_t>(first + l), of,
                       [](const metric& each) { return each.of == subject::to_last; });
     }
@@ -165,13 +163,13 @@ void added_metrics::take_last(const pass_options& pass) {
 
 report::added_columns added_metrics::columns() const {
   report::added_columns result{values_.columns(), values_.shown(), {}, false};
-  for (index l = 0; l < stack_->states; ++l) result.rows.push_back(values_.row(static_cast<std::size_t>(l)));
+  for (index l = 0; l < source_->stack().states; ++l) result.rows.push_back(values_.row(static_cast<std::size_t>(l)));
   result.embeddings = values_.any([](const metric& each) { return each.of != subject::pair; });
   return result;
 }
 
 std::vector<std::string> added_metrics::notes() const {
-  auto lines = values_.notes([&](std::size_t row) { return fmt::format("layer {}", stack_->numbers[row]); });
+  auto lines = values_.notes([&](std::size_t row) { return fmt::format("layer {}", source_->stack().numbers[row]); });
   if (sample_bytes() > 0)
     lines.insert(lines.begin(),
                  fmt::format("metrics of neighbours are of {} of {} tokens, which take {:.3g} MiB (--sample)",
@@ -179,4 +177,4 @@ std::vector<std::string> added_metrics::notes() const {
   return lines;
 }
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

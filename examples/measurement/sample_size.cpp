@@ -1,10 +1,10 @@
-#include "sample_size.hpp"
+#include "measurement/sample_size.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 
 std::optional<std::string> sample_size_advice(const layerwise::layer_profile& profile) {
   const auto n = profile.tokens, d = profile.dimensions;
@@ -38,4 +38,4 @@ std::optional<std::string> sample_size_advice(const layerwise::layer_profile& pr
   return std::nullopt;
 }
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

@@ -1,12 +1,11 @@
-#include "all_pairs.hpp"
-
-#include "walk.hpp"
+#include "measurement/all_pairs.hpp"
 
 #include <layerwise/metrics.hpp>
 
 #include <limits>
+#include <variant>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 namespace {
 
 /// layerwise::cka_matrix() of what is defined: that one refuses all for one layer without variance.
@@ -23,24 +22,27 @@ Eigen::MatrixXd cka_of_all(const layerwise::stack_moments& moments) {
 
 }  // namespace
 
-Eigen::MatrixXd angular_distances(const layer_stack& stack, const pass_options& pass) {
+Eigen::MatrixXd angular_distances(const state_source& source) {
+  const auto& stack = source.stack();
   report::progress_bar progress(stack.tokens, "tokens, angles");
   Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(stack.states, stack.states);
   double tokens = 0;
-  token_walk{stack, stack, 0, pass.batch_tokens, progress}.each([&](const auto& states, const auto& mask) {
-    const auto count = static_cast<double>(mask.rows(states.front().rows()).size());
+  source.each_batch(states_from(0, stack.layers()), progress, [&](const auto& states, const auto& mask) {
+    const index rows = std::visit([](const auto& view) { return view.rows(); }, states.front());
+    const auto count = static_cast<double>(mask.rows(rows).size());
     sum += count * layerwise::angular_distance_matrix(states, mask);
     tokens += count;
   });
   return sum / tokens;
 }
 
-Eigen::MatrixXd linear_cka_matrix(const layer_stack& stack, const pass_options& pass) {
+Eigen::MatrixXd linear_cka_matrix(const state_source& source) {
+  const auto& stack = source.stack();
   report::progress_bar progress(stack.tokens, "tokens, all pairs of layers");
   layerwise::stack_moments moments(layerwise::layer_pairs::all());
-  token_walk{stack, stack, 0, pass.batch_tokens, progress}.each(
-      [&](const auto& states, const auto& mask) { moments.add(states, mask); });
+  source.each_batch(states_from(0, stack.layers()), progress,
+                    [&](const auto& states, const auto& mask) { moments.add(states, mask); });
   return cka_of_all(moments);
 }
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

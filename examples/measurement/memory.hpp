@@ -2,7 +2,7 @@
 
 #include "dumps/layer_stack.hpp"
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 
 /// What takes memory.
 struct demands {
@@ -21,4 +21,4 @@ double memory_needed(const dumps::layer_stack& stack, const demands& of);
 /// input_error before the system ends the process, with the options that need less.
 void check_memory(const dumps::layer_stack& stack, const demands& of);
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

@@ -1,4 +1,4 @@
-#include "memory.hpp"
+#include "measurement/memory.hpp"
 
 #include "common/input_error.hpp"
 #include "common/memory_limit.hpp"
@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <string>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 
 double memory_needed(const dumps::layer_stack& stack, const demands& of) {
   const double d = static_cast<double>(stack.dimensions), all = static_cast<double>(stack.states),
@@ -49,9 +49,9 @@ void check_memory(const dumps::layer_stack& stack, const demands& of) {
   if (of.linearity && !of.pairs_in_turn) offer("--pairs-in-turn needs", less);
   less = demands{.linearity = false, .pairs_in_turn = of.pairs_in_turn};
   if (of.linearity) offer("--no-linearity, for angles and displacements only,", less);
-  reject(stack.files.front().path, "{} states of {} dimensions need about {:.3g} GiB{}, got {:.3g} GiB {}{}",
+  reject(stack.shards.front().path, "{} states of {} dimensions need about {:.3g} GiB{}, got {:.3g} GiB {}{}",
          stack.states, stack.dimensions, needed / 0x1p30, of.all_pairs ? " for all pairs of layers" : "",
          limit.bytes / 0x1p30, limit.set_by, remedy);
 }
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "measure.hpp"
+#include "measurement/state_source.hpp"
 
 #include "metrics/metric_values.hpp"
 #include "report/report.hpp"
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 
 /// The metrics that a profile can be given more of: those of a layer; those of a pair, of the layer and the one before;
 /// what follows from the displacements; and how linearly the last layer can be read from each.
@@ -17,7 +17,7 @@ const std::vector<const metrics::metric*>& known_metrics();
 /// Metrics of the layers of a stack, a row for each of h_0 ... h_L, computed as the profile is taken.
 class added_metrics {
  public:
-  added_metrics(const layer_stack& stack, std::vector<const metrics::metric*> chosen, metrics::token_sets tokens,
+  added_metrics(const state_source& source, std::vector<const metrics::metric*> chosen, metrics::token_sets tokens,
                 const layerwise::profile_options& options);
 
   bool needs_moments() const;
@@ -26,20 +26,20 @@ class added_metrics {
 
   /// What measure() gives; the states before `first_state` are known already.
   void take_moments(const layerwise::stack_moments& moments, index first_state);
-  /// What comes from the profile, and from the data in further passes.
-  void finish(const layerwise::layer_profile& profile, const pass_options& pass);
+  /// What comes from the profile, and from the data in further passes; `pairs_in_turn` as for measure().
+  void finish(const layerwise::layer_profile& profile, bool pairs_in_turn);
 
   report::added_columns columns() const;
   /// What to tell the user: the sample, and why values are missing.
   std::vector<std::string> notes() const;
 
  private:
-  void take_last(const pass_options& pass);
+  void take_last(bool pairs_in_turn);
 
-  const layer_stack* stack_;
+  const state_source* source_;
   metrics::token_sets tokens_;
   layerwise::linearity_options linearity_;
   metrics::metric_values values_;
 };
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement

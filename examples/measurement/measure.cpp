@@ -1,10 +1,6 @@
-#include "measure.hpp"
-
-#include "walk.hpp"
+#include "measurement/measure.hpp"
 
 #include "dumps/token_choice.hpp"
-#include "dumps/whole_layer.hpp"
-#include "report/progress_bar.hpp"
 
 #include <layerwise/metrics.hpp>
 
@@ -13,23 +9,25 @@
 #include <utility>
 #include <vector>
 
-namespace examples::layerwise_profile {
+namespace examples::measurement {
 namespace {
 
-layerwise::layer_profile stream(const token_walk& walk, layerwise::profile_options options,
+layerwise::layer_profile stream(const state_source& source, index first_state, index last_state,
+                                layerwise::profile_options options, report::progress_bar& progress,
                                 const moments_observer& observe) {
   if (options.method == layerwise::solver::orthogonal) options.method = layerwise::solver::automatic;
   // Of the last layer the profile itself asks nothing.
   options.second_moments = observe ? layerwise::second_moments::both : layerwise::second_moments::input;
   layerwise::layer_profiler profiler(options);
-  walk.each([&](const auto& states, const auto& mask) { profiler.add(states, mask); });
-  if (observe) observe(profiler.moments(), walk.first_state);
+  source.each_batch(states_from(first_state, last_state), progress,
+                    [&](const auto& states, const auto& mask) { profiler.add(states, mask); });
+  if (observe) observe(profiler.moments(), first_state);
   return profiler.profile();
 }
 
-/// The moments are gone through once and thrown away; but the files are still there, and what the moments
-/// leave in doubt can be computed from them again.
-void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack& stack,
+/// The moments are gone through once and thrown away; but the states can be had again, and what the moments leave in doubt
+/// can be computed from them.
+void retake_doubtful_scores(layerwise::layer_profile& profile, const state_source& source,
                             const layerwise::profile_options& options) {
   const bool all = options.method == layerwise::solver::orthogonal;
   if (!all && options.method != layerwise::solver::automatic) return;
@@ -38,17 +36,17 @@ void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack
   };
 
   std::vector<index> layers;
-  for (index layer = 1; layer <= stack.layers(); ++layer) {
+  for (index layer = 1; layer <= source.stack().layers(); ++layer) {
     const auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
     if (in_doubt(metrics.linearity) || in_doubt(metrics.residual_linearity)) layers.push_back(layer);
   }
   if (layers.empty()) return;
 
   const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance};
-  const layerwise::token_mask mask = mask_of(stack);
+  const layerwise::token_mask mask = mask_of(source.stack());
   report::progress_bar progress(std::ssize(layers), "layers once more");
   for (const auto layer : layers) {
-    const dumps::whole_layer before(stack, layer - 1), after(stack, layer);
+    const auto before = source.whole(layer - 1, layer), after = source.whole(layer, layer);
     auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
     if (in_doubt(metrics.linearity))
       metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring, mask);
@@ -60,21 +58,13 @@ void retake_doubtful_scores(layerwise::layer_profile& profile, const layer_stack
 
 }  // namespace
 
-index default_batch_tokens(const layer_stack& stack) {
-  constexpr double target = 0x1p26;
-  const double token = static_cast<double>(size_of(stack.dtype)) * static_cast<double>(stack.dimensions) *
-                       static_cast<double>(stack.states);
-  return static_cast<index>(std::clamp(target / token, 256.0, 4096.0));
-}
-
-layerwise::layer_profile measure(const layer_stack& stack, const layerwise::profile_options& options,
-                                 const pass_options& pass, const moments_observer& observe) {
-  const index group = pass.pairs_in_turn ? 1 : stack.layers();
-  report::progress_bar progress(stack.tokens * ((stack.layers() + group - 1) / group), "tokens");
+layerwise::layer_profile measure(const state_source& source, const layerwise::profile_options& options,
+                                 bool pairs_in_turn, const moments_observer& observe) {
+  const index layers = source.stack().layers(), group = pairs_in_turn ? 1 : layers;
+  report::progress_bar progress(source.stack().tokens * ((layers + group - 1) / group), "tokens");
   layerwise::layer_profile profile;
-  for (index first = 0; first < stack.layers(); first += group) {
-    const auto some = some_layers(stack, first, std::min(first + group, stack.layers()));
-    auto part = stream({some, stack, first, pass.batch_tokens, progress}, options, observe);
+  for (index first = 0; first < layers; first += group) {
+    auto part = stream(source, first, std::min(first + group, layers), options, progress, observe);
     part.layers.insert(part.layers.begin(), profile.layers.begin(), profile.layers.end());
     profile = std::move(part);
   }
@@ -84,8 +74,8 @@ layerwise::layer_profile measure(const layer_stack& stack, const layerwise::prof
     const auto rates = layerwise::jump_rates(displacements);
     for (std::size_t l = 1; l < profile.layers.size(); ++l) profile.layers[l].jump_rate = rates[l - 1];
   }
-  if (options.linearity) retake_doubtful_scores(profile, stack, options);
+  if (options.linearity) retake_doubtful_scores(profile, source, options);
   return profile;
 }
 
-}  // namespace examples::layerwise_profile
+}  // namespace examples::measurement
