@@ -9,6 +9,7 @@
 namespace {
 
 using layerwise::index;
+using layerwise::padding_side;
 using layerwise::shape_error;
 using layerwise::token_mask;
 using layerwise_test::check_throws;
@@ -52,9 +53,10 @@ TEST_CASE("last_of_each keeps the last token of each sequence, of a shorter last
   CHECK(token_mask::last_of_each(2, 5).rows(2) == rows{1});
 }
 
-TEST_CASE("padding keeps the beginning of each sequence") {
+TEST_CASE("padding keeps the beginning of each sequence, or its end") {
   const std::vector<index> lengths{2, 0, 3};
   CHECK(token_mask::padding(lengths, 3).rows(9) == rows{0, 1, 6, 7, 8});
+  CHECK(token_mask::padding(lengths, 3, padding_side::left).rows(9) == rows{1, 2, 6, 7, 8});
   CHECK(token_mask::padding({}, 3).size() == 0);
   const std::vector<index> none{0};
   CHECK(token_mask::padding(none, 0).size() == 0);

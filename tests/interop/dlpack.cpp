@@ -129,4 +129,28 @@ TEST_CASE("a managed tensor is read, and not consumed") {
   check_pair(managed, states[1], states[0], states[1]);
 }
 
+#if defined(DLPACK_MAJOR_VERSION) && DLPACK_MAJOR_VERSION >= 1
+TEST_CASE("a versioned managed tensor is read, not consumed, and written to where it may be") {
+  auto states = make_states<float>(2, 30, 4);
+  DLManagedTensorVersioned managed{};
+  std::int64_t shape[] = {30, 4}, strides[] = {4, 1};
+  managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION + 1};
+  managed.dl_tensor = {states[0].data(), {kDLCPU, 0}, 2, type_of<float>, shape, strides, 0};
+  managed.deleter = [](DLManagedTensorVersioned*) { FAIL("consumed"); };
+  check_pair(std::as_const(managed), states[1], states[0], states[1]);
+
+  using traits = layerwise::embedding_traits<DLManagedTensorVersioned>;
+  CHECK(std::get<layerwise::strided_view<float>>(traits::view(managed)).data() == states[0].data());
+  managed.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
+  check_pair(std::as_const(managed), states[1], states[0], states[1]);
+  check_throws<unsupported_error>([&] { traits::view(managed); }, "a tensor that may be written to",
+                                  "one that is to be read only", "DLTensor");
+  managed.version = {DLPACK_MAJOR_VERSION + 1, 0};
+  check_throws<unsupported_error>([&] { layerwise::linearity_score(std::as_const(managed), std::as_const(managed)); },
+                                  layerwise::detail::text("a tensor of DLPack ", DLPACK_MAJOR_VERSION),
+                                  layerwise::detail::text("one of DLPack ", DLPACK_MAJOR_VERSION + 1, ".0"),
+                                  "DLTensor");
+}
+#endif
+
 }  // namespace

@@ -15,6 +15,12 @@
 /// Which tokens take part.
 namespace layerwise::inline LAYERWISE_ABI {
 
+/// Where sequences that are shorter than a batch's longest have their padding.
+enum class padding_side {
+  right,  ///< after the sequence, as models are trained
+  left,   ///< before it, as they generate
+};
+
 /// Which tokens (rows) take part. The default mask keeps every token of a matrix of any length.
 ///
 /// Hidden states of the first token of a sequence are often orders of magnitude larger than all others (an
@@ -46,15 +52,18 @@ class token_mask {
         n_tokens, [&](index token) { return token % sequence_length == sequence_length - 1 || token == n_tokens - 1; });
   }
 
-  /// Right-padded sequences: keeps the first lengths[s] of the padded_length rows of sequence s.
-  /// Throws shape_error unless padded_length >= 0 and 0 <= lengths[s] <= padded_length.
-  static token_mask padding(std::span<const index> lengths, index padded_length) {
+  /// Padded sequences: of the padded_length rows of sequence s keeps the lengths[s] that the padding is beside. Throws
+  /// shape_error unless padded_length >= 0 and 0 <= lengths[s] <= padded_length.
+  static token_mask padding(std::span<const index> lengths, index padded_length,
+                            padding_side side = padding_side::right) {
     require(padded_length >= 0, "padded_length >= 0", detail::text(padded_length), "padding");
     for (std::size_t s = 0; s < lengths.size(); ++s)
       require(lengths[s] >= 0 && lengths[s] <= padded_length, detail::text("a length in 0..", padded_length),
               detail::text(lengths[s], " for sequence ", s), "padding");
-    return generate(static_cast<index>(lengths.size()) * padded_length,
-                    [&](index token) { return token % padded_length < detail::at(lengths, token / padded_length); });
+    return generate(static_cast<index>(lengths.size()) * padded_length, [&](index token) {
+      const index place = token % padded_length, length = detail::at(lengths, token / padded_length);
+      return side == padding_side::right ? place < length : place >= padded_length - length;
+    });
   }
 
   /// True for the default mask, which fits a matrix of any length.

@@ -62,6 +62,15 @@ struct tensor_traits<DLTensor> {
   }
 };
 
+#if defined(DLPACK_MAJOR_VERSION) && DLPACK_MAJOR_VERSION >= 1
+inline const DLManagedTensorVersioned& known_version(const DLManagedTensorVersioned& t) {
+  if (t.version.major != DLPACK_MAJOR_VERSION)
+    fail<unsupported_error>(text("a tensor of DLPack ", DLPACK_MAJOR_VERSION),
+                            text("one of DLPack ", t.version.major, '.', t.version.minor), dlpack_place);
+  return t;
+}
+#endif
+
 }  // namespace detail
 
 /// Rank 2: n_tokens x d of float64, float32, float16 or bfloat16, with strides or compact, with a byte
@@ -80,5 +89,23 @@ struct embedding_traits<DLManagedTensor> {
   static any_view view(const DLManagedTensor& t) { return detail::view_tensor<const void>(t.dl_tensor); }
   static any_writable_view view(DLManagedTensor& t) { return detail::view_tensor<void>(t.dl_tensor); }
 };
+
+#if defined(DLPACK_MAJOR_VERSION) && DLPACK_MAJOR_VERSION >= 1
+/// The same since DLPack 1.0, which says whether it may be written to. Throws unsupported_error for a tensor of another
+/// major version, whose layout is not known, and to write to one that is to be read only.
+template <>
+struct embedding_traits<DLManagedTensorVersioned> {
+  static constexpr bool is_view = true;
+  static any_view view(const DLManagedTensorVersioned& t) {
+    return detail::view_tensor<const void>(detail::known_version(t).dl_tensor);
+  }
+  static any_writable_view view(DLManagedTensorVersioned& t) {
+    if ((detail::known_version(t).flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0)
+      detail::fail<unsupported_error>("a tensor that may be written to", "one that is to be read only",
+                                      detail::dlpack_place);
+    return detail::view_tensor<void>(t.dl_tensor);
+  }
+};
+#endif
 
 }  // namespace layerwise::inline LAYERWISE_ABI
