@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/parsed_options.hpp"
 #include "common/write_file.hpp"
 
 #include <layerwise/core/version.hpp>
@@ -8,9 +9,11 @@
 #include <CLI/CLI.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +81,26 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,
           name, [&target, words](const std::string& word) { target = words.at(word); }, help)
       ->check(CLI::IsMember(words).description(""))
       ->type_name(list);
+}
+
+/// Adds --format {text,csv,json}; `text` is the word for the first.
+inline CLI::Option* add_format(CLI::App& app, output_format& format, const std::string& text, const std::string& help) {
+  return add_choice(app, "--format", format,
+                    std::map<std::string, output_format>{
+                        {text, output_format::text}, {"csv", output_format::csv}, {"json", output_format::json}},
+                    "Of the numbers (default: " + text + "); " + help);
+}
+
+/// Parses, then calls `check`, which may throw a CLI::ParseError, too. Gives back the exit status where the program ends
+/// with that, after printing what there is to say.
+inline std::optional<int> parse(CLI::App& app, int argc, char** argv, const std::function<void()>& check) {
+  try {
+    app.parse(argc, argv);
+    check();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
+  return std::nullopt;
 }
 
 }  // namespace examples

@@ -2,12 +2,12 @@
 
 #include "common/command_line.hpp"
 #include "dumps/input_command_line.hpp"
+#include "metrics/command_line.hpp"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <map>
-#include <stdexcept>
 
 namespace examples::layerwise_compare {
 namespace {
@@ -25,13 +25,7 @@ void add_comparison(CLI::App& app, options& o) {
   const std::string group = "Comparison";
   app.add_option_function<std::string>(
          "--metrics",
-         [&o](const std::string& text) {
-           try {
-             o.chosen = metrics::metrics_named(known_metrics(), parts_of(text));
-           } catch (const std::invalid_argument& error) {
-             throw CLI::ValidationError("--metrics", error.what());
-           }
-         },
+         [&o](const std::string& text) { o.chosen = metrics::metrics_asked(known_metrics(), parts_of(text)); },
          "Of those listed below; default: linear_cka,debiased_linear_cka")
       ->type_name("all|NAME,...")
       ->group(group);
@@ -39,11 +33,7 @@ void add_comparison(CLI::App& app, options& o) {
              "Each layer of A with each of B (default), or with the one at the same\n"
              "depth: layer i of L_A with the one nearest to i L_B / L_A")
       ->group(group);
-  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, one of each of N equal parts")
-      ->check(at_least(3))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
+  metrics::add_sample(app, o.sample)->group(group);
   app.add_option("--batch-tokens", o.batch_tokens, "Tokens read at a time; default: about 64 MiB, but 64 to 512")
       ->check(at_least(1))
       ->type_name("N")
@@ -52,11 +42,7 @@ void add_comparison(CLI::App& app, options& o) {
 
 void add_output(CLI::App& app, options& o) {
   const std::string group = "Output";
-  add_choice(app, "--format", o.format,
-             std::map<std::string, output_format>{
-                 {"text", output_format::text}, {"csv", output_format::csv}, {"json", output_format::json}},
-             "Of the numbers (default: text); csv and json have every digit, and the\nerror bounds")
-      ->group(group);
+  add_format(app, o.format, "text", "csv and json have every digit, and the\nerror bounds")->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print what would be read, and how, and measure nothing")->group(group);
   add_output_file(app, "--output", o.output, "Write the numbers to a file")->group(group);
   add_output_file(app, "--plot", o.plot,
@@ -83,8 +69,8 @@ std::string footer() {
 
 }  // namespace
 
-command_line read_command_line(int argc, char** argv) {
-  command_line result;
+parsed_options<options> read_command_line(int argc, char** argv) {
+  parsed_options<options> result;
   auto& o = result.values;
   o.chosen = metrics::metrics_named(known_metrics(), {"linear_cka", "debiased_linear_cka"});
   CLI::App app(
@@ -103,17 +89,14 @@ command_line read_command_line(int argc, char** argv) {
   add_output(app, o);
   app.footer(footer());
 
-  try {
-    app.parse(argc, argv);
+  result.exit_status = parse(app, argc, argv, [&] {
     if (!o.plot.empty() && o.pairs == pairing::same)
       throw CLI::ValidationError("--plot", "expected --pairs all: a heat map is of all pairs");
     if (files.size() != 2)
       throw CLI::ValidationError(
           "A B", fmt::format("expected two dumps, got {} (a directory stands for the files in it)", files.size()));
     o.a.files = {files[0]}, o.b.files = {files[1]};
-  } catch (const CLI::ParseError& error) {
-    result.exit_status = app.exit(error) == 0 ? 0 : 1;
-  }
+  });
   return result;
 }
 

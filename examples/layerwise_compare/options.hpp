@@ -2,6 +2,7 @@
 
 #include "comparison.hpp"
 
+#include "common/parsed_options.hpp"
 #include "dumps/input.hpp"
 #include "metrics/metric.hpp"
 
@@ -10,8 +11,6 @@
 #include <vector>
 
 namespace examples::layerwise_compare {
-
-enum class output_format { text, csv, json };
 
 /// What the command line asks for.
 struct options {
@@ -26,12 +25,6 @@ struct options {
   std::string plot;    // empty: none
 };
 
-/// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back
-/// the exit status instead.
-struct command_line {
-  options values;
-  std::optional<int> exit_status;
-};
-command_line read_command_line(int argc, char** argv);
+parsed_options<options> read_command_line(int argc, char** argv);
 
 }  // namespace examples::layerwise_compare

@@ -22,8 +22,8 @@ void add_label(CLI::App& app, options& o) {
 
 }  // namespace
 
-command_line read_command_line(int argc, char** argv) {
-  command_line result;
+parsed_options<options> read_command_line(int argc, char** argv) {
+  parsed_options<options> result;
   auto& o = result.values;
   CLI::App app(
       "Profiles what each layer of a transformer does to its hidden states: how linear it is with and\n"
@@ -52,12 +52,9 @@ command_line read_command_line(int argc, char** argv) {
       ->type_name("N")
       ->group("Measurement");
 
-  try {
-    app.parse(argc, argv);
+  result.exit_status = parse(app, argc, argv, [&] {
     if (o.input.files.empty()) throw CLI::RequiredError("FILE");  // after the complaints about what is there
-  } catch (const CLI::ParseError& error) {
-    result.exit_status = app.exit(error) == 0 ? 0 : 1;
-  }
+  });
   return result;
 }
 

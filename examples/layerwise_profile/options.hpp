@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/parsed_options.hpp"
 #include "dumps/input.hpp"
 #include "measurement/options.hpp"
 
@@ -18,12 +19,6 @@ struct options {
   measurement::options measured;
 };
 
-/// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back
-/// the exit status instead.
-struct command_line {
-  options values;
-  std::optional<int> exit_status;
-};
-command_line read_command_line(int argc, char** argv);
+parsed_options<options> read_command_line(int argc, char** argv);
 
 }  // namespace examples::layerwise_profile

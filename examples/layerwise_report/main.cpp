@@ -90,12 +90,7 @@ int main(int argc, char** argv) {
     options asked;
     CLI::App app("Puts profiles side by side: of models, of one before and after training, of quantizations.\n");
     add_options(app, asked);
-    try {
-      app.parse(argc, argv);
-      check_options(asked);
-    } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    }
+    if (const auto status = examples::parse(app, argc, argv, [&] { check_options(asked); })) return *status;
     return run(asked);
   });
 }

@@ -4,12 +4,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include <map>
-
 namespace examples::layerwise_weights {
 
-command_line read_command_line(int argc, char** argv) {
-  command_line result;
+parsed_options<options> read_command_line(int argc, char** argv) {
+  parsed_options<options> result;
   auto& o = result.values;
   CLI::App app(
       "Inspects the matrices of a language model as nGPT does: norms, spectrum and cosines of embeddings,\n"
@@ -33,10 +31,7 @@ command_line read_command_line(int argc, char** argv) {
   app.add_option("--threads", o.threads, "Default: OMP_NUM_THREADS, or all")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
-  add_choice(app, "--format", o.format,
-             std::map<std::string, output_format>{
-                 {"text", output_format::text}, {"csv", output_format::csv}, {"json", output_format::json}},
-             "Of the numbers (default: text); csv and json have every digit");
+  add_format(app, o.format, "text", "csv and json have every digit");
   add_output_file(app, "--output", o.output, "Write the numbers to a file");
   add_output_file(app, "--plot", o.plot, "Draw four panels into an .svg or .png file (needs gnuplot)")
       ->check(picture_name());
@@ -47,11 +42,7 @@ command_line read_command_line(int argc, char** argv) {
       "  layerwise-weights model.safetensors --tensors '*experts*' --threads 8\n"
       "\n"
       "The exit status is 1 when a file can't be measured.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    result.exit_status = app.exit(error) == 0 ? 0 : 1;
-  }
+  result.exit_status = parse(app, argc, argv, [] {});
   return result;
 }
 

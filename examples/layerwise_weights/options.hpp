@@ -2,12 +2,11 @@
 
 #include "inspect.hpp"
 
-#include <optional>
+#include "common/parsed_options.hpp"
+
 #include <string>
 
 namespace examples::layerwise_weights {
-
-enum class output_format { text, csv, json };
 
 /// What the command line asks for.
 struct options {
@@ -19,12 +18,6 @@ struct options {
   std::string plot;    // empty: none
 };
 
-/// Reads the command line. On --help, --version or a mistake it prints what CLI11 has to say and gives back the exit
-/// status instead.
-struct command_line {
-  options values;
-  std::optional<int> exit_status;
-};
-command_line read_command_line(int argc, char** argv);
+parsed_options<options> read_command_line(int argc, char** argv);
 
 }  // namespace examples::layerwise_weights

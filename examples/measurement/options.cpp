@@ -2,6 +2,7 @@
 
 #include "common/command_line.hpp"
 #include "measurement/added_metrics.hpp"
+#include "metrics/command_line.hpp"
 
 #include <fmt/format.h>
 
@@ -13,14 +14,6 @@
 
 namespace examples::measurement {
 namespace {
-
-std::vector<const metrics::metric*> metrics_of(const std::vector<std::string>& names) {
-  try {
-    return metrics::metrics_named(known_metrics(), names);
-  } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError("--metrics", error.what());
-  }
-}
 
 std::vector<report::column> columns_of(const std::string& text, const std::vector<const metrics::metric*>& chosen) {
   std::vector<std::string> added;
@@ -68,19 +61,15 @@ void add_metrics(CLI::App& app, options& o) {
          "--metrics",
          [&o](const std::string& text) {
            auto names = parts_of(text);
-           o.more_metrics = metrics_of(names);
+           o.more_metrics = metrics::metrics_asked(known_metrics(), names);
            std::erase(names, "all");
-           o.named_metrics = metrics_of(names);
+           o.named_metrics = metrics::metrics_asked(known_metrics(), names);
          },
          "A column each of those listed below, or of all; metrics of one layer have\n"
          "a row for the embeddings, too, of layer 0, where all else is empty")
       ->type_name("all|NAME,...")
       ->group(group);
-  app.add_option("--sample", o.sample, "Tokens that metrics of neighbours look at, one of each of N equal parts")
-      ->check(at_least(3))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
+  metrics::add_sample(app, o.sample)->group(group);
   app.add_option_function<std::string>(
          "--heat-map",
          [&o](const std::string& which) {
@@ -97,11 +86,7 @@ void add_metrics(CLI::App& app, options& o) {
 
 void add_output(CLI::App& app, options& o) {
   const std::string group = "Output";
-  add_choice(app, "--format", o.format,
-             std::map<std::string, output_format>{
-                 {"table", output_format::table}, {"csv", output_format::csv}, {"json", output_format::json}},
-             "Of the numbers (default: table); csv and json have every digit")
-      ->group(group);
+  add_format(app, o.format, "table", "csv and json have every digit")->group(group);
   app.add_option("--columns", o.column_names, "Of the table, by their names in CSV; the layer's number comes first")
       ->type_name("NAME,...")
       ->group(group);
@@ -127,7 +112,7 @@ void check(options& o) {
   if ((o.angle_map || o.cka_map) && !drawn)
     throw CLI::ValidationError("--heat-map",
                                "expected --plot FILE, --html FILE, or --format json, where the numbers are");
-  if (!o.column_names.empty() && o.format != output_format::table)
+  if (!o.column_names.empty() && o.format != output_format::text)
     throw CLI::ValidationError("--columns", "expected --format table: csv and json have all fields");
   if (!o.column_names.empty()) o.columns = columns_of(o.column_names, o.more_metrics);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/parsed_options.hpp"
 #include "metrics/metric.hpp"
 #include "report/columns.hpp"
 
@@ -14,8 +15,6 @@
 /// What the command line of a program that profiles has, whatever the states come from.
 namespace examples::measurement {
 
-enum class output_format { table, csv, json };
-
 struct options {
   layerwise::profile_options profile;
   bool pairs_in_turn = false;
@@ -24,7 +23,7 @@ struct options {
   layerwise::index sample = 2048;                     // tokens that metrics of neighbours look at
   bool angle_map = false;
   bool cka_map = false;
-  output_format format = output_format::table;
+  output_format format = output_format::text;
   std::string column_names;             // as they were given
   std::vector<report::column> columns;  // of the table; empty: the default ones, and the metrics
   std::string output;                   // empty: standard output
