@@ -554,4 +554,24 @@ TEST_CASE("a solution that is 0 by accident does not make the bound small") {
     }
 }
 
+TEST_CASE("a column that varies by an ulp, or two that differ by one, keep a score within its bound") {
+  const auto check_one = [](const linearity_result& found) {  // y - x is in the span of x
+    CHECK(1.0 - found.score <= found.error_bound);
+    CHECK(found.error_bound <= 1e-8);
+  };
+  row_major x = row_major::Constant(4096, 2, 0x1.791aef07d7202p+1),
+            y = row_major::Constant(4096, 2, 0x1.6532a89e70a0dp+47);
+  x(3132, 0) = 0x1.791aef07d7203p+1;
+  x(839, 1) = -0x1.32bd5d625db22p+45, y(839, 1) = 0x1.18835145d92e6p+47;
+  for (const auto method : {solver::automatic, solver::orthogonal})
+    check_one(layerwise::residual_linearity(x, y, {.method = method}));
+
+  y = row_major::Constant(29, 3, 0x1.2c9b26c603724p-2);
+  y(6, 0) = 0x1.432243458e029p+4;
+  y(3, 1) = 0x1.2c990f43fe76ap-2, y(3, 2) = 0x1.2c9b26c5ffa53p-2;
+  x = y, x(14, 1) = 0x1.2c9b26c603722p-2;
+  check_one(layerwise::residual_linearity(x, y));
+  check_one(*layerwise::profile(std::vector{x, y}).layers.front().residual_linearity);
+}
+
 }  // namespace

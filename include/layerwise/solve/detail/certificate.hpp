@@ -203,7 +203,8 @@ class factorization_certificate {
       : noise_(problem.moments().target_stats().noise),
         p_(problem.cancellation(kept)),
         gamma_(rounding_of_factorization(problem)),
-        theta_(theta_of_factorization(gamma_, p_, 0.5 * smallest_eigenvalue)) {}
+        theta_(theta_of_factorization(gamma_, p_, 0.5 * smallest_eigenvalue)),
+        smallest_(std::sqrt(0.5 * smallest_eigenvalue)) {}
 
   /// theta < 1/2
   bool holds() const { return theta_ < 0.5; }
@@ -229,21 +230,25 @@ class factorization_certificate {
 
   /// 4. Certificate by refinement, where 3. is not enough (refinement.hpp)
   ///
-  /// As in 2., but r and g are taken in double-double from the data as it came, so that dr, of which `rounding` is the
-  /// norm, and dg vanish. h is ||R^-T g|| for R^T R = X^T X. R is that of X + dX, so h is right to a factor between
-  /// 1 - theta and 1 + theta, and
-  ///     |f - f~| <= h^2 (1 / (1 - theta)^2 - 1) + rounding of a sum of squares.
+  /// As in 2., but r and g are taken in double-double from the data as it came, so that dr and dg, of which `rounding` is
+  /// the norm of each column, all but vanish: g does not where a column's norm about its mean is but the rounding of its
+  /// elements. h is ||R^-T g|| for R^T R = X^T X. R is that of X + dX, so h is right to a factor between 1 - theta and
+  /// 1 + theta, and dg moves it by e = ||dg|| / sigma_min at most:
+  ///     |f - f~| <= h^2 (1 / (1 - theta)^2 - 1) + (2 e h + e^2) / (1 - theta)^2 + rounding of a sum of squares.
   /// a + R^-1 R^-T g has an error theta times that of a: each step shrinks the bound by theta^2.
-  double of_refinement(const residual_projection& r, const Eigen::VectorXd& rounding) const {
-    double error =
-        r.projected.sum() * (1.0 / ((1.0 - theta_) * (1.0 - theta_)) - 1.0) + 4.0 * unit_roundoff * r.energy.sum();
-    for (index c = 0; c < rounding.size(); ++c) error += rounding[c] * (2.0 * std::sqrt(r.energy[c]) + rounding[c]);
+  double of_refinement(const residual_projection& r, const refinement_rounding& rounding) const {
+    const double stretch = 1.0 / ((1.0 - theta_) * (1.0 - theta_));
+    double error = r.projected.sum() * (stretch - 1.0) + 4.0 * unit_roundoff * r.energy.sum();
+    for (index c = 0; c < r.energy.size(); ++c) {
+      const double dr = rounding.residual[c], e = rounding.gradient[c] / smallest_;
+      error += dr * (2.0 * std::sqrt(r.energy[c]) + dr) + e * (2.0 * std::sqrt(r.projected[c]) + e) * stretch;
+    }
     return error;
   }
 
  private:
   Eigen::VectorXd noise_, p_;
-  double gamma_, theta_;
+  double gamma_, theta_, smallest_;  // sigma_min, from below
 };
 
 }  // namespace layerwise::inline LAYERWISE_ABI::detail

@@ -107,17 +107,18 @@ class refinement {
     if (moments_.centering == centering::columns) take_means();
   }
 
-  /// What the residual says of a, before the step, and how far rounding moved the norms of its columns.
+  /// What the residual says of a, before the step, and how far rounding moved it.
   struct improvement {
     residual_projection found;
-    Eigen::VectorXd rounding;
+    refinement_rounding rounding;
   };
   /// a becomes the next a, by R^T of the scaled columns.
   improvement improve(const matrix& factor) {
     const sums total = sum_residual();
     Eigen::VectorXd energy(moments_.y_dimensions());
     for (index c = 0; c < energy.size(); ++c) energy[c] = at(total.energy, c).value();
-    improvement out{residual_projection(factor, std::move(energy), gradient_of(total)), rounding()};
+    refinement_rounding rounding = rounding_of(energy);
+    improvement out{residual_projection(factor, std::move(energy), gradient_of(total)), std::move(rounding)};
     map_.improve(out.found.step);
     return out;
   }
@@ -191,28 +192,35 @@ class refinement {
     for (index j = 0; j < gradient.rows(); ++j)
       for (index c = 0; c < gradient.cols(); ++c) {
         double_double g{total.gradient(j, c), total.gradient_low(j, c)};
-        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x.
-        if (moments_.centering == centering::columns)
-          g.add_product(-at(x_mean_, j).high, at(total.residual, c).value());
+        // x was not centred: what is left of the mean of r, 1e-32 of the offsets, counts times the offset of x, of which
+        // an ulp may be all that the column has.
+        if (moments_.centering == centering::columns) {
+          const double_double mean = at(x_mean_, j), sum = at(total.residual, c).normalized();
+          g.add_product(-mean.high, sum.high);
+          g.low -= mean.high * sum.low + mean.low * sum.high;
+        }
         gradient(j, c) = g.value() / norm_[j];
       }
     return gradient;
   }
 
-  /// How far rounding moved the norms of the columns of r: of a sum of k terms in double-double, whose low parts are
-  /// summed plainly, k^2 u^2 is lost at most.
-  Eigen::VectorXd rounding() const {
+  /// Of a sum of k terms in double-double, whose low parts are summed plainly, k^2 u^2 is lost at most: k is d for an
+  /// element of r, whose columns have these energies, and n for one of X^T r.
+  refinement_rounding rounding_of(const Eigen::VectorXd& energy) const {
     const double n = static_cast<double>(data_.size()), terms = static_cast<double>(kept_.size()) + 8.0;
-    Eigen::VectorXd rounding = Eigen::VectorXd::Zero(moments_.y_dimensions());
+    refinement_rounding rounding{Eigen::VectorXd::Zero(energy.size()), Eigen::VectorXd(energy.size())};
+    double offset = 0.0;  // the squared norms of the columns of X as they came, over those about the mean
     for (index j = 0; j < kept_.size(); ++j) {
       const double mean = moments_.x_mean[kept_[j]] * moments_.x.scale;
       const double raw_norm = std::sqrt(norm_[j] * norm_[j] + n * mean * mean);
-      for (index c = 0; c < rounding.size(); ++c) rounding[c] += raw_norm * std::abs(map_(j, c));
+      for (index c = 0; c < energy.size(); ++c) rounding.residual[c] += raw_norm * std::abs(map_(j, c));
+      offset += raw_norm / norm_[j] * (raw_norm / norm_[j]);
     }
-    for (index c = 0; c < rounding.size(); ++c) {
+    for (index c = 0; c < energy.size(); ++c) {
       const double mean = at(t_mean_, c).value();
       const double target_norm = std::sqrt(moments_.target_stats().noise[c] + n * mean * mean);
-      rounding[c] = 0x1p-106 * terms * terms * (rounding[c] + target_norm);
+      rounding.residual[c] = 0x1p-106 * terms * terms * (rounding.residual[c] + target_norm);
+      rounding.gradient[c] = 0x1p-106 * (n + 8.0) * (n + 8.0) * std::sqrt(offset * energy[c]);
     }
     return rounding;
   }

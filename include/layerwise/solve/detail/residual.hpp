@@ -44,6 +44,11 @@ struct residual_projection {
   double left() const { return energy_left(energy, projected); }
 };
 
+/// How far rounding moved such a pass, in double-double,: the norms of each column.
+struct refinement_rounding {
+  Eigen::VectorXd residual, gradient;  ///< of r, and of X^T r for scaled columns of X
+};
+
 /// By a factor of the scaled X^T X, in double. 4 n d^2 flops.
 inline residual_projection project_residual(const scaled_problem& problem, const matrix& factor, const row_source& data,
                                             const matrix& a) {
