@@ -36,7 +36,7 @@ class state_source {
   virtual void each_batch(const std::vector<index>& states, report::progress_bar& progress,
                           const batch_body& body) const = 0;
 
-  /// One state of all tokens, good while the source is. It is going to be asked for those after it next, up to
+  /// One state of all tokens, good until two others were asked for. It is going to be asked for those after it next, up to
   /// `through`.
   virtual dumps::whole_layer whole(index state, index through) const = 0;
 
