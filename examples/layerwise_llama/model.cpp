@@ -1,0 +1,108 @@
+#include "model.hpp"
+
+#include "common/input_error.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <utility>
+
+namespace examples::layerwise_llama {
+namespace {
+
+/// The first error that llama.cpp logs, until somebody asks.
+struct complaints {
+  std::mutex one_at_a_time;
+  std::string first;
+};
+
+complaints& heard() {
+  static complaints all;
+  return all;
+}
+
+void listen(ggml_log_level level, const char* text, void*) {
+  if (level != GGML_LOG_LEVEL_ERROR) return;
+  const std::lock_guard lock(heard().one_at_a_time);
+  if (!heard().first.empty()) return;
+  heard().first = text;
+  while (heard().first.ends_with('\n')) heard().first.pop_back();
+}
+
+/// Why a file can't be opened; empty where it can.
+std::string why_not_readable(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return "is a directory";
+  errno = 0;
+  return std::ifstream(path).good() ? "" : std::strerror(errno);
+}
+
+}  // namespace
+
+std::string complaint_of_llama(const std::string& otherwise) {
+  const std::lock_guard lock(heard().one_at_a_time);
+  auto said = std::exchange(heard().first, {});
+  return said.empty() ? otherwise : said;
+}
+
+language_model::language_model(const std::string& path) : path_(path) {
+  if (const auto why = why_not_readable(path); !why.empty()) reject(path, "the model can't be read: {}", why);
+  llama_log_set(listen, nullptr);
+  static const struct backend {
+    backend() { llama_backend_init(); }
+    ~backend() { llama_backend_free(); }
+  } backend;
+  model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
+  if (!model_)
+    reject(path, "llama.cpp does not load it: {}", complaint_of_llama("expected a GGUF file with a model's weights"));
+  if (llama_model_has_encoder(get()))
+    reject(path, "{} has an encoder: expected a model that reads a text from left to right", architecture());
+}
+
+std::string language_model::metadata(const std::string& key) const {
+  const auto size = llama_model_meta_val_str(get(), key.c_str(), nullptr, 0);
+  if (size <= 0) return {};
+  std::string value(static_cast<std::size_t>(size) + 1, '\0');
+  llama_model_meta_val_str(get(), key.c_str(), value.data(), value.size());
+  value.pop_back();
+  return value;
+}
+
+std::string language_model::title() const {
+  const auto name = metadata("general.name");
+  return name.empty() ? std::filesystem::path(path_).filename().string() : name;
+}
+
+std::string language_model::weights() const { return llama_ftype_name(llama_model_ftype(get())); }
+
+std::vector<token> language_model::tokenize(std::string_view text) const {
+  if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE) reject(path_, "expected a model with a tokenizer, got none");
+  if (text.size() >= INT32_MAX) reject(path_, "expected a text below 2 GiB, got {} bytes", text.size());
+  const auto size = static_cast<std::int32_t>(text.size());
+  std::vector<token> tokens(text.size() + 1);
+  const auto run = [&] {
+    return llama_tokenize(vocab(), text.data(), size, tokens.data(), static_cast<std::int32_t>(tokens.size()), false,
+                          false);
+  };
+  auto count = run();
+  if (count < 0) {  // a byte may be more than one token
+    tokens.resize(static_cast<std::size_t>(-count));
+    count = run();
+  }
+  tokens.resize(static_cast<std::size_t>(count));
+  return tokens;
+}
+
+std::vector<token> language_model::before() const {
+  if (!llama_vocab_get_add_bos(vocab()) || llama_vocab_bos(vocab()) == LLAMA_TOKEN_NULL) return {};
+  return {llama_vocab_bos(vocab())};
+}
+
+std::vector<token> language_model::after() const {
+  if (!llama_vocab_get_add_eos(vocab()) || llama_vocab_eos(vocab()) == LLAMA_TOKEN_NULL) return {};
+  return {llama_vocab_eos(vocab())};
+}
+
+}  // namespace examples::layerwise_llama

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "next_token_loss.hpp"
+#include "residual_stream.hpp"
+#include "sequences.hpp"
+
+#include <layerwise/data.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace examples::layerwise_llama {
+
+struct run_options {
+  int threads = 1;
+  index micro_batch = 512;  // the most tokens that the model sees at once
+};
+
+/// Where the time of a run went.
+struct run_seconds {
+  std::chrono::duration<double> model{}, copies{}, body{};
+};
+
+/// Runs a model on sequences of tokens and shows its residual stream, a micro-batch at a time.
+class model_run {
+ public:
+  using states = std::vector<layerwise::any_view>;
+  using batch_body = std::function<void(const states&, index first_token)>;
+
+  /// Runs a few tokens to find the stream. Throws input_error for a graph in which it can't be told, and what llama.cpp
+  /// refuses. The model and the sequences must outlive it.
+  model_run(const language_model& model, const token_sequences& sequences, const run_options& options);
+  ~model_run();
+
+  const residual_stream& stream() const;
+  const token_sequences& sequences() const;
+
+  /// body(h_first ... h_last, first token) of each micro-batch, in the order of the tokens. The views are valid until it
+  /// returns. Of the graph no more is computed than h_last needs, or, where `loss` is to be known, all.
+  ///
+  /// Sequences are decoded one at a time, each from an empty memory, in micro-batches that llama.cpp does not divide:
+  /// it would change the order of the rows. Memory: one micro-batch of the states.
+  void each_batch(index first, index last, const batch_body& body, next_token_loss* loss = nullptr);
+
+  const run_seconds& seconds() const;
+
+ private:
+  class engine;
+  std::unique_ptr<engine> engine_;
+};
+
+}  // namespace examples::layerwise_llama
