@@ -1,37 +1,78 @@
-#include <fmt/format.h>
-#include <omp.h>
-#include <cstdlib>
-#include <layerwise/profile.hpp>
+// layerwise-llama: the layer profile of a GGUF model, taken while llama.cpp runs it on a text.
+
+#include "model_states.hpp"
+#include "options.hpp"
+
 #include "common/program.hpp"
-#include "model_run.hpp"
-#include "report/report.hpp"
-using namespace examples::layerwise_llama;
+#include "common/terminal.hpp"
+#include "measurement/run.hpp"
+
+#include <fmt/format.h>
+#include <Eigen/Core>
+
+#include <chrono>
+#include <cstdlib>
+#include <utility>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace examples::layerwise_llama {
+namespace {
+
+constexpr auto program = "layerwise-llama";
+
+void use_threads(int count) {
+  Eigen::setNbThreads(count);
+#ifdef _OPENMP
+  omp_set_num_threads(count);
+#endif
+}
+
+report::described_profile describe(const language_model& model, const options& asked, const dumps::layer_stack& stack) {
+  report::described_profile result{model.title() + ", " + model.weights(),
+                                   {asked.model, asked.text.path},
+                                   "F32",
+                                   stack.reading,
+                                   0,
+                                   {},
+                                   stack.numbers,
+                                   {}};
+  result.tokens_left_out = stack.tokens - kept_tokens(stack.shards.front());
+  result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
+  return result;
+}
+
+int run(options asked) {
+  use_threads(asked.threads);
+  const language_model model(asked.model);
+  const auto sequences = read_sequences(model, asked.text);
+  const model_run running(model, sequences, {asked.threads, asked.micro_batch});
+  next_token_loss loss;
+  const model_states source(model, running, asked.skip_first, asked.loss ? &loss : nullptr);
+  asked.measured.profile.final_norm = layerwise::final_norm::before;
+  measurement::run measured(program, source, asked.measured, {});
+  auto result = describe(model, asked, source.stack());
+  measured.measure(result);
+  if (asked.loss) result.loss = loss.mean();
+  measured.show(result);
+  if (asked.timing) {
+    const auto& spent = running.seconds();
+    say(program, "the model took {:.2f} s, copying states {:.2f} s, what was done with them {:.2f} s",
+        (spent.model - spent.copies).count(), spent.copies.count(), spent.body.count());
+  }
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+}  // namespace examples::layerwise_llama
+
 int main(int argc, char** argv) {
-  return examples::run_program("layerwise-llama", [&] {
-    language_model model(argv[1]);
-    const int threads = atoi(argv[4]);
-    Eigen::setNbThreads(threads);
-    omp_set_num_threads(threads);
-    auto seq = read_sequences(model, {argv[2], atoi(argv[3]), 512});
-    model_run run(model, seq, {threads, 512});
-    layerwise::layer_profiler profiler({.second_moments = layerwise::second_moments::input});
-    next_token_loss loss;
-    const bool want = argc > 5 && std::string(argv[5]) == "loss", skip = argc > 5 && std::string(argv[5]) == "skip";
-    const bool plain = argc > 5 && std::string(argv[5]) == "plain";
-    run.each_batch(
-        plain ? run.stream().layers() : 0, run.stream().layers(),
-        [&](const auto& s, auto) {
-          if (!skip && !plain) profiler.add(s);
-        },
-        want ? &loss : nullptr);
-    for (auto& r : seq.remarks) fmt::print("{}\n", r);
-    fmt::print("{} {}: h_0 {}, model {:.2f}, copies {:.3f}, body {:.2f} s\n", model.title(), model.weights(),
-               run.stream().nodes[0], (run.seconds().model - run.seconds().copies).count(),
-               run.seconds().copies.count(), run.seconds().body.count());
-    if (want) fmt::print("loss {} of {}\n", loss.mean(), loss.predictions());
-    if (!skip && !plain)
-      fmt::print(
-          "{}", to_table(examples::report::describe_profile(model.title(), argv[2], "F32", profiler.profile()), false));
-    return EXIT_SUCCESS;
+  using namespace examples::layerwise_llama;
+  return examples::run_program(program, [&] {
+    auto line = read_command_line(argc, argv);
+    if (line.exit_status) return *line.exit_status;
+    return run(std::move(line.values));
   });
 }

@@ -87,8 +87,8 @@ class model_run::engine {
   const token_sequences& sequences() const { return *sequences_; }
   const run_seconds& seconds() const { return seconds_; }
 
-  void each_batch(index first, index last, const batch_body& body, next_token_loss* loss) {
-    watch_states(first, last, loss != nullptr);
+  void each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss) {
+    watch_states(wanted, loss != nullptr);
     const auto* tokens = sequences_->tokens.data();
     for (index start = 0; const auto length : sequences_->lengths) {
       llama_memory_clear(llama_get_memory(context_.get()), false);
@@ -96,7 +96,7 @@ class model_run::engine {
         rows_ = std::min(micro_batch_, length - done);
         decode(tokens + start + done, done, rows_);
         require_all_states();
-        time(seconds_.body, [&] { body(views(), start + done); });
+        time(seconds_.body, [&] { body(views(), start + done, rows_); });
         if (loss != nullptr) add_losses(*loss, tokens + start + done, length - done);
       }
       start += length;
@@ -135,10 +135,10 @@ class model_run::engine {
     seconds_ = {};
   }
 
-  void watch_states(index first, index last, bool to_the_end) {
+  void watch_states(const std::vector<index>& wanted, bool to_the_end) {
     places_.clear();
-    buffers_.resize(static_cast<std::size_t>(last - first + 1));
-    for (index l = first; l <= last; ++l) places_.emplace(stream_.nodes[static_cast<std::size_t>(l)], l - first);
+    for (const auto l : wanted) places_.emplace(stream_.nodes[static_cast<std::size_t>(l)], places_.size());
+    buffers_.resize(wanted.size());
     watch_.see = [this, to_the_end](ggml_tensor* node, bool ask) { return see(*node, ask, to_the_end); };
   }
 
@@ -147,7 +147,7 @@ class model_run::engine {
   bool see(const ggml_tensor& node, bool ask, bool to_the_end) {
     const auto found = places_.find(node.name);
     if (ask) return found != places_.end();
-    time(seconds_.copies, [&] { copy(node, buffers_[static_cast<std::size_t>(found->second)]); });
+    time(seconds_.copies, [&] { copy(node, buffers_[found->second]); });
     ++seen_;
     return to_the_end || seen_ < std::ssize(buffers_);
   }
@@ -197,10 +197,10 @@ class model_run::engine {
   residual_stream stream_;
   run_seconds seconds_;
 
-  std::unordered_map<std::string, index> places_;  // of their nodes in buffers_
-  std::vector<std::vector<float>> buffers_;        // row-major
-  index rows_ = 0;                                 // of the micro-batch
-  index seen_ = 0;                                 // of its states
+  std::unordered_map<std::string, std::size_t> places_;  // of their nodes in buffers_
+  std::vector<std::vector<float>> buffers_;              // row-major
+  index rows_ = 0;                                       // of the micro-batch
+  index seen_ = 0;                                       // of its states
 };
 
 model_run::model_run(const language_model& model, const token_sequences& sequences, const run_options& options)
@@ -211,8 +211,8 @@ const residual_stream& model_run::stream() const { return engine_->stream(); }
 const token_sequences& model_run::sequences() const { return engine_->sequences(); }
 const run_seconds& model_run::seconds() const { return engine_->seconds(); }
 
-void model_run::each_batch(index first, index last, const batch_body& body, next_token_loss* loss) {
-  engine_->each_batch(first, last, body, loss);
+void model_run::each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss) const {
+  engine_->each_batch(wanted, body, loss);
 }
 
 }  // namespace examples::layerwise_llama

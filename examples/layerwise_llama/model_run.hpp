@@ -27,7 +27,7 @@ struct run_seconds {
 class model_run {
  public:
   using states = std::vector<layerwise::any_view>;
-  using batch_body = std::function<void(const states&, index first_token)>;
+  using batch_body = std::function<void(const states&, index first_token, index tokens)>;
 
   /// Runs a few tokens to find the stream. Throws input_error for a graph in which it can't be told, and what llama.cpp
   /// refuses. The model and the sequences must outlive it.
@@ -37,12 +37,12 @@ class model_run {
   const residual_stream& stream() const;
   const token_sequences& sequences() const;
 
-  /// body(h_first ... h_last, first token) of each micro-batch, in the order of the tokens. The views are valid until it
-  /// returns. Of the graph no more is computed than h_last needs, or, where `loss` is to be known, all.
+  /// body(those of h_0 ... h_L, first token, tokens) of each micro-batch, in the order of the tokens. The views are valid until
+  /// it returns. Of the graph no more is computed than the last of them needs, or, where `loss` is to be known, all.
   ///
   /// Sequences are decoded one at a time, each from an empty memory, in micro-batches that llama.cpp does not divide:
   /// it would change the order of the rows. Memory: one micro-batch of the states.
-  void each_batch(index first, index last, const batch_body& body, next_token_loss* loss = nullptr);
+  void each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss = nullptr) const;
 
   const run_seconds& seconds() const;
 

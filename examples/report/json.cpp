@@ -84,6 +84,7 @@ std::string to_json(const described_profile& source) {
                         {"centering", text_of(profile.centering)},
                         {"input", input_of(source)},
                         {"layers", std::move(layers)}};
+  if (source.loss) document["loss"] = *source.loss;
   for (const auto& matrix : source.matrices) document[matrix.name] = matrix_of(matrix.values);
   // A path need not be UTF-8, JSON must be.
   return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";

@@ -8,6 +8,7 @@
 
 #include <Eigen/Core>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct described_profile {
   layerwise::layer_profile profile;
   added_columns added = {};
   std::vector<layer_matrix> matrices = {};
+  std::optional<double> loss = {};  // the model's, where it was run: mean cross entropy of the next tokens, in nats
 };
 
 /// Of a profile whose states were not read from files.

@@ -184,7 +184,7 @@ def add_sizes(writer, architecture, config):
 def write(name, model):
     architecture, _, _, bos = MODELS[name]
     writer = gguf.GGUFWriter(FOLDER / "models" / f"{name}.gguf", architecture)
-    writer.add_name(f"tiny {name}")
+    writer.add_name("tiny")  # llama.cpp looks for tokens that it wants where a name has "phi3"
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     add_sizes(writer, architecture, model.config)
     add_vocabulary(writer, bos)

@@ -1,0 +1,95 @@
+#include "model_states.hpp"
+
+#include "common/input_error.hpp"
+#include "common/memory_limit.hpp"
+#include "dumps/token_choice.hpp"
+
+#include <layerwise/core.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+
+namespace examples::layerwise_llama {
+namespace {
+
+/// What there is to see of the states before the model has run.
+dumps::layer_stack stack_of(const language_model& model, const model_run& run, index skip_first) {
+  const auto& stream = run.stream();
+  const auto& sequences = run.sequences();
+  const auto states = stream.nodes.size();
+  const index tokens = std::ssize(sequences.tokens), d = stream.dimensions;
+  const std::vector<dumps::layer_matrix> not_there(states, {nullptr, d, 1});
+  dumps::layer_stack stack{dumps::data_type::f32, std::ssize(stream.nodes), tokens, d, {}, {}, "before", {}, {}, {}};
+  stack.shards.push_back({model.path(), tokens, not_there, sequences.lengths, {}});
+  stack.numbers.resize(states);
+  std::iota(stack.numbers.begin(), stack.numbers.end(), index{0});
+  stack.reading.states = stream.nodes;
+  stack.reading.axes = "[token][dim]";
+  stack.reading.axes_because = "nodes of llama.cpp's graph of " + model.architecture();
+  stack.reading.order_because = "h_0 is what its first norm is given, h_l what block l - 1 puts out";
+  stack.reading.remarks = sequences.remarks;
+  choose_tokens(stack, {{}, skip_first, false});
+  return stack;
+}
+
+}  // namespace
+
+model_states::model_states(const language_model& model, const model_run& run, index skip_first, next_token_loss* loss,
+                           double kept_bytes)
+    : state_source(stack_of(model, run, skip_first)), run_(&run), loss_(loss), kept_bytes_(kept_bytes) {}
+
+void model_states::each_batch(const std::vector<index>& states, report::progress_bar& progress,
+                              const measurement::batch_body& body) const {
+  const auto& shard = stack().shards.front();
+  run_->each_batch(
+      states,
+      [&](const model_run::states& batch, index first, index count) {
+        if (const auto mask = mask_of(shard, first, count)) try {
+            body(batch, *mask);
+          } catch (const layerwise::error& error) {
+            reject(shard.path, "in tokens {} to {} (row 0 is token {}, layer 0 is h_{}): {}", first, first + count - 1,
+                   first, states.front(), error.what());
+          }
+        progress.advance(count);
+      },
+      loss_ != nullptr && loss_->predictions() == 0 ? loss_ : nullptr);
+}
+
+/// Of what is kept the part that was asked for less recently makes room.
+model_states::kept_states& model_states::keep(index first, index last) const {
+  auto& kept = *std::ranges::min_element(kept_, {}, &kept_states::used);
+  const double state = sizeof(float) * static_cast<double>(stack().tokens) * static_cast<double>(stack().dimensions);
+  const double room = available_memory().bytes;
+  if (2 * state > room)
+    reject(stack().shards.front().path,
+           "two states of {} tokens take {:.3g} GiB, got {:.3g} GiB: expected fewer --tokens", stack().tokens,
+           2 * state / 0x1p30, room / 0x1p30);
+  const auto fit = static_cast<index>(std::max(1.0, kept_bytes_ / 2 / state));
+  last = std::min(last, first + fit - 1);
+
+  kept.first = first;
+  kept.rows.assign(static_cast<std::size_t>(last - first + 1), {});
+  for (auto& rows : kept.rows) rows.reserve(static_cast<std::size_t>(stack().tokens * stack().dimensions));
+  run_->each_batch(measurement::states_from(first, last), [&](const model_run::states& batch, index, index count) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const float* data = std::get<layerwise::strided_view<const float>>(batch[i]).data();
+      kept.rows[i].insert(kept.rows[i].end(), data, data + count * stack().dimensions);
+    }
+  });
+  kept.stack = stack();
+  for (index l = first; l <= last; ++l)
+    kept.stack.shards.front().states[static_cast<std::size_t>(l)].data =
+        reinterpret_cast<const std::byte*>(kept.rows[static_cast<std::size_t>(l - first)].data());
+  return kept;
+}
+
+dumps::whole_layer model_states::whole(index state, index through) const {
+  const auto found = std::ranges::find_if(kept_, [&](const kept_states& kept) { return kept.has(state); });
+  auto& kept = found != kept_.end() ? *found : keep(state, through);
+  kept.used = ++asked_;
+  return {kept.stack, state};
+}
+
+}  // namespace examples::layerwise_llama
