@@ -40,15 +40,16 @@ report::described_profile describe(const language_model& model, const options& a
                                    stack.numbers,
                                    {}};
   result.tokens_left_out = stack.tokens - kept_tokens(stack.shards.front());
+  if (asked.running.exact) result.taken.remarks.push_back("attention in float32");
   result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
   return result;
 }
 
 int run(options asked) {
-  use_threads(asked.threads);
+  use_threads(asked.running.threads);
   const language_model model(asked.model);
   const auto sequences = read_sequences(model, asked.text);
-  const model_run running(model, sequences, {asked.threads, asked.micro_batch});
+  const model_run running(model, sequences, asked.running);
   next_token_loss loss;
   const model_states source(model, running, asked.skip_first, asked.loss ? &loss : nullptr);
   asked.measured.profile.final_norm = layerwise::final_norm::before;

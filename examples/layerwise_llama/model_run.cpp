@@ -70,10 +70,10 @@ class model_run::engine {
     params.n_ctx = static_cast<std::uint32_t>(sequences.longest());
     params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(micro_batch_);
     params.n_threads = params.n_threads_batch = options.threads;
-    params.type_k = params.type_v = GGML_TYPE_F32;  // half as much would round keys and values
-    if (getenv("NOFA")) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    if (getenv("F16")) params.type_k = params.type_v = GGML_TYPE_F16;
-    if (getenv("FA")) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    if (options.exact) {
+      params.type_k = params.type_v = GGML_TYPE_F32;
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;  // it rounds keys and values to 16 bits
+    }
     params.cb_eval = node_watch::callback;
     params.cb_eval_user_data = &watch_;
     params.abort_callback = node_watch::abort;

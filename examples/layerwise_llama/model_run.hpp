@@ -16,6 +16,7 @@ namespace examples::layerwise_llama {
 struct run_options {
   int threads = 1;
   index micro_batch = 512;  // the most tokens that the model sees at once
+  bool exact = false;       // attention in float32, where llama.cpp has keys and values in 16 bits
 };
 
 /// Where the time of a run went.

@@ -37,24 +37,28 @@ void add_running(CLI::App& app, options& o) {
                "Also the mean cross entropy of the next tokens, in nats: runs the\n"
                "model's head, which is left out else")
       ->group(group);
-  app.add_option("--threads", o.threads, "Threads of the model and of what is measured; default: the processors")
+  app.add_option("--threads", o.running.threads,
+                 "Threads of the model and of what is measured; default: the processors")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N")
       ->group(group);
-  app.add_option("--micro-batch", o.micro_batch, "The most tokens that the model sees at once")
+  app.add_option("--micro-batch", o.running.micro_batch, "The most tokens that the model sees at once")
       ->check(CLI::Range(1, 512).description(""))
       ->capture_default_str()
       ->type_name("N")
+      ->group(group);
+  app.add_flag("--exact", o.running.exact,
+               "Attention in float32, slower, instead of keys and values in 16 bits\nand llama.cpp's flash attention")
       ->group(group);
   app.add_flag("--timing", o.timing, "Say on stderr where the time went")->group(group);
 }
 
 }  // namespace
 
-command_line read_command_line(int argc, char** argv) {
-  command_line result;
+parsed_options<options> read_command_line(int argc, char** argv) {
+  parsed_options<options> result;
   auto& o = result.values;
-  o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  o.running.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   CLI::App app(
       "Runs a model on a text, with llama.cpp, and profiles what each of its layers does to its hidden\n"
       "states while it runs: no state is written to a file, and memory does not grow with the text.\n");
@@ -67,11 +71,7 @@ command_line read_command_line(int argc, char** argv) {
                            "  layerwise-llama model.gguf text.txt --tokens 65536 --skip-first 4 --format json\n"
                            "\n"
                            "The exit status is 1 when a model can't be profiled.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    result.exit_status = app.exit(error) == 0 ? 0 : 1;
-  }
+  result.exit_status = parse(app, argc, argv, [] {});
   return result;
 }
 
