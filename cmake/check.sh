@@ -3,6 +3,7 @@
 #
 #   bash cmake/check.sh [arguments of the cmake configuration...]
 #   bash cmake/check.sh -DLAYERWISE_TEST_INTEROP=ON    also with libtorch, OpenCV, Armadillo ..., which it installs
+#   bash cmake/check.sh -DLAYERWISE_TEST_LLAMA=ON      also layerwise-llama, with llama.cpp, which it gets and builds
 #   LAYERWISE_BUILD_DIR=build-asan bash cmake/check.sh -DCMAKE_CXX_COMPILER=clang++ -DLAYERWISE_SANITIZE=ON
 #
 # LAYERWISE_BUILD_DIR names another build folder than build/; CMake remembers arguments there, so a different
@@ -19,6 +20,11 @@ if [[ " $* " == *" -DLAYERWISE_TEST_INTEROP=ON "* ]]; then
 fi
 
 build=${LAYERWISE_BUILD_DIR:-build}
+if [[ " $* " == *" -DLAYERWISE_TEST_LLAMA=ON "* ]]; then
+  install_missing python3 python3-pip
+  bash cmake/get_llama.sh "$build/llama.cpp"
+  set -- "${@/#-DLAYERWISE_TEST_LLAMA=ON/-DLAYERWISE_LLAMA_SOURCE=$build/llama.cpp}"
+fi
 cmake -S . -B "$build" -DLAYERWISE_BUILD_EXAMPLES=ON -DLAYERWISE_BUILD_TESTS=ON -DLAYERWISE_BUILD_BENCHMARKS=ON \
   -DLAYERWISE_QUICK=ON "$@"
 cmake --build "$build" --parallel "$(parallel_jobs)"

@@ -16,7 +16,7 @@ function(layerwise_add_llama)
   endforeach()
   set(GGML_NATIVE ${LAYERWISE_NATIVE})
   set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)  # so that the lines above win over the option() calls in there
-  add_subdirectory("${LAYERWISE_LLAMA_SOURCE}" "${PROJECT_BINARY_DIR}/llama.cpp" EXCLUDE_FROM_ALL SYSTEM)
+  add_subdirectory("${LAYERWISE_LLAMA_SOURCE}" "${PROJECT_BINARY_DIR}/llama.cpp-build" EXCLUDE_FROM_ALL SYSTEM)
 endfunction()
 
 if(NOT TARGET llama)

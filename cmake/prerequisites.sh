@@ -1,4 +1,4 @@
-# Sourced by demo.sh and check.sh: gets what they need from Debian's registry, where there is one.
+# Sourced by demo.sh, check.sh and others: gets what they need from Debian's registry, where there is one.
 
 # install_missing <package>...: installs those of the Debian packages that are not installed. Where apt-get is missing
 # or may not be used it says so and goes on: CMake then looks for other installations, and fetches what it can't find.
@@ -12,7 +12,8 @@ install_missing() {
     # A compiler, CMake or git from elsewhere is as good as Debian's.
     case "$package" in
       g++) [ -n "${CXX:-}" ] || command -v c++ >/dev/null && continue ;;
-      cmake | git | make | gnuplot) command -v "$package" >/dev/null && continue ;;
+      cmake | git | make | gnuplot | python3) command -v "$package" >/dev/null && continue ;;
+      python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
       gnuplot-nox) command -v gnuplot >/dev/null && continue ;;
     esac
     dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
