@@ -1,6 +1,9 @@
 """Profiler: batches, merging, threads, copies; nothing of a batch that raises is added."""
 
 import copy
+import pickle
+import subprocess
+import sys
 import threading
 
 import layerwise
@@ -163,3 +166,51 @@ def test_the_gil_is_released(rng):
     done.set()
     thread.join()
     assert during > 5
+
+
+ROUND_TRIPS = {
+    "bytes": lambda profiler, _: layerwise.Profiler.from_bytes(profiler.to_bytes()),
+    "pickle": lambda profiler, _: pickle.loads(pickle.dumps(profiler)),
+    "a file": lambda profiler, folder: saved_and_loaded(profiler, folder / "sums"),
+    "a file by name": lambda profiler, folder: saved_and_loaded(profiler, str(folder / "sums")),
+}
+
+
+def saved_and_loaded(profiler, path):
+    profiler.save(path)
+    return layerwise.Profiler.load(path)
+
+
+@pytest.mark.parametrize("how", ROUND_TRIPS)
+def test_a_profiler_comes_back_and_goes_on_to_the_last_bit(rng, tmp_path, how):
+    states = [rng.standard_normal((1500, 9)) for _ in range(4)]
+    first = profiled([layer[:600] for layer in states], final_norm="after")
+    second = ROUND_TRIPS[how](first, tmp_path)
+    assert second.tokens == 600 and second.profile().final_norm == "after"
+    assert second.profile().to_dict() == first.profile().to_dict()
+    for profiler in (first, second):
+        profiler.add([layer[600:] for layer in states])
+    assert second.profile().to_dict() == first.profile().to_dict() == profiled(states, final_norm="after").profile().to_dict()
+
+
+def test_another_process_goes_on(stack, tmp_path):
+    profiled(tokens_of(stack, 0, 50)).save(tmp_path / "sums")
+    code = "import layerwise, pickle, sys; p = layerwise.Profiler.load(sys.argv[1]); sys.stdout.buffer.write(pickle.dumps(p))"
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "sums"], check=True, capture_output=True)
+    there = pickle.loads(run.stdout)
+    there.add(tokens_of(stack, 50, 120))
+    assert there.profile().to_dict() == profiled(stack).profile().to_dict()
+
+
+def test_other_bytes_are_refused(stack, tmp_path):
+    whole = profiled(stack).to_bytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 1
+    for some in (b"", b"abc" * 20, whole[:-1], whole + b"0", bytes(broken)):
+        with pytest.raises(layerwise.UnsupportedError, match="profiler_from_bytes"):
+            layerwise.Profiler.from_bytes(some)
+        (tmp_path / "sums").write_bytes(some)
+        with pytest.raises(layerwise.UnsupportedError):
+            layerwise.Profiler.load(tmp_path / "sums")
+    with pytest.raises(FileNotFoundError):
+        layerwise.Profiler.load(tmp_path / "nothing")

@@ -27,5 +27,8 @@ def _import_core():
 
 
 _core = _import_core()
+for _value in vars(_core).values():
+    if isinstance(_value, type):  # layerwise's, whichever core it is of: what one processor pickled another one reads
+        _value.__module__ = "layerwise"
 globals().update({name: value for name, value in vars(_core).items() if not name.startswith("__")})
 __version__ = _core.__version__

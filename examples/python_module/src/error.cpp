@@ -14,7 +14,7 @@ nb::object make_type(nb::module_& m, const char* name, const char* doc, nb::hand
   nb::dict members;
   if (base.is(PyExc_ValueError))
     for (const char* part : {"operand", "layer", "row", "column"}) members[part] = nb::none();
-  const std::string full = std::string("layerwise.") + name;
+  const std::string full = nb::cast<std::string>(m.attr("__name__")) + "." + name;
   nb::object type = nb::steal(PyErr_NewExceptionWithDoc(full.c_str(), doc, base.ptr(), members.ptr()));
   if (!type.is_valid()) throw nb::python_error();
   m.attr(name) = type;

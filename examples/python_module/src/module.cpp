@@ -45,6 +45,10 @@ void bind_threads(nb::module_& m) {
 void bind(nb::module_& m) {
   m.attr("__version__") = version();
   m.attr("instruction_set") = LAYERWISE_INSTRUCTION_SET;
+  nb::dict build;
+  build["compiler"] = LAYERWISE_COMPILER;
+  build["flags"] = LAYERWISE_FLAGS;
+  m.attr("build") = build;
   bind_errors(m);
   bind_threads(m);
   bind_linearity(m);  // before profiles, whose members are linearities
@@ -63,9 +67,5 @@ void bind(nb::module_& m) {
 
 NB_MODULE(LAYERWISE_CORE, m) {
   m.doc() = "The core of layerwise, compiled for one set of instructions.";
-  // Classes are layerwise's, whichever core they come from: what was pickled on one processor is read on another.
-  const nb::object name = m.attr("__name__");
-  m.attr("__name__") = "layerwise";
   python_module::bind(m);
-  m.attr("__name__") = name;
 }

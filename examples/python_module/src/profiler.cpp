@@ -2,8 +2,10 @@
 #include "profile.hpp"
 
 #include <layerwise/profile/layer_profiler.hpp>
+#include <layerwise/profile/profiler_bytes.hpp>
 
 #include <mutex>
+#include <span>
 #include <utility>
 
 // A profiler that may be fed from several threads.
@@ -39,15 +41,51 @@ class profiler {
   layerwise::layer_profiler sums_;
 };
 
+nb::bytes bytes_of(const profiler& self) {
+  const std::vector<unsigned char> bytes = compute([&] { return layerwise::to_bytes(self.sums()); });
+  return nb::bytes(bytes.data(), bytes.size());
+}
+
+layerwise::layer_profiler sums_of(const nb::bytes& bytes) {
+  const std::span some(static_cast<const unsigned char*>(bytes.data()), bytes.size());
+  return compute([&] { return layerwise::profiler_from_bytes(some); });
+}
+
+nb::object file_at(nb::handle path) { return nb::module_::import_("pathlib").attr("Path")(path); }
+
+void bind_copies(nb::class_<profiler>& type) {
+  type.def("to_bytes", bytes_of, "All that it has seen: what is made of it goes on to the last bit as it would have.")
+      .def_static(
+          "from_bytes", [](const nb::bytes& bytes) { return new profiler(sums_of(bytes)); }, "bytes"_a,
+          "The profiler that to_bytes() wrote. UnsupportedError for other bytes.")
+      .def(
+          "save", [](const profiler& self, nb::handle path) { file_at(path).attr("write_bytes")(bytes_of(self)); },
+          "path"_a, nb::sig("def save(self, path: str | os.PathLike[str]) -> None"), "Writes to_bytes() to a file.")
+      .def_static(
+          "load",
+          [](nb::handle path) {
+            return new profiler(sums_of(nb::cast<nb::bytes>(nb::object(file_at(path).attr("read_bytes")()))));
+          },
+          "path"_a, nb::sig("def load(path: str | os.PathLike[str]) -> Profiler"), "The profiler that save() wrote.")
+      .def("__getstate__", bytes_of)
+      .def("__setstate__", [](profiler& self, const nb::bytes& bytes) { new (&self) profiler(sums_of(bytes)); })
+      .def("__copy__", [](const profiler& self) { return compute([&] { return new profiler(self.sums()); }); })
+      .def(
+          "__deepcopy__",
+          [](const profiler& self, nb::handle) { return compute([&] { return new profiler(self.sums()); }); },
+          "memo"_a);
+}
+
 }  // namespace
 
 void bind_profiler(nb::module_& m) {
   const layerwise::profile_options defaults;
-  nb::class_<profiler>(
+  nb::class_<profiler> type(
       m, "Profiler",
       "The profile of hidden states that come in batches, from one thread or many: O(L d^2) memory. It "
-      "does not depend, to the last bit, on how tokens were batched.")
-      .def(
+      "does not depend, to the last bit, on how tokens were batched.");
+  bind_copies(type);
+  type.def(
           "__init__",
           [](profiler* self, const std::string& centering, const std::string& method, double tolerance,
              const std::string& final_norm, bool linearity) {
@@ -71,10 +109,6 @@ void bind_profiler(nb::module_& m) {
       .def(
           "profile", [](const profiler& self) { return compute([&] { return self.sums().profile(); }); },
           "The profile of what was added so far.")
-      .def("__copy__", [](const profiler& self) { return compute([&] { return new profiler(self.sums()); }); })
-      .def(
-          "__deepcopy__",
-          [](const profiler& self, nb::handle) { return compute([&] { return new profiler(self.sums()); }); }, "memo"_a)
       .def("__repr__", [](const profiler& self) {
         return "<Profiler, " + std::to_string(compute([&] { return self.tokens(); })) + " tokens>";
       });
