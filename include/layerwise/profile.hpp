@@ -9,3 +9,4 @@
 #include <layerwise/profile/layer_profiler.hpp>
 #include <layerwise/profile/profile.hpp>
 #include <layerwise/profile/profile_options.hpp>
+#include <layerwise/profile/profiler_bytes.hpp>

@@ -42,6 +42,25 @@ TEST_CASE("a message holds what was expected, what came, and where") {
   CHECK_THROWS_AS(fail<layerwise::degenerate_input_error>("", "", at), const std::invalid_argument&);
 }
 
+TEST_CASE("an error knows the place that its message names, and so do its copies") {
+  const auto caught = [](const layerwise::place& at) {
+    try {
+      layerwise::detail::fail<layerwise::non_finite_error>("(one)", "two", at);
+    } catch (const layerwise::error& e) {
+      return e;
+    }
+  };
+  const layerwise::error e = caught({.operand = std::string("a name (of a temporary)"), .layer = 2, .column = 5});
+  CHECK(e.where().operand == "a name (of a temporary)");
+  CHECK(e.where().layer == 2);
+  CHECK(e.where().row == -1);
+  CHECK(e.where().column == 5);
+  CHECK(caught({.row = 0}).where().operand.empty());
+  CHECK(caught({.row = 0}).where().row == 0);
+  CHECK(layerwise::shape_error("of someone else").where().operand.empty());
+  CHECK(layerwise::shape_error("of someone else").where().layer == -1);
+}
+
 TEST_CASE("shapes compare and print as rows x columns") {
   using layerwise::detail::shape;
   CHECK(layerwise::detail::text(shape{12, 768}) == "12 x 768");

@@ -4,6 +4,7 @@
 
 #include <layerwise/core/types.hpp>
 
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -16,12 +17,35 @@
 /// -fno-exceptions, nothing is: the message goes to stderr, and std::abort() is called.
 namespace layerwise::inline LAYERWISE_ABI {
 
+/// Where a fault is: "hidden_states, layer 3, row 7, column 0". Negative and empty parts are left out; everything
+/// counts from 0 (h_0 is the embedding output).
+struct place {
+  std::string_view operand = {};  ///< which argument
+  index layer = -1;               ///< l of h_l
+  index row = -1;                 ///< the token
+  index column = -1;              ///< the dimension
+};
+
 /// Base of everything the library throws for bad input. The message says what was expected, what came, and where:
 /// "layerwise: expected finite values, got nan (hidden_states, layer 3, row 7, column 0)". Functions say which of the
 /// classes below they throw, and when.
 class error : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
+  /// Of a message in which the operand's name begins at `operand`.
+  error(const std::string& message, const place& at, std::size_t operand)
+      : std::invalid_argument(message), at_(at), operand_(operand), length_(at.operand.size()) {}
+
+  /// Where the fault is, as the message says it; the name is the error's, and good as long as it lives.
+  place where() const {
+    place at = at_;
+    at.operand = length_ == 0 ? std::string_view() : std::string_view(what() + operand_, length_);
+    return at;
+  }
+
+ private:
+  place at_;  // but for the operand, whose name may have been a temporary
+  std::size_t operand_ = 0, length_ = 0;
 };
 
 /// Sizes that do not fit together or that nothing can have, an index outside its range.
@@ -56,15 +80,6 @@ class unsupported_error : public error {
   using error::error;
 };
 
-/// Where a fault is: "hidden_states, layer 3, row 7, column 0". Negative and empty parts are left out; everything
-/// counts from 0 (h_0 is the embedding output).
-struct place {
-  std::string_view operand = {};  ///< which argument
-  index layer = -1;               ///< l of h_l
-  index row = -1;                 ///< the token
-  index column = -1;              ///< the dimension
-};
-
 namespace detail {
 
 inline std::ostream& operator<<(std::ostream& out, const place& at) {
@@ -88,12 +103,12 @@ std::string text(const Parts&... parts) {
 /// Throws out of line, so that the checks in hot functions stay a compare and a jump.
 template <class Error>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(const std::string& expected, const std::string& got, const place& at) {
-  const std::string message = text("layerwise: expected ", expected, ", got ", got, " (", at, ")");
+  const std::string begin = text("layerwise: expected ", expected, ", got ", got, " ("), message = text(begin, at, ")");
 #ifdef LAYERWISE_NO_EXCEPTIONS
   std::fprintf(stderr, "%s\n", message.c_str());
   std::abort();
 #else
-  throw Error(message);
+  throw Error(message, at, begin.size());
 #endif
 }
 

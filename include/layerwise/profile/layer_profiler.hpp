@@ -93,6 +93,8 @@ class layer_profiler {
   const stack_moments& moments() const { return moments_; }
 
  private:
+  friend struct detail::profiler_access;
+
   profile_options options_;
   stack_moments moments_;
   detail::neighbour_sums sums_;

@@ -39,6 +39,8 @@ struct token_sums {
   }
 };
 
+struct profiler_access;
+
 /// Of all layers of a stack, whose moment_chain they observe: from the first block on.
 class neighbour_sums {
  public:
@@ -67,6 +69,8 @@ class neighbour_sums {
   }
 
  private:
+  friend struct profiler_access;
+
   void grow(index layers) {
     if (this->layers() < layers) of_layer_.resize(static_cast<std::size_t>(layers));
   }

@@ -71,6 +71,11 @@ struct chain_access {
   static const moment_chain& of(const Moments& moments) {
     return moments.sums_.chain();
   }
+  /// To be written as bytes, or read into.
+  template <class Moments>
+  static auto& sums_of(Moments& moments) {
+    return moments.sums_.chain();
+  }
   template <class Moments>
   static Moments filled(Moments moments, moment_chain chain) {
     moments.sums_.chain() = std::move(chain);

@@ -364,6 +364,8 @@ class moment_chain {
     for (std::size_t l = 0; l < peaks.size(); ++l) state_.layers[l].peak = peaks[l];
   }
 
+  friend struct member_access;
+
   chain_state state_;
   std::vector<row_block> pending_;  // block_rows raw rows a layer, of which pending_rows_ wait for the block to fill
   index pending_rows_ = 0;

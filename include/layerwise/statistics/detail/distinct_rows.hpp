@@ -47,6 +47,7 @@ class distinct_rows {
   index count() const { return too_many_ ? (std::numeric_limits<index>::max)() : static_cast<index>(seen_.size()); }
 
  private:
+  friend struct member_access;
   using print = std::pair<std::uint64_t, std::uint64_t>;
 
   static print fingerprint(const double* row, index d) {

@@ -1,0 +1,204 @@
+"""Profiles of Hugging Face models as they run, and the regularizers and linearities as functions that torch
+differentiates.
+
+    with layerwise.torch.watch(model) as profiler:
+        model(**batch)
+    print(profiler.profile())
+"""
+
+import contextlib
+
+import torch
+
+import layerwise
+
+
+@contextlib.contextmanager
+def watch(model, skip_first=0, profiler=None, **options):
+    """Hooks that profile a decoder while it runs, without output_hidden_states; they go with the context.
+
+    h_0 is what the first block is given, h_l what block l returns, before the final normalization. A layer is copied to
+    the CPU when it is there, and all are added when the last block is done: a call of the model is a batch, a step of a
+    cached generation, too. Tokens that the call's attention_mask leaves out take no part, nor do the first `skip_first`
+    tokens of each sequence (of the first step). profiler: one to add to; options: those of layerwise.Profiler.
+
+    A call that fails adds nothing. Raises ValueError for a model whose blocks cannot be told.
+    """
+    if profiler is None:
+        profiler = layerwise.Profiler(**{"final_norm": "before", **options})
+    elif options:
+        raise TypeError("watch() takes a profiler or the options of a new one, not both")
+    recorder = _Recorder(profiler, skip_first)
+    hooks = []
+    try:
+        hooks.append(model.register_forward_pre_hook(recorder.model_called, with_kwargs=True))
+        blocks = find_blocks(model)
+        hooks.append(blocks[0].register_forward_pre_hook(recorder.first_block_called, with_kwargs=True))
+        for number, block in enumerate(blocks):
+            last = number == len(blocks) - 1
+            hooks.append(block.register_forward_hook(recorder.block_returned(last)))
+        yield profiler
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def find_blocks(model):
+    """The list of a model's blocks: the one ModuleList as long as its config says that there are layers."""
+    config = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    count = getattr(config, "num_hidden_layers", None)
+    if count is None:
+        raise ValueError(f"layerwise: expected a model with config.num_hidden_layers, got {type(model).__name__}")
+    lists = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)}
+    found = {name: blocks for name, blocks in lists.items() if len(blocks) == count}
+    if len(found) != 1:
+        lengths = ", ".join(f"{name} of {len(blocks)}" for name, blocks in lists.items()) or "none"
+        raise ValueError(f"layerwise: expected one list of {count} blocks in {type(model).__name__}, got {lengths}")
+    return next(iter(found.values()))
+
+
+class _Recorder:
+    """The layers of the call that is running."""
+
+    def __init__(self, profiler, skip_first):
+        self.profiler, self.skip_first = profiler, skip_first
+        self.layers, self.mask, self.given = [], None, None
+
+    def model_called(self, model, inputs, named):
+        self.layers = []  # those of a call that failed are gone
+        self.mask = named.get("attention_mask")
+        self.given = named.get("past_key_values")
+
+    def first_block_called(self, block, inputs, named):
+        states = inputs[0] if inputs else named.get("hidden_states")
+        if not isinstance(states, torch.Tensor) or states.dim() != 3:
+            raise ValueError(
+                f"layerwise: expected a block that is given [sequence][token][dim], {type(block).__name__} was given "
+                f"{tuple(states.shape) if isinstance(states, torch.Tensor) else type(states).__name__}"
+            )
+        self.layers = []
+        self.cached = _cached_tokens(self.given)
+        self._keep(states)
+
+    def block_returned(self, last):
+        def hook(block, inputs, output):
+            self._keep(output[0] if isinstance(output, (tuple, list)) else output)
+            if last:
+                layers, self.layers = self.layers, []
+                self.profiler.add(layers, self._mask_of(layers[0]))
+
+        return hook
+
+    def _keep(self, states):
+        # A copy even on the CPU: models may write to their states.
+        self.layers.append(states.detach().to("cpu", copy=True))
+
+    def _mask_of(self, states):
+        """Of the tokens of this step, which are the last ones of the mask."""
+        sequences, tokens = states.shape[:2]
+        keep = torch.ones(sequences, tokens, dtype=torch.bool)
+        if self.mask is not None:
+            mask = self.mask
+            if isinstance(mask, dict) or mask.dim() != 2:
+                raise ValueError("layerwise: expected an attention_mask [sequence][token] of 0 and 1, got another one")
+            keep = mask.detach().to("cpu")[:, -tokens:].bool()
+            order = mask.detach().to("cpu").long().cumsum(1)[:, -tokens:]  # 1 is a sequence's first token
+        else:
+            order = torch.arange(1, tokens + 1).expand(sequences, tokens) + self.cached
+        return keep & (order > self.skip_first)
+
+
+def _cached_tokens(cache):
+    """How many tokens a call is preceded by."""
+    if cache is None:
+        return 0
+    if hasattr(cache, "get_seq_length"):
+        return int(cache.get_seq_length())
+    return int(cache[0][0].shape[-2]) if len(cache) else 0
+
+
+class _Penalty(torch.autograd.Function):
+    """A regularizer of the core. Its gradients are taken with the value, where they will be asked for."""
+
+    @staticmethod
+    def forward(ctx, regularizer, mask, *states):
+        if not any(ctx.needs_input_grad):
+            return _scalar(regularizer.value(states, mask), states)
+        value, gradients = regularizer.value_and_gradient(states, mask)
+        ctx.save_for_backward(*_like(gradients, states, ctx.needs_input_grad[2:]))
+        return _scalar(value, states)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, factor):
+        return None, None, *_scaled(ctx.saved_tensors, factor, ctx.needs_input_grad[2:])
+
+
+class _Score(torch.autograd.Function):
+    """A linearity of the core."""
+
+    @staticmethod
+    def forward(ctx, with_gradient, options, x, y):
+        result, *gradients = with_gradient(x, y, **options)
+        ctx.save_for_backward(*_like(gradients, (x, y), ctx.needs_input_grad[2:]))
+        return _scalar(result.score, (x, y))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, factor):
+        return None, None, *_scaled(ctx.saved_tensors, factor, ctx.needs_input_grad[2:])
+
+
+def _scalar(value, inputs):
+    """In float32 at least, where the first input is."""
+    dtype = torch.promote_types(inputs[0].dtype, torch.float32)
+    return torch.tensor(value, dtype=dtype, device=inputs[0].device)
+
+
+def _like(gradients, inputs, needed):
+    return [
+        torch.from_numpy(gradient).to(dtype=tensor.dtype, device=tensor.device)
+        for gradient, tensor, need in zip(gradients, inputs, needed)
+        if need
+    ]
+
+
+def _scaled(gradients, factor, needed):
+    left = iter(gradients)
+    out = []
+    for need in needed:
+        gradient = next(left) if need else None
+        out.append(None if gradient is None else factor.to(gradient) * gradient)
+    return out
+
+
+def penalty(regularizer, hidden_states, attention_mask=None):
+    """regularizer.value(hidden_states, attention_mask), which torch differentiates: a layerwise.mse_regularizer,
+    cosine_regularizer or jreg_regularizer of a list of tensors, of any device; the work is done on the CPU."""
+    return _Penalty.apply(regularizer, attention_mask, *hidden_states)
+
+
+def mse_regularizer(hidden_states, lambda_, attention_mask=None, **options):
+    """penalty() of a layerwise.mse_regularizer(lambda_, **options)."""
+    return penalty(layerwise.mse_regularizer(lambda_, **options), hidden_states, attention_mask)
+
+
+def cosine_regularizer(hidden_states, lambda_, attention_mask=None, **options):
+    """penalty() of a layerwise.cosine_regularizer(lambda_, **options)."""
+    return penalty(layerwise.cosine_regularizer(lambda_, **options), hidden_states, attention_mask)
+
+
+def jreg_regularizer(hidden_states, lambda_, alpha, attention_mask=None, **options):
+    """penalty() of a layerwise.jreg_regularizer(lambda_, alpha, **options)."""
+    return penalty(layerwise.jreg_regularizer(lambda_, alpha, **options), hidden_states, attention_mask)
+
+
+def linearity(x, y, **options):
+    """layerwise.linearity_score(x, y, **options), which torch differentiates with respect to both."""
+    return _Score.apply(layerwise.linearity_and_gradient, options, x, y)
+
+
+def residual_linearity(before, after, **options):
+    """layerwise.residual_linearity_score(before, after, **options), which torch differentiates with respect to both."""
+    return _Score.apply(layerwise.residual_linearity_and_gradient, options, before, after)
