@@ -67,7 +67,10 @@ int run(options asked) {
   measurement::run measured(program, source, asked.measured, {});
   auto result = describe(model, asked, source.stack());
   measured.measure(result);
-  if (asked.loss) result.loss = loss.mean();
+  if (asked.loss) {
+    result.loss = loss.mean();
+    result.taken.remarks.push_back(fmt::format("loss {:.4f} nats a token", loss.mean()));
+  }
   measured.show(result);
   if (asked.timing) {
     const auto& spent = running.seconds();
