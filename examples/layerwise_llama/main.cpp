@@ -24,10 +24,10 @@ namespace {
 
 constexpr auto program = "layerwise-llama";
 
-/// OpenMP has threads that wait spin, unless the environment says otherwise before the program begins. Where another process
-/// has one of two processors they wait for one another, and two take three times as long as one. Passive ones, which the
-/// model and what is measured share, then take as long as one, and half as long where both are free. So the program
-/// begins again, with that said.
+/// OpenMP has threads that wait spin, unless the environment says otherwise before the program begins. Where another
+/// process has one of two processors they wait for one another, and two take three times as long as one. Passive ones,
+/// which the model and what is measured share, then take as long as one, and half as long where both are free. So the
+/// program begins again, with that said.
 void begin_with_passive_threads(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   ::setenv("OMP_WAIT_POLICY", "passive", 0);

@@ -1,5 +1,5 @@
-// What layerwise-llama sees of tiny models with random weights, against the states that transformers computes with the same
-// weights: make_models.py has made both.
+// What layerwise-llama sees of tiny models with random weights, against the states that transformers computes with the
+// same weights: make_models.py has made both.
 
 #include "model_states.hpp"
 
