@@ -41,7 +41,6 @@ SIZES = dict(
     attn_implementation="eager",
 )
 GPT2 = dict(n_embd=DIMS, n_layer=LAYERS, n_head=HEADS, n_positions=CONTEXT, n_inner=INNER)
-ROPE = dict(rope_type="default", rope_theta=10000.0)
 
 # name: architecture in GGUF, class in transformers, its configuration beside SIZES, whether a sequence begins with BOS
 MODELS = {
