@@ -24,7 +24,7 @@ namespace {
 
 constexpr auto program = "layerwise-llama";
 
-/// Threads of OpenMP spin while they wait, unless the environment says otherwise before the program begins. Where another
+/// OpenMP's threads spin while they wait, unless the environment says otherwise before the program begins. Where another
 /// process has one of two processors they wait for one another, and two take three times as long as one. Passive ones,
 /// which the model and what is measured share, then take as long as one, and half as long where both are free. So the
 /// program begins again, with that said.
