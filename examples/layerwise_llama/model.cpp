@@ -50,10 +50,7 @@ std::string complaint_of_llama(const std::string& otherwise) {
 language_model::language_model(const std::string& path) : path_(path) {
   if (const auto why = why_not_readable(path); !why.empty()) reject(path, "the model can't be read: {}", why);
   llama_log_set(listen, nullptr);
-  static const struct backend {
-    backend() { llama_backend_init(); }
-    ~backend() { llama_backend_free(); }
-  } backend;
+  llama_backend_init();  // once or more
   model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
   if (!model_)
     reject(path, "llama.cpp does not load it: {}", complaint_of_llama("expected a GGUF file with a model's weights"));

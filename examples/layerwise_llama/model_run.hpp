@@ -38,8 +38,9 @@ class model_run {
   const residual_stream& stream() const;
   const token_sequences& sequences() const;
 
-  /// body(those of h_0 ... h_L, first token, tokens) of each micro-batch, in the order of the tokens. The views are valid until
-  /// it returns. Of the graph no more is computed than the last of them needs, or, where `loss` is to be known, all.
+  /// body(those of h_0 ... h_L, first token, tokens) of each micro-batch, in the order of the tokens. The views are valid
+  /// until it returns. Of the graph no more is computed than the last of them needs, or, where `loss` is to be known,
+  /// all.
   ///
   /// Sequences are decoded one at a time, each from an empty memory, in micro-batches that llama.cpp does not divide:
   /// it would change the order of the rows. Memory: one micro-batch of the states.

@@ -13,8 +13,8 @@ namespace examples::layerwise_llama {
 /// The states of a model that runs: it is run again where they are gone through again.
 class model_states final : public measurement::state_source {
  public:
-  /// Of each sequence the first `skip_first` tokens take no part. `loss`, unless null, is taken along when the states are
-  /// gone through first. What it keeps of whole states takes `kept_bytes`, and two states at least.
+  /// Of each sequence the first `skip_first` tokens take no part. `loss`, unless null, is taken along when the states
+  /// are gone through first. What it keeps of whole states takes `kept_bytes`, or as much as two states.
   model_states(const language_model& model, const model_run& run, index skip_first, next_token_loss* loss,
                double kept_bytes = 0x1p30);
 

@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -12,10 +15,11 @@ namespace examples::layerwise_llama {
 namespace {
 
 std::string read_text(const std::string& path) {
+  if (std::filesystem::is_directory(path)) reject(path, "the text can't be read: is a directory");
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file) reject(path, "the text can't be read");
-  return text;
+  if (!file) reject(path, "the text can't be read: {}", std::strerror(errno));
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void check_length(const language_model& model, const text_options& options, index special) {

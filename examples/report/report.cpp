@@ -67,7 +67,6 @@ std::string taken_line(const described_profile& source) {
     text += fmt::format("; not read: {}{}", in_quotes(taken.left_out.front()),
                         taken.left_out.size() > 1 ? fmt::format(" and {} more", taken.left_out.size() - 1) : "");
   for (const auto& remark : taken.remarks) text += "; " + remark;
-  if (source.loss) text += fmt::format("; loss {:.4f} nats a token", *source.loss);
   return printable(text);
 }
 

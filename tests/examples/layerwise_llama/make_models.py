@@ -3,9 +3,10 @@
 
     python tests/examples/layerwise_llama/make_models.py
 
-needs torch, transformers and gguf. In models/ beside it: NAME.gguf, three layers of 24 dimensions with random float32
-weights, and NAME.safetensors, hidden_states [layer][token][dim] as hooks on the blocks see them, of text.txt in sequences
-of 40, 40 and 20 tokens; its metadata have the mean loss of the next tokens. Models that are to be refused have no states.
+needs torch, transformers and gguf. In models/ beside it: NAME.gguf, three layers of 24 dimensions with random
+float32 weights, and NAME.safetensors, hidden_states [layer][token][dim] as hooks on the blocks see them, of
+text.txt in sequences of 40, 40 and 20 tokens; its metadata have the mean loss of the next tokens. Models that
+are to be refused have no states.
 """
 
 import os
@@ -40,17 +41,26 @@ SIZES = dict(
     attn_implementation="eager",
 )
 GPT2 = dict(n_embd=DIMS, n_layer=LAYERS, n_head=HEADS, n_positions=CONTEXT, n_inner=INNER)
-ROPE = dict(rope_type="default", rope_theta=10000.0)
 
 # name: architecture in GGUF, class in transformers, its configuration beside SIZES, whether a sequence begins with BOS
 MODELS = {
-    "llama": ("llama", "Llama", dict(tie_word_embeddings=False), True),
-    "mistral": ("llama", "Mistral", dict(num_key_value_heads=1, head_dim=10, sliding_window=None), True),
-    "qwen2": ("qwen2", "Qwen2", dict(num_key_value_heads=1, use_sliding_window=False), False),
-    "qwen3": ("qwen3", "Qwen3", dict(num_key_value_heads=1, head_dim=12, use_sliding_window=False), False),
+    "llama": ("llama", "LlamaForCausalLM", dict(tie_word_embeddings=False), True),
+    "mistral": (
+        "llama",
+        "MistralForCausalLM",
+        dict(num_key_value_heads=1, head_dim=10, sliding_window=None),
+        True,
+    ),
+    "qwen2": ("qwen2", "Qwen2ForCausalLM", dict(num_key_value_heads=1, use_sliding_window=False), False),
+    "qwen3": (
+        "qwen3",
+        "Qwen3ForCausalLM",
+        dict(num_key_value_heads=1, head_dim=12, use_sliding_window=False),
+        False,
+    ),
     "gemma3": (
         "gemma3",
-        "Gemma3",
+        "Gemma3ForCausalLM",
         dict(
             num_key_value_heads=1,
             head_dim=12,
@@ -60,17 +70,17 @@ MODELS = {
         ),
         True,
     ),
-    "phi2": ("phi2", "Phi", dict(partial_rotary_factor=0.5), False),
-    "phi3": ("phi3", "Phi3", dict(num_key_value_heads=1, sliding_window=None), False),
-    "gpt2": ("gpt2", "GPT2LMHead", GPT2, False),
-    "gptneox": ("gptneox", "GPTNeoX", dict(rotary_pct=0.5), False),
-    "bloom": ("bloom", "Bloom", dict(n_layer=LAYERS, n_head=HEADS), False),
-    "olmo2": ("olmo2", "Olmo2", {}, False),
+    "phi2": ("phi2", "PhiForCausalLM", dict(partial_rotary_factor=0.5), False),
+    "phi3": ("phi3", "Phi3ForCausalLM", dict(num_key_value_heads=1, sliding_window=None), False),
+    "gpt2": ("gpt2", "GPT2LMHeadModel", GPT2, False),
+    "gptneox": ("gptneox", "GPTNeoXForCausalLM", dict(rotary_pct=0.5), False),
+    "bloom": ("bloom", "BloomForCausalLM", dict(n_layer=LAYERS, n_head=HEADS), False),
+    "olmo2": ("olmo2", "Olmo2ForCausalLM", {}, False),
 }
 REFUSED = ["olmo2"]  # its norms come after what they are of: none is given the stream
 
-# llama.cpp's graph of plamo2 has no names for what its blocks put out. Its tensors, as numpy has their axes: the last block
-# is a recurrent one.
+# llama.cpp's graph of plamo2 has no names for what its blocks put out. Its tensors, as numpy has their axes: the
+# last block is a recurrent one.
 ATTENTION = {
     "attn_qkv.weight": (3 * DIMS, DIMS),
     "attn_q_norm.weight": (HEADS, DIMS // HEADS),
@@ -104,10 +114,8 @@ EVERY = {
 def build(name):
     _, kind, more, _ = MODELS[name]
     torch.manual_seed(list(MODELS).index(name))
-    kind = kind if kind.endswith("LMHead") else kind + "For"
-    config_class = getattr(transformers, kind.removesuffix("LMHead").removesuffix("For") + CONFIGS.get(name, "Config"))
-    model_class = getattr(transformers, kind + ("Model" if kind.endswith("LMHead") else "CausalLM"))
-    model = model_class(config_class(**(SIZES | more))).eval()
+    model_class = getattr(transformers, kind)
+    model = model_class(model_class.config_class(**(SIZES | more))).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
@@ -115,9 +123,6 @@ def build(name):
             else:
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
     return model
-
-
-CONFIGS = {"gemma3": "TextConfig"}
 
 
 def blocks_of(model):
@@ -143,7 +148,12 @@ def states_of(model, ids):
     def output(_, __, result):
         seen.append(result[0] if isinstance(result, tuple) else result)
 
-    hooks = [blocks[0].register_forward_pre_hook(lambda _, given, named: seen.append(given[0] if given else named["hidden_states"]), with_kwargs=True)]
+    hooks = [
+        blocks[0].register_forward_pre_hook(
+            lambda _, given, named: seen.append(given[0] if given else named["hidden_states"]),
+            with_kwargs=True,
+        )
+    ]
     hooks += [block.register_forward_hook(output) for block in blocks]
     with torch.no_grad():
         logits = model(torch.tensor([ids]), use_cache=False).logits[0].double()
@@ -199,8 +209,12 @@ def add_sizes(writer, architecture, config, heads_kv):
     writer.add_head_count_kv(heads_kv or getattr(config, "num_key_value_heads", None) or HEADS)
     writer.add_key_length(head)
     writer.add_value_length(head)
-    epsilons = [getattr(config, key, None) for key in ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")]
-    (writer.add_layer_norm_rms_eps if epsilons[0] else writer.add_layer_norm_eps)(next(filter(None, epsilons)))
+    epsilons = [
+        getattr(config, key, None) for key in ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
+    ]
+    (writer.add_layer_norm_rms_eps if epsilons[0] else writer.add_layer_norm_eps)(
+        next(filter(None, epsilons))
+    )
     rope = getattr(config, "rope_parameters", None) or {}
     full = rope.get("full_attention", rope)
     if full:
@@ -267,7 +281,12 @@ def expect(name, model):
     sequences = sequences_of(MODELS[name][3])
     states, losses = zip(*(states_of(model, ids) for ids in sequences))
     loss = sum(losses) / sum(len(ids) - 1 for ids in sequences)
-    metadata = {"layout": "layer-major", "final_norm": "before", "sequence_length": SEQUENCE, "loss": repr(loss)}
+    metadata = {
+        "layout": "layer-major",
+        "final_norm": "before",
+        "sequence_length": SEQUENCE,
+        "loss": repr(loss),
+    }
     path = str(FOLDER / "models" / f"{name}.safetensors")
     with HiddenStatesWriter(path, LAYERS + 1, TOKENS, DIMS, "f32", metadata) as file:
         for layer, rows in enumerate(numpy.concatenate(states, axis=1)):

@@ -101,6 +101,7 @@ TEST_CASE("what was taken stands in the JSON, and above the table") {
   CHECK(input["state_numbers"] == json{0, 1, 2, 3});
   CHECK(contains(input["remarks"].dump(), "the model's BOS token 31"));
   CHECK(std::abs(document["loss"].get<double>() - 4.0634) < 1e-3);
+  CHECK(contains(input["remarks"].dump(), "loss 4.063"));
   CHECK_FALSE(run_json(call("gemma3")).contains("loss"));
 
   const auto table = run(call("gemma3", {"--loss"})).output;

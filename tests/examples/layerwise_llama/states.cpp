@@ -1,5 +1,5 @@
-// What layerwise-llama sees of tiny models with random weights, against the states that transformers computes with the same
-// weights: make_models.py has made both.
+// What layerwise-llama sees of tiny models with random weights, against the states that transformers computes with the
+// same weights: make_models.py has made both.
 
 #include "model_states.hpp"
 
@@ -224,7 +224,8 @@ TEST_CASE("what can't be run is refused, with what was expected and what came") 
   CHECK(contains(of_text({text, {}, 65}),
                  "llama.gguf: expected --sequence-length 64 at most, the model's context, got 65"));
   CHECK(contains(of_text({text, {}, 1}), "--sequence-length 1 has no room for text beside 1 special tokens"));
-  CHECK(contains(of_text({folder + "/no.txt", {}, 40}), "no.txt: the text can't be read"));
+  CHECK(contains(of_text({folder + "/no.txt", {}, 40}), "no.txt: the text can't be read: No such file or directory"));
+  CHECK(contains(of_text({folder, {}, 40}), "the text can't be read: is a directory"));
   const test::temporary_folder written;
   CHECK(contains(of_text({written.write("empty.txt", {}), {}, 40}), "expected at least 2 tokens, got 0"));
 
