@@ -4,6 +4,7 @@
 #   bash cmake/check.sh [arguments of the cmake configuration...]
 #   bash cmake/check.sh -DLAYERWISE_TEST_INTEROP=ON    also with libtorch, OpenCV, Armadillo ..., which it installs
 #   bash cmake/check.sh -DLAYERWISE_TEST_LLAMA=ON      also layerwise-llama, with llama.cpp, which it gets and builds
+#   bash cmake/check.sh -DLAYERWISE_TEST_PYTHON=ON     also the Python package, which cmake/python.sh builds and tests
 #   LAYERWISE_BUILD_DIR=build-asan bash cmake/check.sh -DCMAKE_CXX_COMPILER=clang++ -DLAYERWISE_SANITIZE=ON
 #
 # LAYERWISE_BUILD_DIR names another build folder than build/; CMake remembers arguments there, so a different

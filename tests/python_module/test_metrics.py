@@ -158,6 +158,8 @@ def test_massive_activations(x):
     first = result.largest[0]
     assert (first.value, first.token, first.dimension) == (-5e4, 17, 3)
     close(result.median, np.median(np.abs(x)))
+    assert result.to_dict()["largest"][0] == {"value": -5e4, "token": 17, "dimension": 3}
+    assert "Activation(value=-50000.0, token=17, dimension=3)" in repr(result)
 
 
 def test_curvature(rng):

@@ -101,6 +101,23 @@ def test_a_cached_generation_is_a_batch_a_step(torch, watch, llama, tokens):
     assert skipping.tokens == 3 * 21
 
 
+def test_steps_of_left_padded_sequences(torch, watch, llama, tokens):
+    mask = torch.ones_like(tokens)
+    mask[1, :15] = 0
+    options = dict(max_new_tokens=4, do_sample=False, pad_token_id=0, eos_token_id=None)
+    with watch(llama, skip_first=2) as profiler:
+        llama.generate(tokens, attention_mask=mask, **options)
+    assert profiler.tokens == (18 + 3) + (3 + 3) + (18 + 3)
+
+
+def test_a_positional_mask_counts_too(torch, watch, llama, tokens):
+    mask = torch.ones_like(tokens)
+    mask[0, 4:] = 0
+    with torch.no_grad(), watch(llama) as profiler:
+        llama(tokens, mask)
+    assert profiler.tokens == 44
+
+
 def test_several_calls_add_up(torch, watch, llama, tokens):
     with torch.no_grad(), watch(llama) as profiler:
         llama(tokens[:1])

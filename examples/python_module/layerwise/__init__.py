@@ -10,8 +10,8 @@ embedding output, h_l the output of layer l. Bad input raises a subclass of laye
 layerwise.torch, which imports torch, profiles models as they run, and has the regularizers for training.
 """
 
-from layerwise import _core
-from layerwise._core import *  # noqa: F403
+from layerwise import _core, typing
+from layerwise._core import *
 from layerwise._core import __version__
 
-__all__ = ["__version__"] + [name for name in vars(_core) if not name.startswith("_") and name not in ("importlib", "os")]
+globals()["__all__"] = ["__version__", "typing", *vars(_core)["__all__"]]  # which the stub of _core does not have

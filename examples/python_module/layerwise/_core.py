@@ -30,5 +30,6 @@ _core = _import_core()
 for _value in vars(_core).values():
     if isinstance(_value, type):  # layerwise's, whichever core it is of: what one processor pickled another one reads
         _value.__module__ = "layerwise"
-globals().update({name: value for name, value in vars(_core).items() if not name.startswith("__")})
+__all__ = [name for name in vars(_core) if not name.startswith("_")]
 __version__ = _core.__version__
+globals().update({name: getattr(_core, name) for name in __all__})

@@ -80,7 +80,7 @@ def plot(profile, ax=None, title=None):
     draw(upper, "linearity_chance_floor", "independent data", color="tab:gray", linestyle=":")
     draw(lower, "displacement", "displacement", color="tab:green")
     upper.set(ylabel="linearity", ylim=(0, 1.03), title=title or "")
-    upper.legend()
+    upper.legend(loc="lower right", ncols=3, fontsize="small")
     lower.set(ylabel="displacement", xlabel="layer")
     lower.set_ylim(bottom=0)
     return upper.figure

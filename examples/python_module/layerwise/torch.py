@@ -7,6 +7,7 @@ differentiates.
 """
 
 import contextlib
+import inspect
 
 import torch
 
@@ -63,12 +64,13 @@ class _Recorder:
 
     def __init__(self, profiler, skip_first):
         self.profiler, self.skip_first = profiler, skip_first
-        self.layers, self.mask, self.given = [], None, None
+        self.layers, self.mask, self.cached = [], None, 0
 
     def model_called(self, model, inputs, named):
         self.layers = []  # those of a call that failed are gone
-        self.mask = named.get("attention_mask")
-        self.given = named.get("past_key_values")
+        arguments = {**inspect.signature(model.forward).bind_partial(*inputs).arguments, **named}
+        self.mask = arguments.get("attention_mask")
+        self.cached = _cached_tokens(arguments)
 
     def first_block_called(self, block, inputs, named):
         states = inputs[0] if inputs else named.get("hidden_states")
@@ -77,8 +79,6 @@ class _Recorder:
                 f"layerwise: expected a block that is given [sequence][token][dim], {type(block).__name__} was given "
                 f"{tuple(states.shape) if isinstance(states, torch.Tensor) else type(states).__name__}"
             )
-        self.layers = []
-        self.cached = _cached_tokens(self.given)
         self._keep(states)
 
     def block_returned(self, last):
@@ -109,13 +109,13 @@ class _Recorder:
         return keep & (order > self.skip_first)
 
 
-def _cached_tokens(cache):
-    """How many tokens a call is preceded by."""
-    if cache is None:
-        return 0
-    if hasattr(cache, "get_seq_length"):
-        return int(cache.get_seq_length())
-    return int(cache[0][0].shape[-2]) if len(cache) else 0
+def _cached_tokens(arguments):
+    """How many tokens a call is preceded by: its cache tells, whatever the name it has among the arguments."""
+    for value in arguments.values():
+        if hasattr(value, "get_seq_length"):
+            return int(value.get_seq_length())
+    past = arguments.get("past_key_values")  # a tuple of older models
+    return int(past[0][0].shape[-2]) if past else 0
 
 
 class _Penalty(torch.autograd.Function):

@@ -156,7 +156,8 @@ array open_array(nb::handle object, const std::string& name) {
   }
   if (is_tensor(object)) {
     const bool is_plain = text(object.attr("layout")) == "torch.strided" && device_of(object) != "meta";
-    if (!is_plain || !open_dlpack(plain_tensor(object), out))
+    const bool is_open = is_plain && open_dlpack(plain_tensor(object), out);
+    if (!is_open || (out.data == nullptr && out.size() > 0))  // a tensor of torch.compile has none
       fail_type("a tensor with strides and memory", description_of(object), name);
     return out;
   }

@@ -102,14 +102,7 @@ void bind_cosines(nb::module_& m) {
 
 void bind_activations(nb::module_& m) {
   using layerwise::activation, layerwise::massive_activations_result;
-  nb::class_<activation>(m, "Activation", "An element of a layer.")
-      .def_ro("value", &activation::value, "with its sign")
-      .def_ro("token", &activation::token, "row, counted from 0, among all rows")
-      .def_ro("dimension", &activation::dimension, "column")
-      .def("__repr__", [](const activation& a) {
-        return layerwise::detail::text("Activation(value=", a.value, ", token=", a.token, ", dimension=", a.dimension,
-                                       ")");
-      });
+  bind_result<activation>(m, "Activation", "An element of a layer.");
   bind_result<massive_activations_result>(
       m, "MassiveActivationsResult", "The massive activations of a layer.",
       field{"largest", &massive_activations_result::largest, "by |value|, descending"});

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 /// @file
 /// Results as Python objects, by the library's own lists of fields.
@@ -30,6 +31,8 @@ template <class T>
 nb::object plain_value(const T& value);
 template <class T>
 nb::object plain_value(const std::optional<T>& value);
+template <class T>
+nb::object plain_value(const std::vector<T>& values);
 
 template <class T, class... Extra>
 nb::dict dict_of(const T& result, const Extra&... extra) {
@@ -45,6 +48,13 @@ nb::dict dict_of(const T& result, const Extra&... extra) {
 template <class T>
 nb::object plain_value(const std::optional<T>& value) {
   return value ? plain_value(*value) : nb::none();
+}
+
+template <class T>
+nb::object plain_value(const std::vector<T>& values) {
+  nb::list out;
+  for (const T& value : values) out.append(plain_value(value));
+  return out;
 }
 
 template <class T>

@@ -39,6 +39,12 @@ struct activation {
   index dimension = 0;
 };
 
+/// The fields of an activation.
+template <>
+inline constexpr auto fields<activation> = field_list(field{"value", &activation::value, "with its sign"},
+                                                      field{"token", &activation::token, "row of X, among all rows"},
+                                                      field{"dimension", &activation::dimension, "column of X"});
+
 /// The massive activations of a layer. Every number is exact.
 struct massive_activations_result {
   /// By |value|, descending, the massive ones first; of equal ones that of the smaller token, then dimension, first.
