@@ -66,7 +66,9 @@ int run(options asked) {
   asked.measured.profile.final_norm = layerwise::final_norm::before;
   measurement::run measured(program, source, asked.measured, {});
   auto result = describe(model, asked, source.stack());
+  const auto begin = std::chrono::steady_clock::now();
   measured.measure(result);
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
   if (asked.loss) {
     result.loss = loss.mean();
     result.taken.remarks.push_back(fmt::format("loss {:.4f} nats a token", loss.mean()));
@@ -74,8 +76,10 @@ int run(options asked) {
   measured.show(result);
   if (asked.timing) {
     const auto& spent = running.seconds();
-    say(program, "the model took {:.2f} s, copying states {:.2f} s, what was done with them {:.2f} s",
-        (spent.model - spent.copies).count(), spent.copies.count(), spent.body.count());
+    say(program,
+        "the model took {:.2f} s, copying states {:.2f} s, adding them up {:.2f} s, the numbers at the end {:.2f} s",
+        (spent.model - spent.copies).count(), spent.copies.count(), spent.body.count(),
+        (all - spent.model - spent.body).count());
   }
   return EXIT_SUCCESS;
 }

@@ -11,9 +11,6 @@
 #include <utility>
 
 namespace examples::layerwise_llama {
-namespace {
-
-using clock = std::chrono::steady_clock;
 
 /// What the callback does with the nodes of a micro-batch: nothing is thrown through llama.cpp, which is C.
 struct node_watch {
@@ -56,8 +53,6 @@ class token_batch {
  private:
   llama_batch batch_;
 };
-
-}  // namespace
 
 class model_run::engine {
  public:
@@ -109,9 +104,9 @@ class model_run::engine {
  private:
   template <class Body>
   static void time(std::chrono::duration<double>& sum, const Body& body) {
-    const auto begin = clock::now();
+    const auto begin = std::chrono::steady_clock::now();
     body();
-    sum += clock::now() - begin;
+    sum += std::chrono::steady_clock::now() - begin;
   }
 
   void decode(const token* tokens, index position, index count) {

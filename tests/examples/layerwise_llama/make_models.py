@@ -76,8 +76,11 @@ MODELS = {
     "gptneox": ("gptneox", "GPTNeoXForCausalLM", dict(rotary_pct=0.5), False),
     "bloom": ("bloom", "BloomForCausalLM", dict(n_layer=LAYERS, n_head=HEADS), False),
     "olmo2": ("olmo2", "Olmo2ForCausalLM", {}, False),
+    "bert": ("bert", "BertModel", {}, False),
 }
-REFUSED = ["olmo2"]  # its norms come after what they are of: none is given the stream
+# Norms of the one come after what they are of, so that none is given the stream; the other does not read from left to
+# right.
+REFUSED = ["olmo2", "bert"]
 
 # llama.cpp's graph of plamo2 has no names for what its blocks put out. Its tensors, as numpy has their axes: the
 # last block is a recurrent one.
@@ -224,6 +227,9 @@ def add_sizes(writer, architecture, config, heads_kv):
         writer.add_sliding_window(config.sliding_window)
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
         writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+    if architecture == "bert":
+        writer.add_causal_attention(False)
+        writer.add_token_type_count(config.type_vocab_size)
     if architecture == "phi3":
         writer.add_rope_scaling_orig_ctx_len(CONTEXT)
     if architecture == "gptneox":
@@ -253,6 +259,8 @@ def write(name, model):
     names = gguf.get_tensor_name_map(kind, LAYERS)
     for key, parameter in model.named_parameters():  # tied ones once
         weight = converted(architecture, key, parameter.detach().numpy(), model.config)
+        if "pooler" in key:
+            continue
         key = key.removeprefix("transformer.")
         target = names.get_name(key, try_suffixes=(".weight", ".bias"))
         assert target, f"{name}: gguf has no name for {key}"

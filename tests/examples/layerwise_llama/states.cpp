@@ -244,6 +244,7 @@ TEST_CASE("a graph that does not tell its residual stream is refused by name") {
       refusal([] { opened{"plamo2"}; }),
       "plamo2.gguf: the graph of 'plamo2' names no residual stream: expected nodes l_out-0, l_out-1 ..., got none"));
   CHECK(contains(refusal([] { opened{"olmo2"}; }), "olmo2.gguf: the graph of 'olmo2' does not tell h_0"));
+  CHECK(contains(refusal([] { opened{"bert"}; }), "bert.gguf: 'bert' keeps no memory of a text"));
 }
 
 TEST_CASE("the loss of next tokens") {
