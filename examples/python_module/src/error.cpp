@@ -8,9 +8,10 @@
 namespace python_module {
 namespace {
 
-nb::object error_type, shape_type, option_type, non_finite_type, degenerate_type, unsupported_type;
+// Never let go of: a destructor would run when the interpreter is gone.
+nb::handle error_type, shape_type, option_type, non_finite_type, degenerate_type, unsupported_type;
 
-nb::object make_type(nb::module_& m, const char* name, const char* doc, nb::handle base) {
+nb::handle make_type(nb::module_& m, const char* name, const char* doc, nb::handle base) {
   nb::dict members;
   if (base.is(PyExc_ValueError))
     for (const char* part : {"operand", "layer", "row", "column"}) members[part] = nb::none();
@@ -18,10 +19,10 @@ nb::object make_type(nb::module_& m, const char* name, const char* doc, nb::hand
   nb::object type = nb::steal(PyErr_NewExceptionWithDoc(full.c_str(), doc, base.ptr(), members.ptr()));
   if (!type.is_valid()) throw nb::python_error();
   m.attr(name) = type;
-  return type;
+  return type.release();
 }
 
-void set_error(const nb::object& type, const layerwise::error& e) {
+void set_error(nb::handle type, const layerwise::error& e) {
   const nb::object error = type(e.what());
   const layerwise::place at = e.where();
   if (!at.operand.empty()) error.attr("operand") = nb::str(at.operand.data(), at.operand.size());
