@@ -4,8 +4,9 @@
 
 #include <doctest/doctest.h>
 
+// ggml-backend-impl.h is ggml's own, of its sources: what a backend's buffer type is made of.
 #include <ggml-alloc.h>
-#include <ggml-backend-impl.h>  // ggml's own, of its sources: what a backend's buffer type is made of
+#include <ggml-backend-impl.h>
 #include <ggml-backend.h>
 #include <ggml.h>
 
