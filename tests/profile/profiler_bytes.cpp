@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <random>
 #include <string>
@@ -125,18 +126,28 @@ TEST_CASE("what is refused is named") {
   refused(bytes(), "8 more bytes", "0");
 }
 
-TEST_CASE("sizes that no writer writes are refused, before anything is allocated for them") {
+TEST_CASE("forged bytes are refused, or make a profiler that can be used") {
   auto random = std::mt19937_64(14);
-  layer_profiler profiler;
-  profiler.add(random_stack(random, 3, 4));
-  const bytes whole = to_bytes(profiler);
-  int refusals = 0;
-  for (std::size_t at = 24; at + 16 <= whole.size(); at += 4)
-    for (const layerwise::index size : {layerwise::index{-1}, layerwise::index{1} << 60, layerwise::index{1} << 40})
-      try {
-        profiler_from_bytes(sealed(changed(whole, at, size)));  // most are no sizes: any number will do
-      } catch (const layerwise::error&) {
-        ++refusals;
-      }
-  CHECK(refusals > 50);
+  for (const layerwise::index n : {3, 600})
+    for (const bool linearity : {true, false}) {
+      CAPTURE(n);
+      CAPTURE(linearity);
+      layer_profiler profiler({.linearity = linearity});
+      const stack states = random_stack(random, n, 3);
+      profiler.add(states);
+      const bytes whole = to_bytes(profiler);
+      int refusals = 0, uses = 0;
+      for (std::size_t at = 24; at + 16 <= whole.size(); at += at < 3000 ? 4 : 36)
+        for (const long long number : {-1LL, 0LL, 7LL, 1LL << 40, 1LL << 60}) try {
+            layer_profiler forged = profiler_from_bytes(sealed(changed(whole, at, std::int64_t{number})));
+            forged.add(states);
+            forged.merge(profiler);
+            (void)forged.profile();
+            ++uses;
+          } catch (const layerwise::error&) {
+            ++refusals;
+          }
+      CHECK(refusals > 50);
+      CHECK(uses > 50);  // most are no sizes: any number will do
+    }
 }

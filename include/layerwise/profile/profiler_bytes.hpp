@@ -6,10 +6,15 @@
 #include <layerwise/core/error.hpp>
 #include <layerwise/metrics/detail/row_contribution.hpp>
 #include <layerwise/profile/detail/token_sums.hpp>
+#include <layerwise/profile/layer_metrics.hpp>
 #include <layerwise/profile/layer_profiler.hpp>
 #include <layerwise/profile/profile_options.hpp>
+#include <layerwise/solve/solver.hpp>
+#include <layerwise/statistics/centering.hpp>
 #include <layerwise/statistics/detail/accumulator.hpp>
+#include <layerwise/statistics/detail/chain.hpp>
 #include <layerwise/statistics/detail/chain_members.hpp>
+#include <layerwise/statistics/second_moments.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -31,8 +36,8 @@ template <std::same_as<layer_profiler> Profiler>
 std::vector<unsigned char> to_bytes(const Profiler& profiler);
 
 /// The profiler that to_bytes() wrote, on a machine of the same order of bytes. Throws unsupported_error for bytes of
-/// another kind, version or order, that end early or go on, or that were changed: the checksum tells accidents, not
-/// forgery. O(L d^2).
+/// another kind, version or order, that end early or go on, were changed, or are no sums of a stack: forged numbers are
+/// wrong numbers, but no more. O(L d^2).
 template <std::same_as<layer_profiler> Profiler = layer_profiler>
 Profiler profiler_from_bytes(std::span<const unsigned char> bytes);
 
@@ -97,7 +102,28 @@ struct profiler_access {
     archive(chain_access::sums_of(profiler.moments_), profiler.sums_.of_layer_);
   }
   static const profile_options& options_of(const layer_profiler& profiler) { return profiler.options_; }
+
+  /// Throws unsupported_error for sums of another stack than a profiler with its options keeps.
+  static void require_whole(const byte_reader& reader, const layer_profiler& profiler) {
+    const moment_chain& chain = chain_access::of(profiler.moments_);
+    const index layers = chain.layers(), pairs = layers > 0 ? layers - 1 : 0;
+    const bool is_linear = profiler.options_.linearity;
+    bool holds = layers != 1 && chain.pairs() == (is_linear ? pairs : 0);
+    for (index l = 1; l < layers; ++l)
+      holds = holds && chain.dimensions(l) == chain.dimensions(0) && (!is_linear || chain.has_pair({l - 1, l}));
+    holds = holds && profiler.sums_.layers() == (chain.started() ? pairs : 0);
+    reader.require(holds, "sums of a stack of layers", "others");
+  }
 };
+
+/// Throws unsupported_error for words that there are not.
+inline void require_known(const byte_reader& reader, const profile_options& options) {
+  const auto is_known = [](auto word, auto last) { return static_cast<int>(word) >= 0 && word <= last; };
+  reader.require(is_known(options.centering, centering::none) && is_known(options.method, solver::rank_revealing) &&
+                     is_known(options.final_norm, final_norm::after) &&
+                     is_known(options.second_moments, second_moments::both),
+                 "options of a layer_profiler", "others");
+}
 
 }  // namespace detail
 
@@ -123,8 +149,10 @@ Profiler profiler_from_bytes(std::span<const unsigned char> bytes) {
   detail::byte_reader reader = detail::open_profiler(bytes);
   profile_options options;
   reader(options);
+  detail::require_known(reader, options);
   Profiler profiler(options);
   detail::profiler_access::visit_sums(reader, profiler);
+  detail::profiler_access::require_whole(reader, profiler);
   reader.require(reader.left() == sizeof(std::uint64_t), "the checksum at the end",
                  detail::text(reader.left(), " bytes"));
   return profiler;

@@ -81,6 +81,8 @@ class moment_chain {
   index dimensions(index layer) const { return state_.layer(layer).dimensions; }
   /// 0 of what was moved from, too.
   index tokens() const { return layers() == 0 ? 0 : state_.added.tokens + pending_rows_; }
+  index pairs() const { return static_cast<index>(state_.pairs.size()); }
+  bool started() const { return state_.added.tokens > 0; }
   bool has_pair(const layer_pair& pair) const { return state_.find(pair) != nullptr; }
   bool keeps_second(index layer) const { return state_.layer(layer).keeps_second; }
 

@@ -10,6 +10,7 @@
 #include <layerwise/statistics/detail/energy_products.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -35,6 +36,44 @@ void visit_members(Archive& archive, T& sum) {
   archive(sum.tokens, sum.additions);
 }
 
+/// Throws as archives do for what no chain keeps: sums of other sizes than those of its layers, pairs of layers that
+/// there are not.
+template <class Archive>
+void require_whole(const Archive& archive, const chain_state& chain) {
+  const auto require = [&](bool holds, index l) {
+    archive.require(holds, "sums of one chain", text("others, layer ", l));
+  };
+  const index layers = static_cast<index>(chain.layers.size());
+  const bool started = chain.added.tokens > 0;
+  require(chain.added.tokens >= 0 && chain.added.additions >= 0, 0);
+  const auto is_frame = [&](const column_frame& frame, index d) {
+    return frame.shift.size() == d && frame.sum.size() == d && frame.energy.size() == d && frame.moved.size() == d;
+  };
+  const auto is_matrix = [&](const matrix& sums, index rows, index cols) {
+    return sums.rows() == rows && sums.cols() == cols;
+  };
+  for (index l = 0; l < layers; ++l) {
+    const layer_state& layer = chain.layer(l);
+    const index d = layer.dimensions, summed = started ? d : 0, multiplied = layer.keeps_second ? summed : 0;
+    require(d >= 1 && is_frame(layer.frame, summed) && is_matrix(layer.second, multiplied, multiplied), l);
+    require(!(started && layer.is_input) || (layer.keeps_second && layer.different.count() >= 1), l);
+    require(layer.energies.of_x.size() == (chain.keeps_energies ? summed : 0), l);
+    require(layer.energies.of_y.size() == 0 || layer.energies.of_y.size() == d, l);
+  }
+  for (std::size_t p = 0; p < chain.pairs.size(); ++p) {
+    const pair_state& pair = chain.pairs[p];
+    const auto [from, to] = pair.layers;
+    require(from >= 0 && from < layers && to >= 0 && to < layers && from != to, from);
+    require(p == 0 || is_before(chain.pairs[p - 1].layers, pair.layers), from);
+    const index x = started ? chain.input(pair).dimensions : 0, y = started ? chain.output(pair).dimensions : 0;
+    require(chain.input(pair).is_input && is_frame(pair.update, chain.has_update(pair) ? y : 0), to);
+    require(is_matrix(pair.cross, x, y) && pair.moved.size() == y, to);
+    require(chain.has_update(pair) || !pair.target_is_update, to);
+    require(pair.energies.of_x.size() == (chain.keeps_energies ? x : 0), to);
+    require(pair.energies.of_y.size() == (chain.keeps_energies ? y : 0), to);
+  }
+}
+
 /// What two of the classes keep to themselves.
 struct member_access {
   template <class Archive, class T>
@@ -57,7 +96,12 @@ struct member_access {
   template <class Archive, class T>
   static void visit_chain(Archive& archive, T& chain) {
     archive(chain.state_, chain.pending_rows_);
-    if constexpr (!std::is_const_v<T>) chain.pending_.resize(chain.state_.layers.size());
+    if constexpr (!std::is_const_v<T>) {
+      require_whole(archive, chain.state_);
+      archive.require(chain.pending_rows_ >= 0 && chain.pending_rows_ < block_rows, "rows that wait for their block",
+                      text(chain.pending_rows_));
+      chain.pending_.resize(chain.state_.layers.size());
+    }
     for (index l = 0; chain.pending_rows_ > 0 && l < chain.layers(); ++l) {
       auto& pending = at(chain.pending_, l);
       if constexpr (std::is_const_v<T>) {
@@ -65,8 +109,7 @@ struct member_access {
       } else {
         row_block waiting;
         archive(waiting);
-        archive.require(waiting.rows() == chain.pending_rows_ && waiting.cols() == chain.dimensions(l) &&
-                            waiting.rows() < block_rows,
+        archive.require(waiting.rows() == chain.pending_rows_ && waiting.cols() == chain.dimensions(l),
                         text("rows of layer ", l, " that wait for their block"),
                         text(shape{waiting.rows(), waiting.cols()}));
         pending.resize(block_rows, chain.dimensions(l));
