@@ -82,6 +82,15 @@ def test_sequences_in_any_order_of_axes(rng, order):
     assert np.array_equal(layerwise.displacement(np.repeat(x, 2, axis=1)[:, ::2], y), flat)
 
 
+def test_sequences_of_other_sizes_are_not_paired(rng):
+    x = rng.standard_normal((2, 10, 4))
+    with pytest.raises(layerwise.ShapeError, match=r"2 x 10 tokens.*10 x 2 x 4.*y"):
+        layerwise.linearity_score(x, x.reshape(10, 2, 4))
+    with pytest.raises(layerwise.ShapeError, match=r"hidden_states\[2\]"):
+        layerwise.profile([x, x.reshape(20, 4), x.reshape(10, 2, 4)])
+    assert layerwise.linearity_score(x, x.reshape(20, 4) + 1) == pytest.approx(1)
+
+
 def test_nothing_is_copied(rng):
     x = rng.standard_normal((4, 3)).astype(np.float32)
     profiler = layerwise.Profiler(linearity=False)

@@ -207,6 +207,10 @@ def test_normalizations(x):
 def test_steps_on_the_sphere(x, y):
     h, target = ref.units(x), ref.units(y)
     close(layerwise.hypersphere_step(h, target, 0.3), ref.units(h + 0.3 * (target - h)))
+    for number in (1, True, np.float32(1), np.array(1.0)):
+        close(layerwise.hypersphere_step(h, target, number), ref.units(target))
+    with pytest.raises(TypeError, match=r"an array in memory.*a list.*alpha"):
+        layerwise.hypersphere_step(h, target, [0.3, 0.4])
     rates = np.linspace(0, 1, 7)
     close(layerwise.hypersphere_step(h, target, rates), ref.units(h + rates * (target - h)))
     theta = np.arccos(ref.cosines(h, target))[:, None]

@@ -31,6 +31,7 @@ EXCLUDED_TYPES = {
     "layer_pairs": "the same",
     "stack_batch": "a list of layers will do",
     "token_mask": "attention_mask=",
+    "padding_side": "the same",
     "place": "members of layerwise.Error",
     "embedding_traits": "what arrays are read by",
     "strided_view": "the same",

@@ -83,6 +83,7 @@ def test_pandas(stack):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     frame = layerwise.profile(stack).to_pandas()
     assert isinstance(frame, pandas.DataFrame) and list(frame.index) == [1, 2, 3, 4]
+    assert layerwise.profile(stack, linearity=False).to_pandas()["linearity_score"].dtype == float
     assert frame.loc[2, "displacement"] == layerwise.profile(stack).layers[1].displacement
 
 
@@ -94,6 +95,10 @@ def test_html(stack):
 def test_plot(stack):
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pytest.raises(TypeError, match="two axes"):
+        layerwise.profile(stack).plot(ax=pyplot.figure().gca())
     profile = layerwise.profile(stack)
     figure = profile.plot()
     upper, lower = figure.axes

@@ -58,7 +58,9 @@ def html(profile):
 def to_pandas(profile):
     import pandas
 
-    return pandas.DataFrame(profile.rows()).set_index("layer")
+    frame = pandas.DataFrame(profile.rows()).set_index("layer")
+    empty = frame.columns[frame.isna().all()]
+    return frame.astype({name: float for name in empty})  # where nothing is known, still numbers
 
 
 def plot(profile, ax=None, title=None):
@@ -67,6 +69,8 @@ def plot(profile, ax=None, title=None):
         from matplotlib import pyplot
 
         _, ax = pyplot.subplots(2, 1, sharex=True, figsize=(7, 5), layout="constrained")
+    if not hasattr(ax, "__len__") or len(ax) != 2:
+        raise TypeError(f"layerwise: expected two axes to draw on, one above the other, got {type(ax).__name__} (ax)")
     upper, lower = ax
     rows = profile.rows()
     layers = [row["layer"] for row in rows]

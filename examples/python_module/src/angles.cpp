@@ -32,7 +32,7 @@ void bind_angles(nb::module_& m) {
   m.def(
       "block_influence",
       [](const array_argument& before, const array_argument& after, const mask_argument& mask) {
-        const one_matrix x(before.value, "before"), y(after.value, "after");
+        const one_matrix x(before.value, "before"), y(after.value, "after", x);
         const token_mask keep = mask_of(mask.value, x.leading());
         return compute([&] { return layerwise::block_influence(x.view, y.view, keep); });
       },

@@ -16,7 +16,7 @@ void def_svcca(nb::module_& m, const char* name, F f, const char* doc) {
   m.def(
       name,
       [f](const array_argument& x, const array_argument& y, double share, const mask_argument& mask) {
-        const one_matrix from(x.value, "x"), to(y.value, "y");
+        const one_matrix from(x.value, "x"), to(y.value, "y", from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return f(from.view, to.view, share, keep); });
       },

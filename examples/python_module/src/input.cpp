@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 namespace python_module {
 namespace {
@@ -30,6 +31,11 @@ array open_floats(nb::handle object, const std::string& name) {
 
 [[noreturn]] void fail_rank(const std::string& expected, const array& got, const std::string& name) {
   layerwise::detail::fail<layerwise::shape_error>(expected, text_of_sizes(got.sizes), {.operand = name});
+}
+
+void require_same_sequences(const array& a, const array& beside, const std::string& name) {
+  if (a.rank() != 3 || beside.rank() != 3 || (a.sizes[0] == beside.sizes[0] && a.sizes[1] == beside.sizes[1])) return;
+  fail_rank(text_of_sizes({beside.sizes[0], beside.sizes[1]}) + " tokens, [sequence][token], as before", a, name);
 }
 
 /// Strides of axes that have no second element do not count.
@@ -97,12 +103,28 @@ double number_at(const std::byte* from, kind of, index item) {
 
 }  // namespace
 
+one_matrix::one_matrix(array opened) : memory(std::move(opened)), view(view_of(memory)) {}
+
 one_matrix::one_matrix(nb::handle object, const std::string& name)
-    : memory(open_floats(object, name)), view([&] {
-        if (memory.rank() != 2 && memory.rank() != 3)
-          fail_rank("a matrix [token][dim] or [sequence][token][dim]", memory, name);
-        return view_of(memory);
+    : one_matrix([&] {
+        array opened = open_floats(object, name);
+        if (opened.rank() != 2 && opened.rank() != 3)
+          fail_rank("a matrix [token][dim] or [sequence][token][dim]", opened, name);
+        return opened;
       }()) {}
+
+one_matrix::one_matrix(nb::handle object, const std::string& name, const one_matrix& beside)
+    : one_matrix(object, name) {
+  require_same_sequences(memory, beside.memory, name);
+}
+
+one_matrix one_matrix::row(nb::handle object, const std::string& name) {
+  array opened = open_floats(object, name);
+  if (opened.rank() != 1) fail_rank("a vector [dim]", opened, name);
+  opened.sizes.insert(opened.sizes.begin(), 1);
+  opened.strides.insert(opened.strides.begin(), 0);
+  return one_matrix(std::move(opened));
+}
 
 states::states(nb::handle object, const std::string& name) {
   const auto name_of = [&](index l) { return name + "[" + std::to_string(l) + "]"; };
@@ -123,6 +145,7 @@ states::states(nb::handle object, const std::string& name) {
 
 void states::add(array layer, const std::string& name) {
   if (layer.rank() != 2 && layer.rank() != 3) fail_rank("a layer [token][dim] or [sequence][token][dim]", layer, name);
+  for (const array& before : memory) require_same_sequences(layer, before, name);
   layers.push_back(view_of(layer));
   memory.push_back(std::move(layer));
 }

@@ -31,9 +31,17 @@ struct one_matrix {
   matrix view;
 
   one_matrix(nb::handle object, const std::string& name);
+  /// Of the same tokens as another one. ShapeError where both have sequences, of other sizes: rows would be paired with
+  /// those of other tokens.
+  one_matrix(nb::handle object, const std::string& name, const one_matrix& beside);
+  /// A vector [dim] as one row.
+  static one_matrix row(nb::handle object, const std::string& name);
 
   /// The sizes but for the last: of tokens, or of sequences and tokens.
   std::vector<index> leading() const { return {memory.sizes.begin(), memory.sizes.end() - 1}; }
+
+ private:
+  explicit one_matrix(array opened);
 };
 
 /// h_0 ... h_L: a list or tuple of matrices, or one array with an axis of layers before them.

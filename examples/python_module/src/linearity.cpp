@@ -20,7 +20,7 @@ void def_regression(nb::module_& m, const char* name, const char* first, const c
       [=](const array_argument& x, const array_argument& y, const std::string& centering, const std::string& method,
           double tolerance, const mask_argument& mask) {
         const linearity_options options = linearity_options_of(centering, method, tolerance);
-        const one_matrix from(x.value, first), to(y.value, second);
+        const one_matrix from(x.value, first), to(y.value, second, from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return f(from.view, to.view, options, keep); });
       },
@@ -76,7 +76,7 @@ void bind_linearity(nb::module_& m) {
   m.def(
       "ridge_linearity",
       [](const array_argument& x, const array_argument& y, double lambda, const mask_argument& mask) {
-        const one_matrix from(x.value, "x"), to(y.value, "y");
+        const one_matrix from(x.value, "x"), to(y.value, "y", from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return layerwise::ridge_linearity(from.view, to.view, lambda, keep); });
       },

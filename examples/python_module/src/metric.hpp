@@ -23,7 +23,7 @@ void def_rows(nb::module_& m, const char* name, F f, const char* doc) {
   m.def(
       name,
       [f](const array_argument& before, const array_argument& after) {
-        const one_matrix x(before.value, "before"), y(after.value, "after");
+        const one_matrix x(before.value, "before"), y(after.value, "after", x);
         return compute([&] { return f(x.view, y.view); });
       },
       "before"_a.none(), "after"_a.none(), doc);
@@ -35,7 +35,7 @@ void def_pair(nb::module_& m, const char* name, F f, const char* doc) {
   m.def(
       name,
       [f](const array_argument& x, const array_argument& y, const mask_argument& mask) {
-        const one_matrix from(x.value, "x"), to(y.value, "y");
+        const one_matrix from(x.value, "x"), to(y.value, "y", from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return f(from.view, to.view, keep); });
       },

@@ -6,7 +6,6 @@
 #include <layerwise/metrics/procrustes_normalize.hpp>
 
 #include <optional>
-#include <variant>
 
 // Rows normalized, and steps on the sphere. What are views in C++ are arrays of float64 here.
 namespace python_module {
@@ -14,24 +13,14 @@ namespace {
 
 using layerwise::row_matrix;
 
-/// A vector of d values, as an embedding matrix of one row.
-struct weights {
-  array memory;
-  matrix view;
-
-  weights(nb::handle object, const std::string& name) : weights(nb::steal(unsqueeze(object)), name, 0) {}
-
- private:
-  weights(const nb::object& row, const std::string& name, int) : weights(one_matrix(row, name)) {}
-  explicit weights(one_matrix row) : memory(std::move(row.memory)), view(row.view) {}
-
-  /// object[None]
-  static PyObject* unsqueeze(nb::handle object) {
-    PyObject* row = PyObject_GetItem(object.ptr(), nb::make_tuple(nb::none()).ptr());
-    if (row == nullptr) throw nb::python_error();
-    return row;
-  }
-};
+/// What is one number: of Python, of numpy, or an array without axes.
+std::optional<double> number_of(nb::handle object) {
+  if (nb::hasattr(object, "ndim") && nb::cast<index>(object.attr("ndim")) > 0) return std::nullopt;
+  const double number = PyFloat_AsDouble(object.ptr());
+  if (PyErr_Occurred() == nullptr) return number;
+  PyErr_Clear();
+  return std::nullopt;
+}
 
 layerwise::epsilon_position position_of(const std::string& word) {
   return enumerator_of<layerwise::epsilon_position>(word, "position");
@@ -44,7 +33,7 @@ void bind_rows(nb::module_& m) {
         const layerwise::epsilon_position where = position_of(position);
         const one_matrix rows(x.value, "x");
         if (!gain) return compute([&] { return row_matrix(layerwise::rms_normalized(rows.view, epsilon, where)); });
-        const weights factors(*gain, "gain");
+        const auto factors = one_matrix::row(*gain, "gain");
         return compute([&] { return row_matrix(layerwise::rms_normalized(rows.view, factors.view, epsilon, where)); });
       },
       "x"_a.none(), "gain"_a = nb::none(), nb::kw_only(), "epsilon"_a = 1e-6, "position"_a = "inside_root",
@@ -59,7 +48,7 @@ void bind_rows(nb::module_& m) {
           layerwise::detail::fail<layerwise::option_error>("a gain and a bias, or neither", "one of them",
                                                            {.operand = "layer_normalized"});
         if (!gain) return compute([&] { return row_matrix(layerwise::layer_normalized(rows.view, epsilon, where)); });
-        const weights factors(*gain, "gain"), terms(*bias, "bias");
+        const auto factors = one_matrix::row(*gain, "gain"), terms = one_matrix::row(*bias, "bias");
         return compute([&] {
           return row_matrix(layerwise::layer_normalized(rows.view, factors.view, terms.view, epsilon, where));
         });
@@ -78,11 +67,11 @@ void bind_rows(nb::module_& m) {
 void bind_sphere(nb::module_& m) {
   m.def(
       "hypersphere_step",
-      [](const array_argument& h, const array_argument& target, const std::variant<double, nb::object>& alpha) {
-        const one_matrix from(h.value, "h"), to(target.value, "target");
-        if (const double* number = std::get_if<double>(&alpha))
+      [](const array_argument& h, const array_argument& target, const nb::object& alpha) {
+        const one_matrix from(h.value, "h"), to(target.value, "target", from);
+        if (const auto number = number_of(alpha))
           return compute([&] { return layerwise::hypersphere_step(from.view, to.view, *number); });
-        const weights rates(std::get<nb::object>(alpha), "alpha");
+        const auto rates = one_matrix::row(alpha, "alpha");
         return compute([&] { return layerwise::hypersphere_step(from.view, to.view, rates.view); });
       },
       "h"_a.none(), "target"_a.none(), "alpha"_a,
@@ -90,7 +79,7 @@ void bind_sphere(nb::module_& m) {
   m.def(
       "slerp",
       [](const array_argument& h, const array_argument& target, double alpha) {
-        const one_matrix from(h.value, "h"), to(target.value, "target");
+        const one_matrix from(h.value, "h"), to(target.value, "target", from);
         return compute([&] { return layerwise::slerp(from.view, to.view, alpha); });
       },
       "h"_a.none(), "target"_a.none(), "alpha"_a, "The point at alpha of the shortest arc from h to the target.");

@@ -68,7 +68,7 @@ nb::object plain_value(const T& value) {
 /// "LinearityResult(score=0.5, ...)"; arrays by their shapes.
 std::string text_of_result(nb::handle self, const nb::dict& values);
 
-/// The class of a result: its fields, those that are no single number, to_dict(), repr, ==.
+/// The class of a result: its fields, those that are no single number, to_dict(), repr.
 template <class T, class... Extra>
 nb::class_<T> bind_result(nb::module_& m, const char* name, const char* doc, const Extra&... extra) {
   nb::class_<T> result(m, name, doc);

@@ -39,7 +39,7 @@ void bind_similarity(nb::module_& m) {
   m.def(
       "delta_rule_map",
       [](const array_argument& x, const array_argument& y, double beta, const mask_argument& mask) {
-        const one_matrix from(x.value, "x"), to(y.value, "y");
+        const one_matrix from(x.value, "x"), to(y.value, "y", from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return layerwise::delta_rule_map(from.view, to.view, beta, keep); });
       },
@@ -48,7 +48,7 @@ void bind_similarity(nb::module_& m) {
   m.def(
       "mutual_knn",
       [](const array_argument& x, const array_argument& y, index k, const mask_argument& mask) {
-        const one_matrix from(x.value, "x"), to(y.value, "y");
+        const one_matrix from(x.value, "x"), to(y.value, "y", from);
         const token_mask keep = mask_of(mask.value, from.leading());
         return compute([&] { return layerwise::mutual_knn(from.view, to.view, k, keep); });
       },

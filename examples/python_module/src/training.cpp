@@ -130,7 +130,7 @@ void def_gradient(nb::module_& m, const char* name, const char* first, const cha
       [=](const array_argument& x, const array_argument& y, double factor, const std::string& centering,
           const std::string& method, double tolerance, const mask_argument& mask) {
         const auto options = linearity_options_of(centering, method, tolerance);
-        const one_matrix from(x.value, first), to(y.value, second);
+        const one_matrix from(x.value, first), to(y.value, second, from);
         const token_mask keep = mask_of(mask.value, from.leading());
         row_matrix of_x, of_y;
         auto result = compute([&] {
