@@ -7,6 +7,7 @@ differentiates.
 """
 
 import contextlib
+import functools
 import inspect
 
 import torch
@@ -118,65 +119,60 @@ def _cached_tokens(arguments):
     return int(past[0][0].shape[-2]) if past else 0
 
 
-class _Penalty(torch.autograd.Function):
-    """A regularizer of the core. Its gradients are taken with the value, where they will be asked for."""
+class _Value(torch.autograd.Function):
+    """A value of the core. Its gradients are taken with it, in float32 at least, where they will be asked for."""
 
     @staticmethod
-    def forward(ctx, regularizer, mask, *states):
-        if not any(ctx.needs_input_grad):
-            return _scalar(regularizer.value(states, mask), states)
-        value, gradients = regularizer.value_and_gradient(states, mask)
-        ctx.save_for_backward(*_like(gradients, states, ctx.needs_input_grad[2:]))
-        return _scalar(value, states)
+    def forward(ctx, value, value_and_gradients, differentiable, *tensors):
+        dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+        needed = ctx.needs_input_grad[3:]
+        if not (differentiable and any(needed)):
+            return torch.tensor(value(), dtype=dtype, device=tensors[0].device)
+        result, gradients = value_and_gradients()
+        ctx.dtypes = [tensor.dtype for tensor in tensors]
+        ctx.save_for_backward(
+            *(
+                torch.from_numpy(gradient).to(tensor.device, torch.promote_types(tensor.dtype, torch.float32))
+                for gradient, tensor, need in zip(gradients, tensors, needed)
+                if need
+            )
+        )
+        return torch.tensor(result, dtype=dtype, device=tensors[0].device)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, factor):
-        return None, None, *_scaled(ctx.saved_tensors, factor, ctx.needs_input_grad[2:])
+        if torch.is_grad_enabled():
+            raise RuntimeError("layerwise: no second derivative (create_graph=True)")
+        gradients = iter(ctx.saved_tensors)
+        out = [None, None, None]
+        for dtype, need in zip(ctx.dtypes, ctx.needs_input_grad[3:]):
+            # The factor of a scaled loss may be beyond float16, and the gradient below it: rounded last.
+            gradient = next(gradients) if need else None
+            out.append((factor.to(gradient) * gradient).to(dtype) if need else None)
+        return tuple(out)
 
 
-class _Score(torch.autograd.Function):
-    """A linearity of the core."""
-
-    @staticmethod
-    def forward(ctx, with_gradient, options, x, y):
-        result, *gradients = with_gradient(x, y, **options)
-        ctx.save_for_backward(*_like(gradients, (x, y), ctx.needs_input_grad[2:]))
-        return _scalar(result.score, (x, y))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, factor):
-        return None, None, *_scaled(ctx.saved_tensors, factor, ctx.needs_input_grad[2:])
-
-
-def _scalar(value, inputs):
-    """In float32 at least, where the first input is."""
-    dtype = torch.promote_types(inputs[0].dtype, torch.float32)
-    return torch.tensor(value, dtype=dtype, device=inputs[0].device)
-
-
-def _like(gradients, inputs, needed):
-    return [
-        torch.from_numpy(gradient).to(dtype=tensor.dtype, device=tensor.device)
-        for gradient, tensor, need in zip(gradients, inputs, needed)
-        if need
-    ]
-
-
-def _scaled(gradients, factor, needed):
-    left = iter(gradients)
-    out = []
-    for need in needed:
-        gradient = next(left) if need else None
-        out.append(None if gradient is None else factor.to(gradient) * gradient)
-    return out
+def _tensors(inputs, names):
+    for tensor, name in zip(inputs, names):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"layerwise: expected a tensor of torch, got {type(tensor).__name__} ({name})")
+    return inputs
 
 
 def penalty(regularizer, hidden_states, attention_mask=None):
     """regularizer.value(hidden_states, attention_mask), which torch differentiates: a layerwise.mse_regularizer,
     cosine_regularizer or jreg_regularizer of a list of tensors, of any device; the work is done on the CPU."""
-    return _Penalty.apply(regularizer, attention_mask, *hidden_states)
+    states = list(hidden_states)
+    _tensors(states, (f"hidden_states[{layer}]" for layer in range(len(states))))
+    if not states:
+        raise layerwise.ShapeError("layerwise: expected hidden states, got none")
+
+    return _Value.apply(
+        lambda: regularizer.value(states, attention_mask),
+        lambda: regularizer.value_and_gradient(states, attention_mask),
+        torch.is_grad_enabled(),
+        *states,
+    )
 
 
 def mse_regularizer(hidden_states, lambda_, attention_mask=None, **options):
@@ -194,11 +190,28 @@ def jreg_regularizer(hidden_states, lambda_, alpha, attention_mask=None, **optio
     return penalty(layerwise.jreg_regularizer(lambda_, alpha, **options), hidden_states, attention_mask)
 
 
+def _score(names, pair, plain, with_gradient, options):
+    def value_and_gradients():
+        result, *gradients = with_gradient(*pair, **options)
+        return result.score, gradients
+
+    if "factor" in options:
+        raise TypeError("layerwise: no option of this function: factor (multiply what it returns)")
+    _tensors(pair, names)
+    return _Value.apply(lambda: plain(*pair, **options), value_and_gradients, torch.is_grad_enabled(), *pair)
+
+
 def linearity(x, y, **options):
     """layerwise.linearity_score(x, y, **options), which torch differentiates with respect to both."""
-    return _Score.apply(layerwise.linearity_and_gradient, options, x, y)
+    return _score(("x", "y"), (x, y), layerwise.linearity_score, layerwise.linearity_and_gradient, options)
 
 
 def residual_linearity(before, after, **options):
     """layerwise.residual_linearity_score(before, after, **options), which torch differentiates with respect to both."""
-    return _Score.apply(layerwise.residual_linearity_and_gradient, options, before, after)
+    return _score(
+        ("before", "after"),
+        (before, after),
+        layerwise.residual_linearity_score,
+        layerwise.residual_linearity_and_gradient,
+        options,
+    )
