@@ -67,5 +67,6 @@ void bind(nb::module_& m) {
 
 NB_MODULE(LAYERWISE_CORE, m) {
   m.doc() = "The core of layerwise, compiled for one set of instructions.";
+  nb::set_leak_warnings(false);  // what torch's graphs hold when the interpreter ends is no leak
   python_module::bind(m);
 }
