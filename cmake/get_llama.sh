@@ -10,6 +10,10 @@ version=0.3.36  # llama.cpp 0.5.0-dev, ggml 0.25.3
 hash=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 
 [ ! -f "$folder/CMakeLists.txt" ] || exit 0
+if [ -e "$folder" ] && ! rmdir "$folder" 2>/dev/null; then
+  echo "$folder: expected llama.cpp's source, an empty folder, or none, got something else" >&2
+  exit 1
+fi
 work=$(dirname "$folder")/llama-package
 mkdir -p "$work"
 archive=$work/llama_cpp_python-$version.tar.gz

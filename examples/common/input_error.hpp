@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ template <class... Arguments>
 /// `text` with the bytes of control characters, and those that are not UTF-8, written as \xNN, so that no file can move
 /// the cursor or add a line.
 std::string printable(std::string_view text);
+
+/// Where `text` stops being UTF-8; nothing where it is that throughout.
+std::optional<std::size_t> first_not_utf8(std::string_view text);
 
 /// `text` up to `most` bytes, not cut inside a UTF-8 character; "..." stands for the rest.
 std::string shortened(std::string_view text, std::size_t most);

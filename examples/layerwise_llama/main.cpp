@@ -62,7 +62,8 @@ int run(options asked) {
   const auto sequences = read_sequences(model, asked.text);
   const model_run running(model, sequences, asked.running);
   next_token_loss loss;
-  const model_states source(model, running, asked.skip_first, asked.loss ? &loss : nullptr);
+  const model_states source(model, running, asked.skip_first, asked.loss ? &loss : nullptr,
+                            [](const std::string& note) { say(program, "note: {}", note); });
   asked.measured.profile.final_norm = layerwise::final_norm::before;
   measurement::run measured(program, source, asked.measured, {});
   auto result = describe(model, asked, source.stack());
@@ -71,15 +72,17 @@ int run(options asked) {
   const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
   if (asked.loss) {
     result.loss = loss.mean();
-    result.taken.remarks.push_back(fmt::format("loss {:.4f} nats a token", loss.mean()));
+    result.taken.remarks.push_back(fmt::format("loss {:.4f} nats a token, of {}{} predictions", loss.mean(),
+                                               asked.skip_first > 0 ? "all " : "", loss.predictions()));
   }
   measured.show(result);
   if (asked.timing) {
     const auto& spent = running.seconds();
     say(program,
-        "the model took {:.2f} s, copying states {:.2f} s, adding them up {:.2f} s, the numbers at the end {:.2f} s",
-        (spent.model - spent.copies).count(), spent.copies.count(), spent.body.count(),
-        (all - spent.model - spent.body).count());
+        "the model took {:.2f} s in {} run{}, copying states {:.2f} s, adding them up {:.2f} s, the numbers at "
+        "the end {:.2f} s",
+        (spent.model - spent.copies).count(), running.runs(), running.runs() == 1 ? "" : "s", spent.copies.count(),
+        spent.body.count(), (all - spent.model - spent.body).count());
   }
   return EXIT_SUCCESS;
 }

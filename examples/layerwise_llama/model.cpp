@@ -1,10 +1,13 @@
 #include "model.hpp"
 
 #include "common/input_error.hpp"
+#include "common/terminal.hpp"
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -24,12 +27,26 @@ complaints& heard() {
   return all;
 }
 
+/// The file of the model that was loaded last.
+std::string& loaded() {
+  static std::string path;
+  return path;
+}
+
 void listen(ggml_log_level level, const char* text, void*) {
   if (level != GGML_LOG_LEVEL_ERROR) return;
   const std::lock_guard lock(heard().one_at_a_time);
   if (!heard().first.empty()) return;
   heard().first = text;
   while (heard().first.ends_with('\n')) heard().first.pop_back();
+}
+
+/// What llama.cpp finds wrong in itself, or in a file that it did not look at well, ends the program.
+void end_with(const char* message) {
+  std::string_view text(message);
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  say("layerwise-llama", "error: {}: llama.cpp gave up: {}", loaded(), text);
+  std::_Exit(EXIT_FAILURE);
 }
 
 /// Why a file can't be opened; empty where it can.
@@ -50,8 +67,14 @@ std::string complaint_of_llama(const std::string& otherwise) {
 language_model::language_model(const std::string& path) : path_(path) {
   if (const auto why = why_not_readable(path); !why.empty()) reject(path, "the model can't be read: {}", why);
   llama_log_set(listen, nullptr);
+  loaded() = path;
+  ggml_set_abort_callback(end_with);
   llama_backend_init();  // once or more
-  model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
+  // The processor alone: what crosses between devices is copied, and the graph then names the copies.
+  ggml_backend_dev_t none[] = {nullptr};
+  auto params = llama_model_default_params();
+  params.devices = none;
+  model_.reset(llama_model_load_from_file(path.c_str(), params));
   if (!model_)
     reject(path, "llama.cpp does not load it: {}", complaint_of_llama("expected a GGUF file with a model's weights"));
   if (llama_model_has_encoder(get()))
@@ -83,12 +106,16 @@ std::vector<token> language_model::tokenize(std::string_view text) const {
     return llama_tokenize(vocab(), text.data(), size, tokens.data(), static_cast<std::int32_t>(tokens.size()), false,
                           false);
   };
-  auto count = run();
-  if (count < 0) {  // a byte may be more than one token
-    tokens.resize(static_cast<std::size_t>(-count));
-    count = run();
+  try {
+    auto count = run();
+    if (count < 0) {  // a byte may be more than one token
+      tokens.resize(static_cast<std::size_t>(-count));
+      count = run();
+    }
+    tokens.resize(static_cast<std::size_t>(count));
+  } catch (const std::exception& error) {  // its C API lets some of C++'s through
+    reject(path_, "llama.cpp can't tell the tokens of the text: {}", error.what());
   }
-  tokens.resize(static_cast<std::size_t>(count));
   return tokens;
 }
 

@@ -5,6 +5,7 @@
 #include <ggml-backend.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <string>
 #include <unordered_map>
@@ -65,6 +66,7 @@ class model_run::engine {
     params.n_ctx = static_cast<std::uint32_t>(sequences.longest());
     params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(micro_batch_);
     params.n_threads = params.n_threads_batch = options.threads;
+    params.offload_kqv = params.op_offload = false;
     if (options.exact) {
       params.type_k = params.type_v = GGML_TYPE_F32;
       params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;  // it rounds keys and values to 16 bits
@@ -84,8 +86,10 @@ class model_run::engine {
   const residual_stream& stream() const { return stream_; }
   const token_sequences& sequences() const { return *sequences_; }
   const run_seconds& seconds() const { return seconds_; }
+  index runs() const { return runs_; }
 
   void each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss) {
+    ++runs_;
     watch_states(wanted, loss != nullptr);
     const auto* tokens = sequences_->tokens.data();
     for (index start = 0; const auto length : sequences_->lengths) {
@@ -95,7 +99,7 @@ class model_run::engine {
         decode(tokens + start + done, done, rows_);
         require_all_states();
         time(seconds_.body, [&] { body(views(), start + done, rows_); });
-        if (loss != nullptr) add_losses(*loss, tokens + start + done, length - done);
+        if (loss != nullptr) add_losses(*loss, start + done, length - done);
       }
       start += length;
     }
@@ -178,11 +182,15 @@ class model_run::engine {
   }
 
   /// Of the micro-batch, whose tokens come first of the `left` of its sequence.
-  void add_losses(next_token_loss& loss, const token* tokens, index left) {
+  void add_losses(next_token_loss& loss, index first, index left) {
     time(seconds_.model, [&] {
       const float* logits = llama_get_logits(context_.get());
-      for (index i = 0; i < std::min(rows_, left - 1); ++i)
-        loss.add(logits + i * model_->vocabulary(), model_->vocabulary(), tokens[i + 1]);
+      for (index i = 0; i < std::min(rows_, left - 1); ++i) {
+        const auto next = sequences_->tokens[static_cast<std::size_t>(first + i + 1)];
+        const double nats = loss.add(logits + i * model_->vocabulary(), model_->vocabulary(), next);
+        if (!std::isfinite(nats))
+          reject(model_->path(), "expected a finite loss of token {}, got {}", first + i + 1, nats);
+      }
     });
   }
 
@@ -194,6 +202,7 @@ class model_run::engine {
   token_batch batch_;
   residual_stream stream_;
   run_seconds seconds_;
+  index runs_ = 0;
 
   std::unordered_map<std::string, std::size_t> places_;  // of their nodes in buffers_
   std::vector<std::vector<float>> buffers_;              // row-major
@@ -208,6 +217,7 @@ model_run::~model_run() = default;
 const residual_stream& model_run::stream() const { return engine_->stream(); }
 const token_sequences& model_run::sequences() const { return engine_->sequences(); }
 const run_seconds& model_run::seconds() const { return engine_->seconds(); }
+index model_run::runs() const { return engine_->runs(); }
 
 void model_run::each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss) const {
   engine_->each_batch(wanted, body, loss);

@@ -47,6 +47,7 @@ class model_run {
   void each_batch(const std::vector<index>& wanted, const batch_body& body, next_token_loss* loss = nullptr) const;
 
   const run_seconds& seconds() const;
+  index runs() const;  // how often the sequences were gone through
 
  private:
   class engine;

@@ -6,6 +6,8 @@
 
 #include <layerwise/core.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
@@ -37,8 +39,12 @@ dumps::layer_stack stack_of(const language_model& model, const model_run& run, i
 }  // namespace
 
 model_states::model_states(const language_model& model, const model_run& run, index skip_first, next_token_loss* loss,
-                           double kept_bytes)
-    : state_source(stack_of(model, run, skip_first)), run_(&run), loss_(loss), kept_bytes_(kept_bytes) {}
+                           note tell, double kept_bytes)
+    : state_source(stack_of(model, run, skip_first)),
+      run_(&run),
+      loss_(loss),
+      tell_(std::move(tell)),
+      kept_bytes_(kept_bytes) {}
 
 void model_states::each_batch(const std::vector<index>& states, report::progress_bar& progress,
                               const measurement::batch_body& body) const {
@@ -49,24 +55,34 @@ void model_states::each_batch(const std::vector<index>& states, report::progress
         if (const auto mask = mask_of(shard, first, count)) try {
             body(batch, *mask);
           } catch (const layerwise::error& error) {
-            reject(shard.path, "in tokens {} to {} (row 0 is token {}, layer 0 is h_{}): {}", first, first + count - 1,
-                   first, states.front(), error.what());
+            measurement::reject_states(shard.path, first, count, states, error.what());
           }
         progress.advance(count);
       },
       loss_ != nullptr && loss_->predictions() == 0 ? loss_ : nullptr);
 }
 
+double model_states::state_bytes() const {
+  return sizeof(float) * static_cast<double>(stack().tokens) * static_cast<double>(stack().dimensions);
+}
+
+std::optional<std::string> model_states::why_no_whole() const {
+  const double two = 2 * state_bytes(), room = available_memory().bytes;
+  if (two <= room) return std::nullopt;
+  return fmt::format("two states of {} tokens take {:.3g} GiB, got {:.3g} GiB", stack().tokens, two / 0x1p30,
+                     room / 0x1p30);
+}
+
 /// Of what is kept the part that was asked for less recently makes room.
 model_states::kept_states& model_states::keep(index first, index last) const {
   auto& kept = *std::ranges::min_element(kept_, {}, &kept_states::used);
-  const double state = sizeof(float) * static_cast<double>(stack().tokens) * static_cast<double>(stack().dimensions);
-  const double room = available_memory().bytes;
-  if (2 * state > room)
-    reject(stack().shards.front().path,
-           "two states of {} tokens take {:.3g} GiB, got {:.3g} GiB: expected fewer --tokens", stack().tokens,
-           2 * state / 0x1p30, room / 0x1p30);
-  const auto fit = static_cast<index>(std::max(1.0, kept_bytes_ / 2 / state));
+  if (const auto why = why_no_whole()) reject(stack().shards.front().path, "{}: expected fewer --tokens", *why);
+  const auto fit = static_cast<index>(std::max(1.0, kept_bytes_ / 2 / state_bytes()));
+  if (const index runs = (last - first + fit) / fit; runs > 1 && told_ < last) {
+    tell_(fmt::format("h_{} ... h_{} are taken once more, {} at a time: up to {} further runs of the model", first,
+                      last, fit, runs));
+    told_ = last;
+  }
   last = std::min(last, first + fit - 1);
 
   kept.first = first;

@@ -6,11 +6,13 @@
 
 namespace examples::layerwise_llama {
 
-void next_token_loss::add(const float* logits, index vocabulary, token next) {
+double next_token_loss::add(const float* logits, index vocabulary, token next) {
   const auto all = Eigen::Map<const Eigen::ArrayXf>(logits, vocabulary).cast<double>();
   const auto largest = static_cast<double>(Eigen::Map<const Eigen::ArrayXf>(logits, vocabulary).maxCoeff());
-  sum_ += std::log((all - largest).exp().sum()) + largest - static_cast<double>(logits[next]);
+  const double nats = std::log((all - largest).exp().sum()) + largest - static_cast<double>(logits[next]);
+  sum_ += nats;
   ++predictions_;
+  return nats;
 }
 
 }  // namespace examples::layerwise_llama

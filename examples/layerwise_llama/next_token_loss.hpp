@@ -7,8 +7,8 @@ namespace examples::layerwise_llama {
 /// The mean cross entropy of next tokens, in nats.
 class next_token_loss {
  public:
-  /// Logits of a token and the token that came next: log sum exp(logits) - logits[next].
-  void add(const float* logits, index vocabulary, token next);
+  /// Logits of a token and the token that came next: log sum exp(logits) - logits[next], which it gives back.
+  double add(const float* logits, index vocabulary, token next);
 
   index predictions() const { return predictions_; }
   double mean() const { return sum_ / static_cast<double>(predictions_); }

@@ -19,9 +19,9 @@ void add_input(CLI::App& app, options& o) {
       ->type_name("N")
       ->group(group);
   app.add_option("--sequence-length", o.text.sequence_length,
-                 "Tokens of a sequence, special tokens included, which the model\nreads from an empty memory")
+                 "Tokens of a sequence, special tokens included, which the model\nreads from an empty memory; default: "
+                 "512, or its context where that is less")
       ->check(at_least(2))
-      ->capture_default_str()
       ->type_name("N")
       ->group(group);
   app.add_option("--skip-first", o.skip_first, "Leave out the first N tokens of each sequence")
@@ -61,7 +61,7 @@ parsed_options<options> read_command_line(int argc, char** argv) {
   o.running.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   CLI::App app(
       "Runs a model on a text, with llama.cpp, and profiles what each of its layers does to its hidden\n"
-      "states while it runs: no state is written to a file, and memory does not grow with the text.\n");
+      "states while it runs: no state is written to a file, and of the text only the tokens are kept.\n");
   name_program(app, "layerwise-llama");
   add_input(app, o);
   add_running(app, o);

@@ -14,6 +14,8 @@ constexpr std::string_view block_output = "l_out-";
 
 bool same_shape(const ggml_tensor& a, const ggml_tensor& b) { return ggml_are_same_shape(&a, &b); }
 
+bool is_of_first_block(std::string_view name) { return name.ends_with("-0"); }
+
 bool is_norm(ggml_op op) { return op == GGML_OP_NORM || op == GGML_OP_RMS_NORM; }
 
 std::string description(const ggml_tensor& node) {
@@ -59,9 +61,18 @@ const graph_scout::seen_node* graph_scout::input_of_first_block(const seen_node&
     if (at != nullptr) path.push_back(at->address);
   }
   for (const auto& each : nodes_)
-    if (is_norm(each.copy.op) && each.name.ends_with("-0") && std::ranges::find(path, each.copy.src[0]) != path.end())
+    if (is_norm(each.copy.op) && is_of_first_block(each.name) &&
+        std::ranges::find(path, each.copy.src[0]) != path.end())
       return find(each.copy.src[0]);
   return nullptr;
+}
+
+/// Where the way back to the block's beginning is broken off, as by a copy between devices, h_0 would be found too late.
+void graph_scout::require_first(const seen_node& input, const language_model& model) const {
+  for (std::size_t i = 0; i < places_.at(input.address); ++i)
+    if (const auto& node = nodes_[i]; node.copy.op == GGML_OP_MUL_MAT && is_of_first_block(node.name))
+      reject(model.path(), "the graph of {} does not tell h_0: {} would be, but {} of block 0 comes before it",
+             in_quotes(model.architecture()), in_quotes(input.name), in_quotes(node.name));
 }
 
 /// l_out-0, l_out-1 ..., each of which there must be once.
@@ -90,6 +101,7 @@ residual_stream graph_scout::stream(const language_model& model, index rows) con
         model.path(),
         "the graph of {} does not tell h_0: expected a norm of block 0 that reads what l_out-0 is a sum of, got none",
         in_quotes(model.architecture()));
+  require_first(*input, model);
   states.insert(states.begin(), input);
 
   residual_stream stream{{}, input->copy.ne[0]};

@@ -26,8 +26,8 @@ bool is_state(const ggml_tensor& node, index dimensions, index rows);
 /// Looks at the nodes of one micro-batch in the order in which they are computed, and tells which are the stream.
 ///
 /// h_l is l_out-(l - 1). h_0 is what the first norm of block 0 is given, if the sums from l_out-0 back to the block's
-/// beginning lead to it: BLOOM's first norm of that name is one of its embeddings. A graph in which these can't be
-/// told is refused by the architecture's name, with what was seen.
+/// beginning lead to it: BLOOM's first norm of that name is one of its embeddings. Nothing of block 0 is multiplied
+/// before that. A graph in which these can't be told is refused by the architecture's name, with what was seen.
 class graph_scout {
  public:
   void see(const ggml_tensor& node);
@@ -44,6 +44,7 @@ class graph_scout {
   const seen_node* find(const ggml_tensor* address) const;
   const seen_node* earlier_operand(const seen_node& sum) const;
   const seen_node* input_of_first_block(const seen_node& output) const;
+  void require_first(const seen_node& input, const language_model& model) const;
 
   std::vector<seen_node> nodes_;
   std::unordered_map<const ggml_tensor*, std::size_t> places_;

@@ -11,7 +11,8 @@ namespace examples::layerwise_llama {
 struct text_options {
   std::string path;
   std::optional<index> tokens;  // how many are read, special ones included; all where nothing is said
-  index sequence_length = 512;  // special tokens included
+  // Special tokens included; 512, or the model's context where that is less, unless said.
+  std::optional<index> sequence_length;
 };
 
 /// A text as the model reads it: one sequence after the other.

@@ -81,6 +81,7 @@ added_metrics::added_metrics(const state_source& source, std::vector<const metri
       values_(std::move(chosen), static_cast<std::size_t>(source.stack().states)) {}
 
 bool added_metrics::needs_moments() const { return values_.any(is_of_moments); }
+bool added_metrics::needs_data() const { return values_.any(is_of_data); }
 bool added_metrics::needs_last() const {
   return values_.any([](const metric& each) { return each.of == subject::to_last; });
 }
@@ -115,11 +116,11 @@ void added_metrics::finish(const layerwise::layer_profile& profile, bool pairs_i
   const auto collapse = layerwise::collapse_indices(displacements);
 
   const index last = source_->stack().layers();
-  const bool needs_data = values_.any(is_of_data);
+  const bool of_data = needs_data();
   report::progress_bar progress(last + 1, "layers, metrics of the data");
   std::optional<dumps::whole_layer> before, here;
   for (index l = 0; l <= last; ++l) {
-    if (needs_data) here.emplace(source_->whole(l, last));
+    if (of_data) here.emplace(source_->whole(l, last));
     const auto row = static_cast<std::size_t>(l);
     evidence of_layer;
     of_layer.x = here ? &*here : nullptr, of_layer.tokens = &tokens_;
@@ -152,9 +153,11 @@ void added_metrics::take_last(bool pairs_in_turn) {
       evidence of;
       of.pair = &pair, of.tokens = &tokens_, of.linearity = linearity_;
       std::optional<dumps::whole_layer> x, y;
-      of.fetch = [&] {
-        of.x = &x.emplace(source_->whole(first + l, first + l)), of.y = &y.emplace(source_->whole(last, last));
-      };
+      if (!source_->why_no_whole())
+        of.fetch = [&] {
+          of.x = &x.emplace(source_->whole(first + l, first + at_once - 1));
+          of.y = &y.emplace(source_->whole(last, last));
+        };
       values_.compute(static_cast<std::size_t>(first + l), of,
                       [](const metric& each) { return each.of == subject::to_last; });
     }

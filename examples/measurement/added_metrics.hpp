@@ -21,6 +21,7 @@ class added_metrics {
                 const layerwise::profile_options& options);
 
   bool needs_moments() const;
+  bool needs_data() const;      // whole states
   bool needs_last() const;      // the pairs of each layer and the last
   double sample_bytes() const;  // that metrics of neighbours take; 0 if there are none
 

@@ -1,13 +1,10 @@
 #include "measurement/dumped_states.hpp"
 
-#include "common/input_error.hpp"
 #include "dumps/batches.hpp"
 #include "dumps/token_choice.hpp"
 #include "dumps/with_scalar.hpp"
 
 #include <layerwise/core.hpp>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
@@ -21,13 +18,6 @@ std::string with_remedy(std::string what) {
   if (what.find("row of zeros") != std::string::npos)
     what += ": if such tokens are padding, say --mask NAME or FILE (1 for a real token)";
   return what;
-}
-
-/// The library counts the states that it is given from 0.
-std::string which_states(const std::vector<index>& states) {
-  if (states.front() == 0 && states.back() == std::ssize(states) - 1) return {};
-  if (states.size() == 2) return fmt::format(", layers 0 and 1 are states {} and {}", states.front(), states.back());
-  return fmt::format(", layer 0 is state {}", states.front());
 }
 
 /// A shard with those states alone; nothing is copied but where they lie.
@@ -55,8 +45,7 @@ void dumped_states::each_batch(const std::vector<index>& states, report::progres
             body({batch.states().begin(), batch.states().end()}, *mask);
           });
         } catch (const layerwise::error& error) {
-          reject(shard.path, "in tokens {} to {} (row 0 is token {}{}): {}", first, first + count - 1, first,
-                 which_states(states), with_remedy(error.what()));
+          reject_states(shard.path, first, count, states, with_remedy(error.what()));
         }
       }
       stack().release_pages();

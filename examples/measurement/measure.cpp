@@ -25,38 +25,42 @@ layerwise::layer_profile stream(const state_source& source, index first_state, i
   return profiler.profile();
 }
 
+bool in_doubt(const std::optional<layerwise::linearity_result>& result, const layerwise::profile_options& options) {
+  if (options.method == layerwise::solver::orthogonal) return result.has_value();
+  return options.method == layerwise::solver::automatic && result && result->error_bound > options.tolerance;
+}
+
 /// The moments are gone through once and thrown away; but the states can be had again, and what the moments leave in doubt
 /// can be computed from them.
 void retake_doubtful_scores(layerwise::layer_profile& profile, const state_source& source,
                             const layerwise::profile_options& options) {
-  const bool all = options.method == layerwise::solver::orthogonal;
-  if (!all && options.method != layerwise::solver::automatic) return;
-  const auto in_doubt = [&](const std::optional<layerwise::linearity_result>& result) {
-    return result && (all || result->error_bound > options.tolerance);
-  };
-
-  std::vector<index> layers;
-  for (index layer = 1; layer <= source.stack().layers(); ++layer) {
-    const auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
-    if (in_doubt(metrics.linearity) || in_doubt(metrics.residual_linearity)) layers.push_back(layer);
-  }
-  if (layers.empty()) return;
+  const auto layers = layers_in_doubt(profile, options);
+  if (layers.empty() || source.why_no_whole()) return;
 
   const layerwise::linearity_options scoring{options.centering, options.method, options.tolerance};
   const layerwise::token_mask mask = mask_of(source.stack());
   report::progress_bar progress(std::ssize(layers), "layers once more");
   for (const auto layer : layers) {
-    const auto before = source.whole(layer - 1, layer), after = source.whole(layer, layer);
+    const auto before = source.whole(layer - 1, layers.back()), after = source.whole(layer, layers.back());
     auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
-    if (in_doubt(metrics.linearity))
+    if (in_doubt(metrics.linearity, options))
       metrics.linearity = layerwise::linearity(before.matrix(), after.matrix(), scoring, mask);
-    if (in_doubt(metrics.residual_linearity))
+    if (in_doubt(metrics.residual_linearity, options))
       metrics.residual_linearity = layerwise::residual_linearity(before.matrix(), after.matrix(), scoring, mask);
     progress.advance(1);
   }
 }
 
 }  // namespace
+
+std::vector<index> layers_in_doubt(const layerwise::layer_profile& profile, const layerwise::profile_options& options) {
+  std::vector<index> layers;
+  for (index layer = 1; layer <= std::ssize(profile.layers); ++layer) {
+    const auto& metrics = profile.layers[static_cast<std::size_t>(layer - 1)];
+    if (in_doubt(metrics.linearity, options) || in_doubt(metrics.residual_linearity, options)) layers.push_back(layer);
+  }
+  return layers;
+}
 
 layerwise::layer_profile measure(const state_source& source, const layerwise::profile_options& options,
                                  bool pairs_in_turn, const moments_observer& observe) {

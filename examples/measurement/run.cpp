@@ -98,12 +98,30 @@ demands run::needs() const {
           .sample_bytes = added_.sample_bytes()};
 }
 
+/// Before the first pass, where something can't do without whole states.
+void run::check_whole() const {
+  const bool orthogonal = asked_.profile.linearity && asked_.profile.method == layerwise::solver::orthogonal;
+  if (!orthogonal && !added_.needs_data()) return;
+  if (const auto why = source_->why_no_whole())
+    reject(source_->stack().shards.front().path, "{} need whole states, but {}: expected fewer --tokens",
+           orthogonal ? "scores by --method orthogonal" : "some of --metrics", *why);
+}
+
+void run::say_what_stays_in_doubt(const layerwise::layer_profile& profile) const {
+  const auto layers = layers_in_doubt(profile, asked_.profile);
+  if (layers.empty()) return;
+  if (const auto why = source_->why_no_whole())
+    say(program_, "note: scores of {} layers are known to no more than their error_bound, for {}", layers.size(), *why);
+}
+
 void run::measure(report::described_profile& result) {
   check_memory(source_->stack(), needs());
+  check_whole();
   moments_observer observe;
   if (added_.needs_moments())
     observe = [&](const layerwise::stack_moments& moments, index first) { added_.take_moments(moments, first); };
   result.profile = measurement::measure(*source_, asked_.profile, asked_.pairs_in_turn, observe);
+  say_what_stays_in_doubt(result.profile);
   if (!asked_.more_metrics.empty()) {
     added_.finish(result.profile, asked_.pairs_in_turn);
     result.added = added_.columns();
@@ -115,7 +133,8 @@ void run::measure(report::described_profile& result) {
 
 void run::show(const report::described_profile& result) const {
   // A table says it in its head, JSON in `input`.
-  if (asked_.format == output_format::csv && result.taken.assumed) say(program_, "note: {}", taken_line(result));
+  if (asked_.format == output_format::csv && (result.taken.assumed || !result.taken.remarks.empty()))
+    say(program_, "note: {}", taken_line(result));
   if (const auto advice = sample_size_advice(result.profile)) say(program_, "{}", *advice);
   print_or_write(asked_.output, text_of(result, asked_));
   if (!asked_.plot.empty()) draw_all(result, asked_.plot);

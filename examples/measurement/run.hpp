@@ -21,13 +21,17 @@ class run {
 
   demands needs() const;
 
-  /// Checks the memory, then measures: fills in the profile, the metrics, the matrices of a described source.
+  /// Checks the memory, then measures: fills in the profile, the metrics, the matrices of a described source. Says which
+  /// scores stay in doubt for want of memory.
   void measure(report::described_profile& result);
 
   /// Prints, writes and draws it.
   void show(const report::described_profile& result) const;
 
  private:
+  void check_whole() const;
+  void say_what_stays_in_doubt(const layerwise::layer_profile& profile) const;
+
   std::string program_;
   const state_source* source_;
   options asked_;

@@ -8,6 +8,8 @@
 
 #include <functional>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,10 +41,16 @@ class state_source {
   /// One state of all tokens, good until two others were asked for. It is going to be asked for those after it next, up to
   /// `through`.
   virtual dumps::whole_layer whole(index state, index through) const = 0;
+  /// Why two can't be had, for want of memory, in words; nothing where they can.
+  virtual std::optional<std::string> why_no_whole() const { return std::nullopt; }
 
  private:
   layer_stack stack_;
 };
+
+/// Throws an input_error for what the library has to say against those states of some tokens: it counts both from 0.
+[[noreturn]] void reject_states(const std::string& path, index first_token, index tokens,
+                                const std::vector<index>& states, const std::string& what);
 
 /// first, first + 1 ... last.
 inline std::vector<index> states_from(index first, index last) {

@@ -11,8 +11,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace examples::test {
@@ -107,13 +114,18 @@ TEST_CASE("what was taken stands in the JSON, and above the table") {
   const auto table = run(call("gemma3", {"--loss"})).output;
   CHECK(contains(table, "read 'inp_scaled' ... 'l_out-2' as [token][dim]"));
   CHECK(contains(table, "loss 4.063"));
-  CHECK(contains(run(call("gemma3", {"--format", "csv"})).output, "layer,linearity_score"));
+  const auto csv = run(call("gemma3", {"--loss", "--format", "csv"}));
+  CHECK(contains(csv.output, "layer,linearity_score"));
+  CHECK(contains(csv.errors, "3 sequences of 40 tokens, the last of 20"));
+  CHECK(contains(csv.errors, "; loss 4.063"));
+  CHECK(contains(csv.errors, " nats a token, of 97 predictions"));
 }
 
 TEST_CASE("the first tokens of sequences can be left out") {
   const auto document = run_json(call("llama", {"--skip-first", "3"}));
   CHECK(document["tokens"] == 91);
   CHECK(document["input"]["tokens_left_out"] == 9);
+  CHECK(contains(run(call("llama", {"--skip-first", "3", "--loss"})).output, "nats a token, of all 97 predictions"));
   // Sequences of 40, 40 and 20.
   check_layers(document, expected_of("llama", layerwise::token_mask::skip_first(100, 40, 3)), 1e-5);
   check_refused(call("llama", {"--skip-first", "40"}), "expected tokens to profile, got none of 100");
@@ -151,6 +163,25 @@ TEST_CASE("more metrics, and all pairs of layers") {
   CHECK(std::abs(document["layers"][3]["norm"].get<double>() - layerwise::norm_distribution(last).mean) < 1e-4);
 }
 
+TEST_CASE("metrics are the library's of transformers' states") {
+  const auto document = run_json(call("qwen3", {"--metrics", "linear_cka,curvature"}));
+  const auto stack = expected_states("qwen3");
+  const auto state = [&](layerwise::index l) {
+    return layerwise::strided_view<const float>(rows_of(stack, l), stack.tokens, stack.dimensions);
+  };
+  for (layerwise::index l = 1; l < stack.states; ++l) {
+    CAPTURE(l);
+    const auto& layer = document["layers"][static_cast<std::size_t>(l)];
+    CHECK(std::abs(layer["linear_cka"].get<double>() - layerwise::linear_cka(state(l - 1), state(l))) < 1e-5);
+    double curvature = 0;  // the mean of sequences of 40, 40 and 20 tokens
+    for (const auto& [first, count] : {std::pair{0, 40}, {40, 40}, {80, 20}}) {
+      const float* rows = rows_of(stack, l) + first * stack.dimensions;
+      curvature += layerwise::curvature(layerwise::strided_view<const float>(rows, count, stack.dimensions), count) / 3;
+    }
+    CHECK(std::abs(layer["curvature"].get<double>() - curvature) < 1e-5);
+  }
+}
+
 TEST_CASE("any number of threads") {
   auto two = call("qwen2");
   two.back() = "2";
@@ -170,9 +201,33 @@ TEST_CASE("mistakes") {
   CHECK(contains(run({"--help"}).output, "MODEL.gguf"));
 }
 
+TEST_CASE("damaged models end the program with a message that names them") {
+  const temporary_folder written;
+  std::ifstream file(folder + "/models/llama.gguf", std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  const auto check_damaged = [&](const std::string& damaged, const std::string& why) {
+    auto arguments = call("llama", {"--loss"});
+    arguments.front() = written.write("damaged.gguf", std::as_bytes(std::span(damaged)));
+    check_refused(arguments, "layerwise-llama: error: " + arguments.front() + ": " + why);
+  };
+
+  // The last number is one of the head's.
+  auto damaged = bytes;
+  const auto not_a_number = std::bit_cast<std::array<char, 4>>(std::numeric_limits<float>::quiet_NaN());
+  std::ranges::copy(not_a_number, damaged.end() - 4);
+  check_damaged(damaged, "expected a finite loss of token 1, got ");
+
+  // The same token twice: llama.cpp asserts that there is none.
+  damaged = bytes;
+  const std::string k{"\1\0\0\0\0\0\0\0k", 9};
+  REQUIRE(contains(damaged, k));
+  damaged[damaged.find(k) + 8] = 'l';
+  check_damaged(damaged, "llama.cpp gave up: ");
+}
+
 TEST_CASE("llama.cpp's log is not shown") {
-  CHECK(run(call("llama", {"--format", "csv", "--no-linearity"})).errors.empty());
-  CHECK(contains(run(call("llama", {"--timing"})).errors, "the model took"));
+  CHECK(run(call("llama", {"--format", "json", "--no-linearity"})).errors.empty());
+  CHECK(contains(run(call("llama", {"--timing", "--method", "orthogonal"})).errors, " s in 2 runs, "));
 }
 
 }  // namespace examples::test
