@@ -31,9 +31,12 @@ std::string first_error(const std::string& text) {
 
 std::string gnuplot_string(const std::string& text) {
   std::string result = "\"";
+  bool is_plain = true;
   for (const char c : printable(text)) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool is_plain = byte >= 0x80 || byte == ' ' || std::isalnum(byte) != 0;
+    // A digit that follows a number would be one of its digits: gnuplot reads four.
+    const bool ends_number = is_plain || std::isdigit(byte) == 0;
+    is_plain = byte >= 0x80 || byte == ' ' || (std::isalnum(byte) != 0 && ends_number);
     result += is_plain ? std::string(1, c) : fmt::format("\\{:03o}", byte);
   }
   return result + "\"";

@@ -116,6 +116,7 @@ TEST_CASE("text that a terminal or gnuplot would act on is written as numbers") 
   CHECK(printable("\xe0\x82\x9b\xed\xa0\x80") == "\\xe0\\x82\\x9b\\xed\\xa0\\x80");  // no UTF-8
   for (const std::string text : {"Ψ é 中 \xf0\x9f\x99\x82 \xc2\xa0", "plain 'text'"}) CHECK(printable(text) == text);
   CHECK(gnuplot_string("it's `x` é1\n") == R"("it\047s \140x\140 é1\134x0a")");
+  CHECK(gnuplot_string("-07a1") == R"("\055\060\067a1")");
 }
 
 TEST_CASE("gnuplot draws any title as it is, and its first error is told") {
@@ -125,9 +126,9 @@ TEST_CASE("gnuplot draws any title as it is, and its first error is told") {
   }
   const test::temporary_folder folder;
   const auto path = folder / "p.svg", start = "set encoding utf8\n" + gnuplot_terminal(path, 300, 200);
-  for (const auto& title : std::vector<std::string>{"'", "''", "'quoted' twice'' 'quoted'", "a\\", "\\\"; print 1 #",
-                                                    "`touch " + (folder / "injected") + "`",
-                                                    "$(touch x) @macro %s {/Bold x}_y^z", "5'9\"", "\"\"", "é'中"}) {
+  for (const auto& title : std::vector<std::string>{
+           "'", "''", "'quoted' twice'' 'quoted'", "a\\", "\\\"; print 1 #", "`touch " + (folder / "injected") + "`",
+           "$(touch x) @macro %s {/Bold x}_y^z", "5'9\"", "\"\"", "é'中", "model-0135M (7.5-06)"}) {
     CAPTURE(title);
     draw(start + "set title " + gnuplot_string(title) + " noenhanced\nplot [0:1] x notitle\n", path, "this");
     std::ifstream file(path);
