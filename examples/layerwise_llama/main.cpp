@@ -41,21 +41,6 @@ void use_threads(int count) {
 #endif
 }
 
-report::described_profile describe(const language_model& model, const options& asked, const dumps::layer_stack& stack) {
-  report::described_profile result{model.title() + ", " + model.weights(),
-                                   {asked.model, asked.text.path},
-                                   "F32",
-                                   stack.reading,
-                                   0,
-                                   {},
-                                   stack.numbers,
-                                   {}};
-  result.tokens_left_out = stack.tokens - kept_tokens(stack.shards.front());
-  if (asked.running.exact) result.taken.remarks.push_back("attention in float32");
-  result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
-  return result;
-}
-
 int run(options asked) {
   use_threads(asked.running.threads);
   const language_model model(asked.model);
@@ -66,7 +51,8 @@ int run(options asked) {
                             [](const std::string& note) { say(program, "note: {}", note); });
   asked.measured.profile.final_norm = layerwise::final_norm::before;
   measurement::run measured(program, source, asked.measured, {});
-  auto result = describe(model, asked, source.stack());
+  auto result = describe(source, model.title() + ", " + model.weights(), {asked.model, asked.text.path});
+  if (asked.running.exact) result.taken.remarks.push_back("attention in float32");
   const auto begin = std::chrono::steady_clock::now();
   measured.measure(result);
   const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;

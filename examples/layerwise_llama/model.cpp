@@ -1,15 +1,13 @@
 #include "model.hpp"
 
 #include "common/input_error.hpp"
+#include "common/open_file.hpp"
 #include "common/terminal.hpp"
 
-#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
 #include <utility>
 
@@ -49,13 +47,6 @@ void end_with(const char* message) {
   std::_Exit(EXIT_FAILURE);
 }
 
-/// Why a file can't be opened; empty where it can.
-std::string why_not_readable(const std::string& path) {
-  if (std::filesystem::is_directory(path)) return "is a directory";
-  errno = 0;
-  return std::ifstream(path).good() ? "" : std::strerror(errno);
-}
-
 }  // namespace
 
 std::string complaint_of_llama(const std::string& otherwise) {
@@ -65,7 +56,7 @@ std::string complaint_of_llama(const std::string& otherwise) {
 }
 
 language_model::language_model(const std::string& path) : path_(path) {
-  if (const auto why = why_not_readable(path); !why.empty()) reject(path, "the model can't be read: {}", why);
+  open_file(path, "the model");
   llama_log_set(listen, nullptr);
   loaded() = path;
   ggml_set_abort_callback(end_with);

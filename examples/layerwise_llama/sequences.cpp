@@ -1,24 +1,18 @@
 #include "sequences.hpp"
 
 #include "common/input_error.hpp"
+#include "common/open_file.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 
 namespace examples::layerwise_llama {
 namespace {
 
 std::string read_text(const std::string& path) {
-  if (std::filesystem::is_directory(path)) reject(path, "the text can't be read: is a directory");
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) reject(path, "the text can't be read: {}", std::strerror(errno));
+  auto file = open_file(path, "the text");
   std::string text(std::istreambuf_iterator<char>(file), {});
   if (const auto at = first_not_utf8(text))
     reject(path, "expected UTF-8, got byte 0x{:02x} at byte {}", static_cast<unsigned char>(text[*at]), *at);

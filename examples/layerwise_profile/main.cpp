@@ -1,7 +1,6 @@
 // layerwise-profile: the layer profile of a dump of hidden states, as a table, as CSV or JSON, and as a
 // picture.
 
-#include "describe.hpp"
 #include "options.hpp"
 
 #include "common/program.hpp"
@@ -12,7 +11,9 @@
 #include "measurement/run.hpp"
 
 #include <cstdlib>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace examples::layerwise_profile {
 namespace {
@@ -37,7 +38,9 @@ int run(options asked) {
                                                                        "--pairs-in-turn and --no-linearity"));
     return EXIT_SUCCESS;
   }
-  auto result = describe_input(source.stack());
+  std::vector<std::string> files;
+  for (const auto& file : source.stack().files) files.push_back(file.path);
+  auto result = describe(source, dumps::title_of(source.stack()), std::move(files));
   measured.measure(result);
   measured.show(result);
   return EXIT_SUCCESS;

@@ -4,6 +4,7 @@
 #include "common/program.hpp"
 #include "common/terminal.hpp"
 #include "common/write_file.hpp"
+#include "dumps/token_choice.hpp"
 #include "measurement/all_pairs.hpp"
 #include "measurement/measure.hpp"
 #include "measurement/sample_size.hpp"
@@ -84,6 +85,21 @@ void draw_all(const report::described_profile& result, const std::string& path) 
 }
 
 }  // namespace
+
+report::described_profile describe(const state_source& source, std::string title, std::vector<std::string> files) {
+  const auto& stack = source.stack();
+  report::described_profile result{std::move(title),
+                                   std::move(files),
+                                   std::string(name_of(stack.dtype)),
+                                   stack.reading,
+                                   stack.tokens,
+                                   {},
+                                   stack.numbers,
+                                   {}};
+  for (const auto& shard : stack.shards) result.tokens_left_out -= kept_tokens(shard);
+  result.layer_numbers.assign(stack.numbers.begin() + 1, stack.numbers.end());
+  return result;
+}
 
 run::run(std::string_view program, const state_source& source, const options& asked,
          std::optional<index> sequence_length)

@@ -13,6 +13,9 @@
 
 namespace examples::measurement {
 
+/// The report of a source that nothing was measured of yet.
+report::described_profile describe(const state_source& source, std::string title, std::vector<std::string> files);
+
 /// What the options ask of a source, before anything is measured.
 class run {
  public:

@@ -44,7 +44,7 @@ struct residual_projection {
   double left() const { return energy_left(energy, projected); }
 };
 
-/// How far rounding moved such a pass, in double-double,: the norms of each column.
+/// How far rounding moved such a pass in double-double: the norms of each column.
 struct refinement_rounding {
   Eigen::VectorXd residual, gradient;  ///< of r, and of X^T r for scaled columns of X
 };
